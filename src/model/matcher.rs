@@ -1,0 +1,101 @@
+//! Label matchers: `=`, `!=`, `=~`, `!~`.
+
+use std::{fmt, sync::Arc};
+
+use regex::Regex;
+
+/// How a matcher compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MatchOp {
+    /// `=`
+    Equal,
+    /// `!=`
+    NotEqual,
+    /// `=~`, anchored at both ends
+    Regex,
+    /// `!~`, anchored at both ends
+    NotRegex,
+}
+
+impl fmt::Display for MatchOp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Equal => "=",
+            Self::NotEqual => "!=",
+            Self::Regex => "=~",
+            Self::NotRegex => "!~",
+        })
+    }
+}
+
+/// A pattern that is not a regular expression.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct PatternError(regex::Error);
+
+/// One condition on one label. An absent label has the empty value.
+#[derive(Clone)]
+pub struct Matcher {
+    /// The label's name.
+    pub name: Arc<str>,
+    /// How it compares.
+    pub op: MatchOp,
+    /// The value or pattern as written.
+    pub value: Arc<str>,
+    regex: Option<Regex>,
+}
+
+impl Matcher {
+    /// A matcher; fails where a pattern does not compile.
+    pub fn new(name: impl Into<Arc<str>>, op: MatchOp, value: impl Into<Arc<str>>) -> Result<Self, PatternError> {
+        let value = value.into();
+        let regex = match op {
+            MatchOp::Equal | MatchOp::NotEqual => None,
+            // `.` matches newlines, as in Prometheus.
+            MatchOp::Regex | MatchOp::NotRegex => Some(Regex::new(&format!("^(?s:{value})$")).map_err(PatternError)?),
+        };
+        Ok(Self { name: name.into(), op, value, regex })
+    }
+
+    /// `name="value"`
+    pub fn equal(name: impl Into<Arc<str>>, value: impl Into<Arc<str>>) -> Self {
+        Self { name: name.into(), op: MatchOp::Equal, value: value.into(), regex: None }
+    }
+
+    /// Whether a label of this value (empty when absent) passes.
+    pub fn matches(&self, value: &str) -> bool {
+        match self.op {
+            MatchOp::Equal => *self.value == *value,
+            MatchOp::NotEqual => *self.value != *value,
+            MatchOp::Regex => self.pattern().is_match(value),
+            MatchOp::NotRegex => !self.pattern().is_match(value),
+        }
+    }
+
+    /// Whether a series without the label passes.
+    pub fn matches_empty(&self) -> bool {
+        self.matches("")
+    }
+
+    fn pattern(&self) -> &Regex {
+        self.regex.as_ref().expect("`new` compiles the pattern of every regex matcher")
+    }
+}
+
+impl PartialEq for Matcher {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.op == other.op && self.value == other.value
+    }
+}
+
+impl fmt::Display for Matcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}{:?}", self.name, self.op, self.value)
+    }
+}
+
+impl fmt::Debug for Matcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

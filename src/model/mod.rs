@@ -1,0 +1,20 @@
+//! The nouns everything else speaks in: ids, times, labels, matchers, stream keys and batches.
+//!
+//! No files, no threads, no clock. Every type here is plain data with the rules that keep it valid.
+
+mod batch;
+mod ids;
+mod key;
+mod labels;
+mod matcher;
+mod time;
+
+#[cfg(test)]
+mod tests;
+
+pub use batch::{Batch, Rows};
+pub use ids::{FieldId, LayoutId, PartId, SeqNo, Slot, StreamId, TableId};
+pub use key::{KeyError, StreamKey};
+pub use labels::{Labels, LabelsBuilder, METRIC_NAME, metric_name};
+pub use matcher::{MatchOp, Matcher, PatternError};
+pub use time::{Day, NANOS_PER_DAY, NANOS_PER_MILLI, NANOS_PER_SECOND, TimeRange};

@@ -1,0 +1,4 @@
+//! Text to plan to values: PromQL.
+
+pub mod ast;
+pub mod functions;
