@@ -15,6 +15,7 @@
 //! config                                flags, turned into each layer's Options
 //! ```
 
+pub mod codec;
 pub mod disk;
 pub mod metrics;
 pub mod model;
