@@ -18,4 +18,5 @@
 pub mod disk;
 pub mod model;
 pub mod promql;
+pub mod protocol;
 pub mod select;
