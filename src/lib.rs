@@ -20,4 +20,5 @@ pub mod disk;
 pub mod metrics;
 pub mod model;
 pub mod promql;
+pub mod protocol;
 pub mod select;
