@@ -40,3 +40,18 @@ fn days_round_down_and_parse_their_own_names() {
     assert_eq!(Day::parse("2016-1-1"), None);
     assert!(Day(0).range().contains(0) && !Day(0).range().contains(NANOS_PER_DAY));
 }
+
+#[test]
+fn merging_runs_keeps_the_latest_of_equal_times() {
+    let run = |pairs: &[(i64, f64)]| {
+        let (times, values) = pairs.iter().copied().unzip();
+        Samples { times, values }
+    };
+    let merged = Samples::merge(vec![
+        run(&[(1, 1.0), (3, 1.0), (5, 1.0)]),
+        run(&[(3, 2.0), (4, 2.0)]),
+        run(&[]),
+        run(&[(0, 3.0), (4, 3.0), (9, 3.0)]),
+    ]);
+    assert_eq!(merged, run(&[(0, 3.0), (1, 1.0), (3, 2.0), (4, 3.0), (5, 1.0), (9, 3.0)]));
+}
