@@ -7,6 +7,7 @@ mod ids;
 mod key;
 mod labels;
 mod matcher;
+mod pattern;
 mod time;
 
 #[cfg(test)]
@@ -16,5 +17,6 @@ pub use batch::{Batch, Rows};
 pub use ids::{FieldId, LayoutId, PartId, SeqNo, Slot, StreamId, TableId};
 pub use key::{KeyError, StreamKey};
 pub use labels::{Labels, LabelsBuilder, METRIC_NAME, metric_name};
-pub use matcher::{MatchOp, Matcher, PatternError};
+pub use matcher::{MatchOp, Matcher};
+pub use pattern::{PatternError, anchored_regex};
 pub use time::{Day, NANOS_PER_DAY, NANOS_PER_MILLI, NANOS_PER_SECOND, TimeRange};
