@@ -9,9 +9,9 @@ use crate::{
     },
 };
 
-/// Checks a tree, and settles how the vectors of its binary expressions are paired.
-pub(super) fn check(expr: &mut Expr, text: &str) -> Result<(), ParseError> {
-    Checker { text }.expr(expr).map(|_| ())
+/// Checks a tree, settles how the vectors of its binary expressions are paired, and gives its type.
+pub(super) fn check(expr: &mut Expr, text: &str) -> Result<ValueType, ParseError> {
+    Checker { text }.expr(expr)
 }
 
 struct Checker<'a> {
@@ -25,24 +25,22 @@ impl Checker<'_> {
     fn expr(&self, expr: &mut Expr) -> Result<ValueType> {
         let span = expr.span;
         match &mut expr.node {
-            Node::Number(_) | Node::String(_) => {}
-            Node::Vector(selector) => self.selector(selector, span, true)?,
-            Node::Matrix(matrix) => self.selector(&matrix.selector, matrix.selector_span, true)?,
-            Node::Subquery(subquery) => match self.expr(&mut subquery.expr)? {
-                ValueType::Vector => {}
-                got => {
-                    return self.fail(span, format!("subquery is only allowed on instant vector, got {got} instead"));
-                }
-            },
-            Node::Unary { expr, .. } => self.unary(expr, span)?,
-            Node::Binary(binary) => self.binary(binary, span)?,
-            Node::Aggregate(aggregate) => self.aggregate(aggregate)?,
-            Node::Call(call) => self.call(call, span)?,
-            Node::Paren(inner) => {
-                self.expr(inner)?;
+            Node::Number(_) => Ok(ValueType::Scalar),
+            Node::String(_) => Ok(ValueType::String),
+            Node::Vector(selector) => self.selector(selector, span, true).map(|()| ValueType::Vector),
+            Node::Matrix(matrix) => {
+                self.selector(&matrix.selector, matrix.selector_span, true).map(|()| ValueType::Matrix)
             }
+            Node::Subquery(subquery) => match self.expr(&mut subquery.expr)? {
+                ValueType::Vector => Ok(ValueType::Matrix),
+                got => self.fail(span, format!("subquery is only allowed on instant vector, got {got} instead")),
+            },
+            Node::Unary { expr, .. } => self.unary(expr, span),
+            Node::Binary(binary) => self.binary(binary, span),
+            Node::Aggregate(aggregate) => self.aggregate(aggregate).map(|()| ValueType::Vector),
+            Node::Call(call) => self.call(call, span).map(|()| call.function.returns),
+            Node::Paren(inner) => self.expr(inner),
         }
-        Ok(expr.value_type())
     }
 
     fn expect(&self, expr: &mut Expr, expected: ValueType, context: &str) -> Result<()> {
@@ -52,9 +50,9 @@ impl Checker<'_> {
         }
     }
 
-    fn unary(&self, expr: &mut Expr, span: Span) -> Result<()> {
+    fn unary(&self, expr: &mut Expr, span: Span) -> Result<ValueType> {
         match self.expr(expr)? {
-            ValueType::Scalar | ValueType::Vector => Ok(()),
+            of @ (ValueType::Scalar | ValueType::Vector) => Ok(of),
             got => {
                 let rule = "unary expression only allowed on expressions of type scalar or instant vector";
                 self.fail(span, format!("{rule}, got \"{got}\""))
@@ -88,7 +86,7 @@ impl Checker<'_> {
         }
     }
 
-    fn binary(&self, binary: &mut Binary, span: Span) -> Result<()> {
+    fn binary(&self, binary: &mut Binary, span: Span) -> Result<ValueType> {
         let left = self.expr(&mut binary.left)?;
         let right = self.expr(&mut binary.right)?;
         self.modifiers(binary, left, right)?;
@@ -98,10 +96,11 @@ impl Checker<'_> {
             }
         }
         match (left, right) {
-            (ValueType::Vector, ValueType::Vector) if binary.op.is_set() => self.set_operator(binary, span),
-            (ValueType::Vector, ValueType::Vector) => Ok(()),
-            _ => self.with_scalar(binary, span),
+            (ValueType::Vector, ValueType::Vector) if binary.op.is_set() => self.set_operator(binary, span)?,
+            (ValueType::Vector, ValueType::Vector) => {}
+            _ => self.with_scalar(binary, span)?,
         }
+        Ok(if left == right { left } else { ValueType::Vector })
     }
 
     /// The rules about `bool`, and about labels in two lists.

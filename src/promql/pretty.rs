@@ -1,5 +1,7 @@
 //! Tree to indented text, for `/api/v1/format_query`: what fits on a line stays on it, the rest is split at its parts.
 
+use std::fmt::{self, Write};
+
 use crate::promql::{
     ast::{Expr, Node},
     printer::{Head, Operator, Window, sign},
@@ -10,35 +12,81 @@ const LINE_CHARS_MAX: usize = 100;
 
 /// The text of a tree over as many lines as it takes, indented by two blanks a level.
 pub fn pretty(expr: &Expr) -> String {
-    lines(expr, 0)
+    let mut printer = Printer { out: String::new() };
+    printer.expr(expr, 0).expect("a string takes any text");
+    printer.out
 }
 
-fn lines(expr: &Expr, level: usize) -> String {
-    let indent = "  ".repeat(level);
-    let flat = expr.to_string();
-    if flat.chars().count() <= LINE_CHARS_MAX {
-        return format!("{indent}{flat}");
+struct Printer {
+    out: String,
+}
+
+impl Printer {
+    /// Writes an expression whose first line is indented already.
+    fn expr(&mut self, expr: &Expr, level: usize) -> fmt::Result {
+        if fits(expr) {
+            return write!(self.out, "{expr}");
+        }
+        match &expr.node {
+            Node::Number(_) | Node::String(_) | Node::Vector(_) | Node::Matrix(_) => write!(self.out, "{expr}"),
+            Node::Subquery(subquery) => {
+                self.expr(&subquery.expr, level)?;
+                write!(self.out, "{}", Window(subquery))
+            }
+            Node::Unary { negate, expr } => {
+                self.out.push(sign(*negate));
+                self.expr(expr, level)
+            }
+            Node::Binary(binary) => {
+                self.out.push_str("  ");
+                self.expr(&binary.left, level + 1)?;
+                self.line(level);
+                write!(self.out, "{}", Operator(binary))?;
+                self.line(level + 1);
+                self.expr(&binary.right, level + 1)
+            }
+            Node::Aggregate(aggregate) => {
+                write!(self.out, "{}", Head(aggregate))?;
+                self.split(aggregate.param.iter().chain([&aggregate.expr]), level)
+            }
+            Node::Call(call) => {
+                self.out.push_str(call.function.name);
+                self.split(call.args.iter(), level)
+            }
+            Node::Paren(inner) => self.split([&**inner], level),
+        }
     }
-    match &expr.node {
-        Node::Number(_) | Node::String(_) | Node::Vector(_) | Node::Matrix(_) => format!("{indent}{flat}"),
-        Node::Subquery(subquery) => format!("{}{}", lines(&subquery.expr, level), Window(subquery)),
-        // The operand's own indent would stand between the sign and it.
-        Node::Unary { negate, expr } => format!("{indent}{}{}", sign(*negate), lines(expr, level).trim_start()),
-        Node::Binary(binary) => {
-            let (left, right) = (lines(&binary.left, level + 1), lines(&binary.right, level + 1));
-            format!("{left}\n{indent}{}\n{right}", Operator(binary))
+
+    /// Writes expressions in parentheses, each on lines of its own.
+    fn split<'a>(&mut self, exprs: impl IntoIterator<Item = &'a Expr>, level: usize) -> fmt::Result {
+        for (index, expr) in exprs.into_iter().enumerate() {
+            self.out.push(if index == 0 { '(' } else { ',' });
+            self.line(level + 1);
+            self.expr(expr, level + 1)?;
         }
-        Node::Aggregate(aggregate) => {
-            let args = aggregate.param.iter().chain([&aggregate.expr]);
-            format!("{indent}{}{}", Head(aggregate), split(args, level))
-        }
-        Node::Call(call) => format!("{indent}{}{}", call.function.name, split(call.args.iter(), level)),
-        Node::Paren(inner) => format!("{indent}{}", split([&**inner], level)),
+        self.line(level);
+        self.out.push(')');
+        Ok(())
+    }
+
+    fn line(&mut self, level: usize) {
+        self.out.push('\n');
+        self.out.extend(std::iter::repeat_n("  ", level));
     }
 }
 
-/// Expressions in parentheses, each on lines of its own.
-fn split<'a>(exprs: impl IntoIterator<Item = &'a Expr>, level: usize) -> String {
-    let inner: Vec<String> = exprs.into_iter().map(|expr| lines(expr, level + 1)).collect();
-    format!("(\n{}\n{})", inner.join(",\n"), "  ".repeat(level))
+/// Whether an expression is short enough for one line. Stops printing it as soon as it is not, because the same question
+/// is asked about each of its parts.
+fn fits(expr: &Expr) -> bool {
+    write!(Room(LINE_CHARS_MAX), "{expr}").is_ok()
+}
+
+/// Takes so many characters, and keeps none.
+struct Room(usize);
+
+impl Write for Room {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0 = self.0.checked_sub(text.chars().count()).ok_or(fmt::Error)?;
+        Ok(())
+    }
 }

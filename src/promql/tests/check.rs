@@ -1,4 +1,4 @@
-use crate::promql::{ast::ValueType, parse};
+use crate::promql::{ast::ValueType, check::check, parse};
 
 /// Texts that are no queries, and what is said about them.
 const REJECTED: &[(&str, &str)] = &[
@@ -128,7 +128,9 @@ fn types_follow_from_the_parts() {
         ("sum(m)", ValueType::Vector),
         ("vector(1)", ValueType::Vector),
     ] {
-        assert_eq!(parse(text).unwrap().value_type(), expected, "{text}");
+        let mut tree = parse(text).unwrap();
+        assert_eq!(tree.value_type(), expected, "{text}");
+        assert_eq!(check(&mut tree, text), Ok(expected), "{text}");
     }
 }
 

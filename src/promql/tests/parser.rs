@@ -1,7 +1,7 @@
 use crate::promql::{
-    HEIGHT_MAX,
+    HEIGHT_MAX, QUERY_BYTES_MAX,
     ast::{At, BinaryOp, Cardinality, DurationExpr, Expr, Matching, Node, RangeExtension, Span, VectorSelector},
-    parse, parse_selector,
+    parse, parse_selector, pretty,
 };
 
 const SECOND: i64 = 1_000_000_000;
@@ -228,4 +228,10 @@ fn deep_and_long_texts_are_refused_before_the_stack_ends() {
     assert!(parse(&format!("1{}", "+1".repeat(HEIGHT_MAX - 1))).is_ok());
     assert!(parse(&format!("1{}", "+1".repeat(HEIGHT_MAX))).is_err());
     assert!(parse(&format!("{}1{}", "(".repeat(200), ")".repeat(200))).is_ok());
+    let highest = parse(&format!("a{}", " or a".repeat(HEIGHT_MAX - 1))).unwrap();
+    assert_eq!(highest.to_string().matches("or").count(), HEIGHT_MAX - 1);
+    // Its indented text would be longer than a query may be, so a lower one has to do.
+    assert!(pretty(&highest).len() > QUERY_BYTES_MAX);
+    let high = parse(&format!("a{}", " or a".repeat(HEIGHT_MAX / 4))).unwrap();
+    assert_eq!(parse(&pretty(&high)).unwrap(), high);
 }
