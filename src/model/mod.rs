@@ -8,6 +8,7 @@ mod key;
 mod labels;
 mod matcher;
 mod samples;
+mod pattern;
 mod time;
 
 #[cfg(test)]
@@ -19,4 +20,6 @@ pub use key::{KeyError, StreamKey};
 pub use labels::{Labels, LabelsBuilder, METRIC_NAME, metric_name};
 pub use matcher::{MatchOp, Matcher, PatternError};
 pub use samples::Samples;
+pub use matcher::{MatchOp, Matcher};
+pub use pattern::{PatternError, anchored_regex};
 pub use time::{Day, NANOS_PER_DAY, NANOS_PER_MILLI, NANOS_PER_SECOND, TimeRange};

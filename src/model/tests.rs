@@ -54,4 +54,46 @@ fn merging_runs_keeps_the_latest_of_equal_times() {
         run(&[(0, 3.0), (4, 3.0), (9, 3.0)]),
     ]);
     assert_eq!(merged, run(&[(0, 3.0), (1, 1.0), (3, 2.0), (4, 3.0), (5, 1.0), (9, 3.0)]));
+
+fn patterns_mean_what_re2_means_by_them() {
+    for (pattern, matching, other) in [
+        ("a.b", "a\nb", "ab"),
+        ("a|b", "b", "ab"),
+        ("{foo}", "{foo}", "foo"),
+        ("a{,2}", "a{,2}", "aa"),
+        ("a{2}", "aa", "a"),
+        ("a{1,}", "aaa", ""),
+        (r"\d+", "12", "\u{663}"),
+        (r"\w", "_", "\u{e4}"),
+        (r"\W", "\u{e4}", "a"),
+        (r"[^\d]", "x", "1"),
+        (r"[\W_]", "_", "a"),
+        (r"\s", " ", "\u{a0}"),
+        (r"\Qa.b*\E+", "a.b**", "axb"),
+        (r"\Q(", "(", ""),
+        (r"\101", "A", "101"),
+        (r"\<a\>", "<a>", "a"),
+        ("[[]", "[", "]"),
+        ("[]a]", "]", "["),
+        ("[a&&b]", "&", "c"),
+        ("[a~~b]", "~", "c"),
+        ("[+--]", ",", "a"),
+        ("[[:alpha:]]", "x", "1"),
+        (r"\pL", "\u{e4}", "1"),
+        ("(?i)abc", "ABC", "x"),
+        (r"a\.b", "a.b", "axb"),
+        (r"\bab\b", "ab", "abc"),
+    ] {
+        let matcher = Matcher::new("label", MatchOp::Regex, pattern).unwrap_or_else(|error| panic!("{error}"));
+        assert!(matcher.matches(matching), "{pattern} does not match {matching:?}");
+        assert!(!matcher.matches(other), "{pattern} matches {other:?}");
+    }
+}
+
+#[test]
+fn what_is_no_pattern_is_refused_with_its_text() {
+    for pattern in ["(", ")", "a)(b", "[a", r"\", r"\8", r"\1", "*", "a{99999999}", r"\C", "(?P<n>a"] {
+        let error = anchored_regex(pattern).unwrap_err().to_string();
+        assert!(error.starts_with("error parsing regexp: ") && error.ends_with(&format!("{pattern:?}")), "{error}");
+    }
 }
