@@ -2,6 +2,7 @@
 //!
 //! No files, no threads, no clock. Every type here is plain data with the rules that keep it valid.
 
+mod append;
 mod batch;
 mod ids;
 mod key;
@@ -12,6 +13,7 @@ mod time;
 #[cfg(test)]
 mod tests;
 
+pub use append::AppendTable;
 pub use batch::{Batch, Rows};
 pub use ids::{FieldId, LayoutId, PartId, SeqNo, Slot, StreamId, TableId};
 pub use key::{KeyError, StreamKey};

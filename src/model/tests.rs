@@ -40,3 +40,15 @@ fn days_round_down_and_parse_their_own_names() {
     assert_eq!(Day::parse("2016-1-1"), None);
     assert!(Day(0).range().contains(0) && !Day(0).range().contains(NANOS_PER_DAY));
 }
+
+#[test]
+fn an_append_table_keeps_every_entry_in_its_place_while_it_grows() {
+    let mut table = AppendTable::<std::sync::OnceLock<usize>>::default();
+    assert!(table.get(0).is_none());
+    for index in 0..5_000 {
+        assert_eq!(table.get_or_grow(index).set(index), Ok(()), "the place was free");
+    }
+    assert!((0..5_000).all(|index| table.get(index).and_then(|entry| entry.get()) == Some(&index)));
+    assert_eq!(table.drain().filter_map(|mut entry| entry.take()).collect::<Vec<_>>(), (0..5_000).collect::<Vec<_>>());
+    assert!(table.get(0).is_none());
+}
