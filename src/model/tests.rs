@@ -54,7 +54,9 @@ fn merging_runs_keeps_the_latest_of_equal_times() {
         run(&[(0, 3.0), (4, 3.0), (9, 3.0)]),
     ]);
     assert_eq!(merged, run(&[(0, 3.0), (1, 1.0), (3, 2.0), (4, 3.0), (5, 1.0), (9, 3.0)]));
+}
 
+#[test]
 fn patterns_mean_what_re2_means_by_them() {
     for (pattern, matching, other) in [
         ("a.b", "a\nb", "ab"),
@@ -96,4 +98,16 @@ fn what_is_no_pattern_is_refused_with_its_text() {
         let error = anchored_regex(pattern).unwrap_err().to_string();
         assert!(error.starts_with("error parsing regexp: ") && error.ends_with(&format!("{pattern:?}")), "{error}");
     }
+}
+
+#[test]
+fn an_append_table_keeps_every_entry_in_its_place_while_it_grows() {
+    let mut table = AppendTable::<std::sync::OnceLock<usize>>::default();
+    assert!(table.get(0).is_none());
+    for index in 0..5_000 {
+        assert_eq!(table.get_or_grow(index).set(index), Ok(()), "the place was free");
+    }
+    assert!((0..5_000).all(|index| table.get(index).and_then(|entry| entry.get()) == Some(&index)));
+    assert_eq!(table.drain().filter_map(|mut entry| entry.take()).collect::<Vec<_>>(), (0..5_000).collect::<Vec<_>>());
+    assert!(table.get(0).is_none());
 }
