@@ -1,7 +1,7 @@
 //! Text to plan to values: PromQL.
 //!
 //! [`parse`] turns a text into a checked tree ([`ast`]), `Display` turns a tree into its canonical text, and
-//! [`pretty`] into an indented one. The language is that of Prometheus 3.14 with all its experimental parts.
+//! [`pretty()`] into an indented one. The language is that of Prometheus 3.14 with all its experimental parts.
 //!
 //! Always: a tree that `parse` returns is well typed, at most [`HEIGHT_MAX`] nodes high (so that recursion over it is
 //! safe on a thread's usual stack), and `parse(&tree.to_string())` gives an equal tree.

@@ -49,7 +49,10 @@ impl Parser<'_> {
             Kind::Aggregate(op) if self.starts_aggregation() => return self.aggregation(op),
             Kind::Identifier if self.peek_second() == Kind::LeftParen => return self.call(),
             Kind::Keyword(word) if word.is_function() && self.peek_second() == Kind::LeftParen => return self.call(),
-            _ => self.vector_selector()?,
+            _ => {
+                let (selector, span) = self.vector_selector()?;
+                (Node::Vector(selector), span)
+            }
         };
         self.height = 1;
         Ok(Expr { node, span })

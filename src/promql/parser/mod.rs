@@ -11,7 +11,7 @@ mod selector;
 use crate::{
     model::Matcher,
     promql::{
-        ast::{Expr, Node, Span},
+        ast::{Expr, Span},
         check,
         error::ParseError,
         lexer::{Keyword, Kind, Token, lex},
@@ -21,7 +21,7 @@ use crate::{
 /// The longest query, in bytes. Dashboards write some thousands; a machine-made alternation may have many more.
 pub const QUERY_BYTES_MAX: usize = 1 << 20;
 
-/// The highest tree, in nodes. A chain `a or b or c …` is as high as it is long, so this is far above [`NESTING_MAX`].
+/// The highest tree, in nodes. A chain `a or b or c …` is as high as it is long, so this is far above the nesting allowed.
 pub const HEIGHT_MAX: usize = 1_000;
 
 /// How deep the parser recurses: its frames for one parenthesis are some two kilobytes, a thread has two megabytes.
@@ -53,10 +53,7 @@ pub fn parse_selector(text: &str) -> Result<Vec<Matcher>> {
     let mut parser = Parser::new(text)?;
     let (selector, _) = parser.vector_selector()?;
     parser.expect_end()?;
-    match selector {
-        Node::Vector(selector) => Ok(selector.matchers),
-        _ => unreachable!("`vector_selector` makes vector selectors"),
-    }
+    Ok(selector.matchers)
 }
 
 struct Parser<'a> {

@@ -31,7 +31,7 @@ impl Parser<'_> {
     }
 
     /// `name{a="b"}`, either part optional.
-    pub(super) fn vector_selector(&mut self) -> Result<(Node, Span)> {
+    pub(super) fn vector_selector(&mut self) -> Result<(VectorSelector, Span)> {
         let start = self.peek();
         let mut selector =
             VectorSelector { matchers: Vec::new(), name: None, at: TimeShift::default(), extension: None };
@@ -45,7 +45,7 @@ impl Parser<'_> {
         if self.eat(Kind::LeftBrace).is_some() {
             self.matchers(&mut selector.matchers)?;
         }
-        Ok((Node::Vector(selector), Span { start: start.span.start, end: self.end() }))
+        Ok((selector, Span { start: start.span.start, end: self.end() }))
     }
 
     /// What stands in braces, the closing one included.
