@@ -2,8 +2,8 @@
 
 use crate::codec::{buckets::Buckets, bytes::bit_width};
 
-/// Columns up to this length are looked at whole; longer ones in 8 runs of 128.
-const WHOLE_MAX: usize = 1024;
+/// Columns up to this length are looked at whole; longer ones in 8 runs of 64.
+const WHOLE_MAX: usize = 512;
 const RUNS: usize = 8;
 const RUN: usize = WHOLE_MAX / RUNS;
 

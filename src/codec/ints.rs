@@ -52,10 +52,11 @@ impl IntEncoder {
         }
     }
 
-    /// Whether at least a tenth of the integers equal the one before; if so, `changed` and `changes` say the rest.
+    /// Whether at least half of the integers equal the one before; if so, `changed` and `changes` say the rest. Where
+    /// fewer do, a prefix code spends no whole bit too much on them, and there is nothing to win.
     fn find_changes(&mut self, ints: &[i64]) -> bool {
         let same = ints.array_windows().filter(|[a, b]| a == b).count();
-        if same * 10 < ints.len() {
+        if same * 2 < ints.len() {
             return false;
         }
         self.changed.clear();

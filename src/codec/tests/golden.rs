@@ -49,6 +49,7 @@ fn columns() -> Vec<(&'static str, Level, &'static [u8], Column)> {
         ("values-decimal", Light, &[1, 2, 4], Values(doubles(&gauge, 100.0))),
         ("values-excepted", Light, &[2, 2, 3], Values(excepted)),
         ("values-bits", Light, &[3, 4], Values(irrational)),
+        ("values-near", Full, &[4, 1], Values(doubles(&gauge, 10.0).iter().map(|x| x + 0.7).collect())),
         ("ints-const", Light, &[0], Ints(vec![-3; 9])),
         ("ints-linear", Light, &[1], Ints((0..9).map(|i| 7 - 4 * i).collect())),
         ("ints-varints", Light, &[2], Ints(vec![5, 6, 4, i64::MAX, i64::MIN])),

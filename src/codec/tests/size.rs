@@ -27,6 +27,7 @@ fn full_columns_keep_to_their_sizes() {
         ("latencies", 2.11),
         ("few_distinct", 0.331),
         ("slow_counter", 0.263),
+        ("sums", 0.912),
     ];
     for ((name, values), (same_name, limit)) in data::all_values(ROWS).into_iter().zip(limits) {
         assert_eq!(name, same_name);
