@@ -22,13 +22,21 @@ const MAGIC_RANGE: f64 = 2_251_799_813_685_248.0;
 /// How often a larger exponent is tried when a value needs one.
 const RAISES_MAX: usize = 6;
 
-/// Doubles that are this near to a decimal, in units in the last place, …
+/// How far beside a decimal a double may be, in units in the last place.
 const NEAR_MAX: u64 = 15;
-/// … where it has so few digits that this is no accident.
-const NEAR_RANGE: f64 = 1e14;
 
-/// The integer that stands for a value at an exponent, if there is one.
-type Rule = fn(f64, u8) -> Option<i64>;
+/// What counts as a decimal.
+#[derive(Clone, Copy)]
+struct Rule {
+    /// The integer that stands for a value at an exponent, if there is one.
+    int: fn(f64, u8) -> Option<i64>,
+    /// An exponent is sought for a value up to this integer only: with more digits than that, every double is close to
+    /// some decimal by accident.
+    range: f64,
+}
+
+const EXACT: Rule = Rule { int: exact, range: 1e15 };
+const NEAR: Rule = Rule { int: near, range: 1e14 };
 
 /// A column of doubles as integers.
 #[derive(Default)]
@@ -43,12 +51,12 @@ pub(super) struct Decimals {
 impl Decimals {
     /// Converts `values`, looking at `samples` of them first; false where more than a tenth would be exceptions.
     pub(super) fn fit(&mut self, values: &[f64], samples: usize) -> bool {
-        self.fit_by(exact, Self::convert, values, samples)
+        self.fit_by(EXACT, Self::convert, values, samples)
     }
 
     /// The same to the nearest decimals; `beside` tells how far off the values are.
     pub(super) fn fit_near(&mut self, values: &[f64], samples: usize) -> bool {
-        self.fit_by(near, |_, _| false, values, samples)
+        self.fit_by(NEAR, |_, _| false, values, samples)
     }
 
     fn fit_by(
@@ -107,7 +115,7 @@ impl Decimals {
         self.exceptions.clear();
         let (mut before, mut larger) = (0, None);
         for (index, &value) in values.iter().enumerate() {
-            match rule(value, self.exponent) {
+            match (rule.int)(value, self.exponent) {
                 Some(int) => before = int,
                 None => {
                     self.exceptions.push((index as u32, value.to_bits()));
@@ -129,11 +137,13 @@ fn guess_exponent(values: &[f64], samples: usize, rule: Rule) -> Option<u8> {
             continue;
         }
         seen += 1;
-        match find_exponent(value, exponent, rule) {
-            Some(larger) => exponent = larger,
-            None => bad += 1,
+        if (rule.int)(value, exponent).is_none() {
+            match find_exponent(value, exponent + 1, rule) {
+                Some(larger) => exponent = larger,
+                None => bad += 1,
+            }
         }
-        // Giving up early keeps noise cheap: each miss tries every exponent.
+        // Noise shows early.
         if bad >= 4 && bad * 2 > seen {
             return None;
         }
@@ -142,7 +152,11 @@ fn guess_exponent(values: &[f64], samples: usize, rule: Rule) -> Option<u8> {
 }
 
 fn find_exponent(value: f64, from: u8, rule: Rule) -> Option<u8> {
-    (from..=EXPONENT_MAX).find(|&exponent| rule(value, exponent).is_some())
+    let fits = |exponent: &u8| (rule.int)(value, *exponent).is_some();
+    let within = POWERS.partition_point(|power| value.abs() * power < rule.range) as u8;
+    // What is a decimal at one exponent is one at every larger, so a miss at the largest settles it.
+    let largest = within.checked_sub(1).filter(fits)?;
+    (from..=largest).find(fits)
 }
 
 /// The integer that `value` is at this exponent, where that is exact.
@@ -163,7 +177,7 @@ fn exact(value: f64, exponent: u8) -> Option<i64> {
 fn near(value: f64, exponent: u8) -> Option<i64> {
     let power = POWERS[usize::from(exponent)];
     let scaled = value * power;
-    if scaled.is_nan() || scaled.abs() >= NEAR_RANGE {
+    if scaled.is_nan() || scaled.abs() >= NEAR.range {
         return None;
     }
     let int = (scaled + MAGIC).to_bits().wrapping_sub(MAGIC.to_bits()) as i64;

@@ -11,7 +11,7 @@ use crate::codec::{
 };
 
 const CONST: u8 = 0;
-pub(super) const LINEAR: u8 = 1;
+const LINEAR: u8 = 1;
 const VARINTS: u8 = 2;
 const RAW: u8 = 3;
 const PACKED: u8 = 4;

@@ -104,7 +104,7 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// A decoder.
+    /// A decoder; it holds about 300 kB of scratch once warm.
     pub fn new() -> Self {
         Self::default()
     }

@@ -101,30 +101,49 @@ fn line(name: &str, level: Level, column: &Column) -> String {
     format!("{name} {kind} {}", hex(&payload))
 }
 
+fn stored() -> HashMap<&'static str, Vec<u8>> {
+    let entry = |line: &'static str| Some((line.split(' ').next()?, unhex(line.rsplit(' ').next()?)));
+    GOLDEN.lines().filter_map(entry).collect()
+}
+
+/// Every payload with its count: of values, of times, and of integers.
+pub(super) fn payloads() -> [Vec<(Vec<u8>, usize)>; 3] {
+    let mut stored = stored();
+    let mut kinds = [vec![], vec![], vec![]];
+    for (name, _, _, column) in columns() {
+        let (kind, count) = match column {
+            Values(values) => (0, values.len()),
+            Times(times) => (1, times.len()),
+            Ints(ints) => (2, ints.len()),
+        };
+        kinds[kind].push((stored.remove(name).unwrap(), count));
+    }
+    kinds
+}
+
 #[test]
 fn payloads_of_every_mode_and_tag_decode_as_when_they_were_written() {
-    let golden: HashMap<&str, &str> = GOLDEN.lines().filter_map(|line| Some((line.split(' ').next()?, line))).collect();
+    let stored = stored();
     let mut missing = String::new();
     for (name, level, start, column) in columns() {
-        let Some(golden) = golden.get(name) else {
+        let Some(payload) = stored.get(name) else {
             missing += &format!("{}\n", line(name, level, &column));
             continue;
         };
-        let payload = unhex(golden.rsplit(' ').next().unwrap());
         assert!(payload.starts_with(start), "{name} is not the mode it should show: {:?}", &payload[..4]);
         let mut decoder = Decoder::new();
         let (mut doubles, mut ints) = (vec![], vec![]);
         match column {
             Values(values) => {
-                decoder.values(&payload, values.len(), &mut doubles).unwrap();
+                decoder.values(payload, values.len(), &mut doubles).unwrap();
                 assert!(doubles.iter().map(|x| x.to_bits()).eq(values.iter().map(|x| x.to_bits())), "{name}");
             }
             Times(times) => {
-                decoder.times(&payload, times.len(), &mut ints).unwrap();
+                decoder.times(payload, times.len(), &mut ints).unwrap();
                 assert_eq!(ints, times, "{name}");
             }
             Ints(column) => {
-                decoder.ints(&payload, column.len(), &mut ints).unwrap();
+                decoder.ints(payload, column.len(), &mut ints).unwrap();
                 assert_eq!(ints, column, "{name}");
             }
         }
