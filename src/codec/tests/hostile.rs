@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 
-use super::data;
+use super::{data, golden};
 use crate::codec::{COUNT_MAX, Decoder, Encoder, Error, Level};
 
 /// Payloads of every mode and tag, with their counts.
@@ -98,6 +98,15 @@ fn damaged_payloads_give_an_error_or_the_right_count() {
     assert!(errors > 1000, "only {errors} errors: the damage does not reach the decoder");
     let errors = torment(&time_payloads(), |payload, count, out| decoder.times(payload, count, out));
     assert!(errors > 1000, "only {errors} errors: the damage does not reach the decoder");
+}
+
+#[test]
+fn damaged_payloads_of_every_mode_and_tag_give_an_error_or_the_right_count() {
+    let mut decoder = Decoder::new();
+    let [values, times, ints] = golden::payloads();
+    assert!(torment(&values, |payload, count, out| decoder.values(payload, count, out)) > 500);
+    assert!(torment(&times, |payload, count, out| decoder.times(payload, count, out)) > 100);
+    assert!(torment(&ints, |payload, count, out| decoder.ints(payload, count, out)) > 1000);
 }
 
 #[test]
