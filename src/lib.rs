@@ -18,5 +18,6 @@
 pub mod codec;
 pub mod disk;
 pub mod model;
+pub mod parts;
 pub mod promql;
 pub mod select;
