@@ -40,7 +40,7 @@ impl Load {
     fn fill(&self, pool: &Arc<ArenaPool>) -> (Writer, Arc<Generation>) {
         let (mut writer, generation) = Generation::new(pool, SeqNo(1), usize::MAX);
         for (seq, batch) in (1..).map(SeqNo).zip(&self.batches) {
-            writer.insert(seq, batch);
+            writer.insert(seq, batch, |_, _| {});
         }
         (writer, generation)
     }
@@ -65,7 +65,7 @@ impl Load {
         let run = move || {
             let mut merge = merge.borrow_mut();
             for (_, _, slot) in generation.touched(catalogue) {
-                black_box(merge.columns(generation, slot, SeqNo(u64::MAX), TimeRange::ALL, |_| &fields));
+                black_box(merge.columns(generation, slot, (SeqNo(0), SeqNo(u64::MAX)), TimeRange::ALL, |_| &fields));
             }
         };
         Case {

@@ -20,6 +20,7 @@ pub mod disk;
 pub mod memtable;
 pub mod metrics;
 pub mod model;
+pub mod parts;
 pub mod promql;
 pub mod protocol;
 pub mod select;

@@ -1,0 +1,305 @@
+//! An open part: its footer and directory, and which blocks a query needs.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use roaring::RoaringBitmap;
+
+use crate::{
+    codec,
+    disk::File,
+    model::{StreamId, TimeRange},
+    parts::{
+        Aggregates, BlockReader, Error, Footer, Image, Scan, Summary, Table,
+        image::{self, Directory, HEADER_SIZE, Header, PageRef, TRAILER_SIZE},
+        page::{self, Column, Entry, Streams},
+    },
+};
+
+/// A part image, open for reading by any number of threads.
+///
+/// Memory: names and 80 bytes per index page (a page covers some 500 columns, that is up to 4 M samples), and the pages
+/// that `blocks` has looked at, unpacked: about 100 bytes per column. [`Part::forget_pages`] lets those go.
+pub struct Part {
+    file: Arc<dyn File>,
+    base: u64,
+    image: Image,
+    footer: Footer,
+    summary: Summary,
+    directory: Directory,
+    /// Field numbers in the order of their names.
+    fields_by_name: Vec<u32>,
+    pages: Mutex<Vec<Option<Arc<Vec<Entry>>>>>,
+}
+
+/// A field's number in one part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FieldRef(pub(super) u32);
+
+/// A block that may hold what was asked for. Keeps its index page in memory.
+#[derive(Clone, Debug)]
+pub struct BlockRef {
+    page: Arc<Vec<Entry>>,
+    index: usize,
+}
+
+impl Part {
+    /// Opens the image of `len` bytes that begins at byte `base` of a file: checks its frame, reads footer and
+    /// directory. Errors tell a file that is no part, of another version, cut short, or damaged.
+    pub fn open(file: Arc<dyn File>, base: u64, len: u64) -> Result<Self, Error> {
+        let mut image = Image { part: None, base };
+        let there = file.size().map_err(|source| Error::Read { image, offset: 0, source })?.saturating_sub(base);
+        let cut_short = || Error::CutShort { image, len: len.min(there) };
+        if there < len || len < (HEADER_SIZE + TRAILER_SIZE) as u64 {
+            return Err(cut_short());
+        }
+        let mut reader = ImageReader { file: &*file, image };
+        reader.check_header()?;
+
+        let trailer_at = len - TRAILER_SIZE as u64;
+        let mut trailer = [0; TRAILER_SIZE];
+        reader.fill(trailer_at, &mut trailer)?;
+        let (size, crc) = image::read_trailer(&trailer).ok_or_else(cut_short)?;
+        let offset = trailer_at.checked_sub(u64::from(size)).ok_or_else(cut_short)?;
+        let mut bytes = Vec::new();
+        reader.payload("footer", Column { offset, size, crc }, len, &mut bytes)?;
+        let footing = image::Footing::decode(&bytes).map_err(|e| malformed(image, "footer", offset, e))?;
+
+        image.part = Some(footing.footer.part);
+        reader.image = image;
+        let column = footing.directory;
+        reader.payload("directory", column, len, &mut bytes)?;
+        let directory = image::unpack(&bytes, footing.directory_raw_size).and_then(|raw| Directory::decode(&raw));
+        let directory = directory.map_err(|e| malformed(image, "directory", column.offset, e))?;
+        let mut fields_by_name: Vec<u32> = (0..directory.fields.len() as u32).collect();
+        fields_by_name.sort_by_key(|&field| &directory.fields[field as usize]);
+        Ok(Self {
+            base,
+            image,
+            footer: footing.footer,
+            summary: Summary { len, ..footing.summary },
+            fields_by_name,
+            pages: Mutex::new(vec![None; directory.pages.len()]),
+            directory,
+            file,
+        })
+    }
+
+    /// Who the part is.
+    pub fn footer(&self) -> &Footer {
+        &self.footer
+    }
+
+    /// How much it holds.
+    pub fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
+    /// Where in its file the image begins.
+    pub fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// The tables and their fields, by name.
+    pub fn tables(&self) -> &[Table] {
+        &self.directory.tables
+    }
+
+    /// The number of a field, if any table of this part has it.
+    pub fn field(&self, name: &str) -> Option<FieldRef> {
+        let fields = &self.directory.fields;
+        let place = self.fields_by_name.binary_search_by(|&field| (*fields[field as usize]).cmp(name)).ok()?;
+        Some(FieldRef(self.fields_by_name[place]))
+    }
+
+    /// The name of a field of this part.
+    pub fn field_name(&self, field: FieldRef) -> &Arc<str> {
+        &self.directory.fields[field.0 as usize]
+    }
+
+    /// The blocks of a table that may hold rows of these streams, of any of these fields (`None`: of all), in `range`.
+    /// In the order of the index: for one stream and field, disjoint and ascending in time.
+    pub fn blocks(
+        &self,
+        table: &str,
+        streams: &RoaringBitmap,
+        fields: Option<&[FieldRef]>,
+        range: TimeRange,
+    ) -> Result<Vec<BlockRef>, Error> {
+        let Ok(table) = self.directory.tables.binary_search_by(|probe| (*probe.name).cmp(table)) else {
+            return Ok(Vec::new());
+        };
+        let table = table as u32;
+        let any_of = |(min, max): (u32, u32)| min <= max && streams.range(min..=max).next().is_some();
+        let mut blocks = Vec::new();
+        for (number, page) in self.directory.pages.iter().enumerate() {
+            let in_page = page.tables.0 <= table && table <= page.tables.1;
+            if !in_page || !range.overlaps(page.times.0, page.times.1) || !any_of(page.streams) {
+                continue;
+            }
+            let page = self.page(number)?;
+            let wanted = |entry: &Entry| {
+                entry.table == table
+                    && range.overlaps(entry.min_time, entry.max_time)
+                    && fields.is_none_or(|fields| fields.iter().any(|field| entry.field(field.0).is_some()))
+                    && any_of((entry.streams.first().0, entry.streams.last().0))
+            };
+            let from = page.partition_point(|entry| entry.table < table);
+            let to = page.partition_point(|entry| entry.table <= table);
+            let hits = (from..to).filter(|&index| wanted(&page[index]));
+            blocks.extend(hits.map(|index| BlockRef { page: page.clone(), index }));
+        }
+        Ok(blocks)
+    }
+
+    /// Reads blocks of this part, these fields of each.
+    pub fn reader(&self, fields: &[FieldRef]) -> BlockReader<'_> {
+        BlockReader::new(self, fields)
+    }
+
+    /// Everything, in (table, stream) order.
+    pub fn scan(&self) -> Scan<'_> {
+        Scan::new(self)
+    }
+
+    /// Lets go of the unpacked index pages, except those that a [`BlockRef`] holds; they are read again when needed.
+    pub fn forget_pages(&self) {
+        self.pages.lock().fill(None);
+    }
+
+    /// A page from the cache, read into it if need be.
+    fn page(&self, number: usize) -> Result<Arc<Vec<Entry>>, Error> {
+        if let Some(page) = &self.pages.lock()[number] {
+            return Ok(page.clone());
+        }
+        let page = Arc::new(self.read_page(number)?);
+        self.pages.lock()[number] = Some(page.clone());
+        Ok(page)
+    }
+
+    pub(super) fn page_count(&self) -> usize {
+        self.directory.pages.len()
+    }
+
+    pub(super) fn page_ref(&self, number: usize) -> &PageRef {
+        &self.directory.pages[number]
+    }
+
+    /// A page's entries, not cached. Tables and fields are in the directory, and entries in order.
+    pub(super) fn read_page(&self, number: usize) -> Result<Vec<Entry>, Error> {
+        let page = &self.directory.pages[number];
+        let mut bytes = Vec::new();
+        self.payload("index page", page.column, &mut bytes)?;
+        let entries = image::unpack(&bytes, page.raw_size).and_then(|raw| page::decode(&raw));
+        let entries = entries.and_then(|entries| self.check_entries(page, entries));
+        entries.map_err(|source| self.malformed("index page", page.column.offset, source))
+    }
+
+    fn check_entries(&self, page: &PageRef, entries: Vec<Entry>) -> Result<Vec<Entry>, codec::Error> {
+        let tables = self.directory.tables.len() as u32;
+        let fields = self.directory.fields.len() as u32;
+        let known = |entry: &Entry| entry.table < tables && entry.fields.iter().all(|column| column.field < fields);
+        if entries.len() != page.entries as usize || !entries.iter().all(known) {
+            return Err(codec::Error::Invalid("entries unlike the directory"));
+        }
+        if !entries.is_sorted_by_key(|entry| (entry.table, entry.streams.first())) {
+            return Err(codec::Error::Invalid("entries out of order"));
+        }
+        Ok(entries)
+    }
+
+    /// Reads a payload into `bytes` and checks it.
+    pub(super) fn payload(&self, what: &'static str, column: Column, bytes: &mut Vec<u8>) -> Result<(), Error> {
+        let reader = ImageReader { file: &*self.file, image: self.image };
+        reader.payload(what, column, self.summary.len, bytes)
+    }
+
+    pub(super) fn malformed(&self, what: &'static str, offset: u64, source: codec::Error) -> Error {
+        malformed(self.image, what, offset, source)
+    }
+}
+
+fn malformed(image: Image, what: &'static str, offset: u64, source: codec::Error) -> Error {
+    Error::Malformed { image, what, offset, source }
+}
+
+impl BlockRef {
+    pub(super) fn entry(&self) -> &Entry {
+        &self.page[self.index]
+    }
+
+    /// How many rows it has, of all its streams together.
+    pub fn rows(&self) -> u32 {
+        self.entry().rows
+    }
+
+    /// Its first and last timestamp.
+    pub fn times(&self) -> (i64, i64) {
+        (self.entry().min_time, self.entry().max_time)
+    }
+
+    /// The stream, where it holds one only.
+    pub fn single(&self) -> Option<StreamId> {
+        match self.entry().streams {
+            Streams::One(stream) => Some(stream),
+            Streams::Many { .. } => None,
+        }
+    }
+
+    /// The smallest and largest id of its streams.
+    pub fn stream_bounds(&self) -> (StreamId, StreamId) {
+        (self.entry().streams.first(), self.entry().streams.last())
+    }
+
+    /// Whether it has the field.
+    pub fn has(&self, field: FieldRef) -> bool {
+        self.entry().field(field.0).is_some()
+    }
+
+    /// The field's aggregates, where the index has them: blocks of one stream, written at the full level, without NaN
+    /// other than stale markers.
+    pub fn aggregates(&self, field: FieldRef) -> Option<Aggregates> {
+        self.entry().field(field.0)?.aggregates
+    }
+}
+
+/// Reads an image's checked bytes.
+struct ImageReader<'a> {
+    file: &'a dyn File,
+    image: Image,
+}
+
+impl ImageReader<'_> {
+    fn fill(&self, offset: u64, bytes: &mut [u8]) -> Result<(), Error> {
+        let read = self.file.read_exact_at(bytes, self.image.base + offset);
+        read.map_err(|source| Error::Read { image: self.image, offset, source })
+    }
+
+    fn check_header(&self) -> Result<(), Error> {
+        let image = self.image;
+        let mut header = [0; HEADER_SIZE];
+        self.fill(0, &mut header)?;
+        match image::check_header(&header) {
+            Header::Readable => Ok(()),
+            Header::Foreign => Err(Error::NotAPart { image }),
+            Header::OtherVersion(found) => Err(Error::Version { image, found }),
+            Header::Damaged { expected, found } => {
+                Err(Error::Damaged { image, what: "header", offset: 0, expected, found })
+            }
+        }
+    }
+
+    /// Reads `column` of an image of `len` bytes and compares its checksum.
+    fn payload(&self, what: &'static str, column: Column, len: u64, bytes: &mut Vec<u8>) -> Result<(), Error> {
+        let Column { offset, size, crc: expected } = column;
+        if offset.checked_add(u64::from(size)).is_none_or(|end| end > len) {
+            return Err(malformed(self.image, what, offset, codec::Error::Truncated));
+        }
+        bytes.resize(size as usize, 0);
+        self.fill(offset, bytes)?;
+        match crc32fast::hash(bytes) {
+            found if found == expected => Ok(()),
+            found => Err(Error::Damaged { image: self.image, what, offset, expected, found }),
+        }
+    }
+}

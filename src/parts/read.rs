@@ -1,0 +1,238 @@
+//! Blocks to rows: columns read, checked and decoded.
+
+use std::ops::Range;
+
+use roaring::RoaringBitmap;
+
+use crate::{
+    codec::{self, Decoder, Reader},
+    model::{StreamId, TimeRange},
+    parts::{
+        BlockRef, Error, FieldRef, Part,
+        page::{Entry, FieldColumn, Streams, Values},
+    },
+};
+
+/// Reads blocks of one part, one after the other, into buffers it keeps. A timestamp column shared by consecutive
+/// blocks is decoded once.
+pub struct BlockReader<'p> {
+    fetcher: Fetcher<'p>,
+    fields: Vec<FieldRef>,
+    decoded: Decoded,
+}
+
+/// The rows of a decoded block.
+#[derive(Clone, Copy)]
+pub struct Rows<'a> {
+    decoded: &'a Decoded,
+}
+
+/// The rows of one stream in a decoded block.
+#[derive(Clone)]
+pub struct Run<'a> {
+    /// Whose rows they are.
+    pub stream: StreamId,
+    /// Their timestamps, ascending and unique.
+    pub times: &'a [i64],
+    rows: Range<usize>,
+    decoded: &'a Decoded,
+}
+
+impl<'p> BlockReader<'p> {
+    pub(super) fn new(part: &'p Part, fields: &[FieldRef]) -> Self {
+        Self { fetcher: Fetcher::new(part), fields: fields.to_vec(), decoded: Decoded::default() }
+    }
+
+    /// Decodes a block of this reader's part. An error names the damaged column; other blocks, and this one without
+    /// the field, are not concerned.
+    pub fn read(&mut self, block: &BlockRef) -> Result<Rows<'_>, Error> {
+        let entry = block.entry();
+        let columns = self.fields.iter().map(|field| entry.field(field.0));
+        self.fetcher.load(entry, columns, &mut self.decoded)?;
+        Ok(Rows { decoded: &self.decoded })
+    }
+}
+
+impl<'a> Rows<'a> {
+    /// All rows, stream by stream, ids ascending.
+    pub fn runs(self) -> impl ExactSizeIterator<Item = Run<'a>> {
+        (0..self.decoded.runs.len()).map(move |index| self.decoded.run(index))
+    }
+
+    /// The rows of these streams in `range`; streams without such a row are left out.
+    pub fn select(self, streams: &RoaringBitmap, range: TimeRange) -> impl Iterator<Item = Run<'a>> {
+        let wanted = self.runs().filter(|run| streams.contains(run.stream.0));
+        wanted.map(move |run| run.within(range)).filter(|run| !run.times.is_empty())
+    }
+}
+
+impl<'a> Run<'a> {
+    /// The values of the `asked`-th of the reader's fields, as many as times; `None` where the block has it not.
+    pub fn values(&self, asked: usize) -> Option<&'a [f64]> {
+        let (values, present) = &self.decoded.values[asked];
+        present.then(|| &values[self.rows.clone()])
+    }
+
+    /// Those of its rows that lie in `range`.
+    pub fn within(self, range: TimeRange) -> Self {
+        let inside = range.indices_in(self.times);
+        let rows = self.rows.start + inside.start..self.rows.start + inside.end;
+        Self { times: &self.times[inside], rows, ..self }
+    }
+}
+
+/// A block's columns, decoded; empty at first.
+#[derive(Default)]
+pub(super) struct Decoded {
+    runs: Vec<RunPlace>,
+    times: Vec<i64>,
+    /// Where the column lies that `times` holds.
+    times_from: Option<u64>,
+    /// Per asked field its values, and whether the block has it.
+    values: Vec<(Vec<f64>, bool)>,
+}
+
+struct RunPlace {
+    stream: StreamId,
+    times: Range<usize>,
+    rows: Range<usize>,
+}
+
+impl Decoded {
+    pub(super) fn len(&self) -> usize {
+        self.runs.len()
+    }
+
+    pub(super) fn run(&self, index: usize) -> Run<'_> {
+        let place = &self.runs[index];
+        let times = &self.times[place.times.clone()];
+        Run { stream: place.stream, times, rows: place.rows.clone(), decoded: self }
+    }
+}
+
+/// Reads and decodes columns of a part.
+pub(super) struct Fetcher<'p> {
+    part: &'p Part,
+    decoder: Decoder,
+    bytes: Vec<u8>,
+}
+
+impl<'p> Fetcher<'p> {
+    pub(super) fn new(part: &'p Part) -> Self {
+        Self { part, decoder: Decoder::new(), bytes: Vec::new() }
+    }
+
+    /// Decodes a block's streams and times, and these columns of it.
+    pub(super) fn load<'e>(
+        &mut self,
+        entry: &'e Entry,
+        columns: impl ExactSizeIterator<Item = Option<&'e FieldColumn>>,
+        decoded: &mut Decoded,
+    ) -> Result<(), Error> {
+        self.times(entry, decoded)?;
+        self.runs(entry, decoded)?;
+        decoded.values.resize_with(columns.len(), Default::default);
+        for (column, (values, present)) in columns.zip(&mut decoded.values) {
+            *present = column.is_some();
+            if let Some(column) = column {
+                self.values(column, entry.rows as usize, values)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn times(&mut self, entry: &Entry, decoded: &mut Decoded) -> Result<(), Error> {
+        let (offset, count) = (entry.times.offset, entry.stamps as usize);
+        if decoded.times_from == Some(offset) && decoded.times.len() == count {
+            return Ok(());
+        }
+        decoded.times_from = None;
+        self.part.payload("timestamp column", entry.times, &mut self.bytes)?;
+        decoded.times.clear();
+        let times = self.decoder.times(&self.bytes, count, &mut decoded.times);
+        times.map_err(|source| self.part.malformed("timestamp column", offset, source))?;
+        decoded.times_from = Some(offset);
+        Ok(())
+    }
+
+    fn values(&mut self, column: &FieldColumn, rows: usize, values: &mut Vec<f64>) -> Result<(), Error> {
+        values.clear();
+        match column.values {
+            Values::Constant(value) => {
+                values.resize(rows, value);
+                Ok(())
+            }
+            Values::Stored(place) => {
+                self.part.payload("value column", place, &mut self.bytes)?;
+                let decoded = self.decoder.values(&self.bytes, rows, values);
+                decoded.map_err(|source| self.part.malformed("value column", place.offset, source))
+            }
+        }
+    }
+
+    fn runs(&mut self, entry: &Entry, decoded: &mut Decoded) -> Result<(), Error> {
+        decoded.runs.clear();
+        match entry.streams {
+            Streams::One(stream) => {
+                let rows = 0..entry.rows as usize;
+                decoded.runs.push(RunPlace { stream, times: rows.clone(), rows });
+                Ok(())
+            }
+            Streams::Many { count, column, .. } => {
+                self.part.payload("stream column", column, &mut self.bytes)?;
+                let runs = many_runs(&mut self.decoder, &self.bytes, count as usize, entry, &mut decoded.runs);
+                runs.map_err(|source| self.part.malformed("stream column", column.offset, source))
+            }
+        }
+    }
+}
+
+/// Takes the stream column of a gathered block apart, and checks that its rows are all the block's rows.
+fn many_runs(
+    decoder: &mut Decoder,
+    bytes: &[u8],
+    count: usize,
+    entry: &Entry,
+    runs: &mut Vec<RunPlace>,
+) -> Result<(), codec::Error> {
+    let mut reader = Reader::new(bytes);
+    let stamps = entry.stamps as usize;
+    let sequences = reader.count(stamps)?;
+    let mut ints = |reader: &mut Reader<'_>, count: usize| {
+        let mut numbers = Vec::new();
+        decoder.ints(reader.sized_bytes()?, count, &mut numbers)?;
+        Ok(numbers)
+    };
+    let ids = ints(&mut reader, count)?;
+    let (which, lengths) = match sequences {
+        1 => (vec![0; count], vec![stamps as i64]),
+        _ => (ints(&mut reader, count)?, ints(&mut reader, sequences)?),
+    };
+    reader.finish()?;
+
+    let sequences = sequence_ranges(&lengths, stamps)?;
+    let mut rows = 0;
+    for (&id, &which) in ids.iter().zip(&which) {
+        let stream = StreamId(u32::try_from(id).map_err(|_| codec::Error::Invalid("stream id"))?);
+        let times = usize::try_from(which).ok().and_then(|which| sequences.get(which));
+        let times = times.ok_or(codec::Error::Invalid("timestamp sequence"))?.clone();
+        let end = rows + times.len();
+        runs.push(RunPlace { stream, times, rows: rows..end });
+        rows = end;
+    }
+    let ascending = runs.is_sorted_by(|a, b| a.stream < b.stream);
+    if rows == entry.rows as usize && ascending { Ok(()) } else { Err(codec::Error::Invalid("streams and rows")) }
+}
+
+/// Where each sequence lies among `stamps` timestamps, which they must fill.
+fn sequence_ranges(lengths: &[i64], stamps: usize) -> Result<Vec<Range<usize>>, codec::Error> {
+    let mut end = 0;
+    let mut ranges = Vec::with_capacity(lengths.len());
+    for &length in lengths {
+        let start = end;
+        let length = usize::try_from(length).ok().filter(|&length| 0 < length && length <= stamps - start);
+        end = start + length.ok_or(codec::Error::Invalid("sequence length"))?;
+        ranges.push(start..end);
+    }
+    if end == stamps { Ok(ranges) } else { Err(codec::Error::Invalid("sequence lengths")) }
+}

@@ -1,0 +1,150 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::parts::{
+    image::{Directory, Footing, unpack},
+    page,
+};
+
+/// A part with everything in it, in about a thousand bytes: single and gathered blocks, shared and own stamps, constants, aggregates.
+fn small() -> Vec<Input> {
+    vec![
+        input("cpu", 1, seconds(0, 4), &[("idle", &[1.5, 2.5, 3.25, 1.0])]),
+        input("cpu", 2, seconds(0, 3), &[("idle", &[9.0; 3]), ("user", &[9.0, 8.0, f64::NAN])]),
+        input("cpu", 3, seconds(1, 2), &[("idle", &[9.0; 2]), ("user", &[7.0, f64::from_bits(STALE)])]),
+        input("cpu", 4, seconds(0, 3), &[("idle", &[9.0; 3]), ("user", &[1.0, 2.0, 3.0])]),
+        input("mem", 4, seconds(90, 2), &[("free", &[1e9, 2e9]), ("used", &[5.0, 5.0])]),
+    ]
+}
+
+/// All a part has to tell, or the first error.
+fn read_all(bytes: Vec<u8>) -> Result<(Footer, Summary, Samples, Samples, Vec<String>), Error> {
+    let part = open(bytes)?;
+    let mut aggregates = Vec::new();
+    for table in part.tables() {
+        for block in part.blocks(&table.name, &all_streams(), None, TimeRange::ALL)? {
+            let of = |field| block.aggregates(part.field(field).unwrap());
+            aggregates.extend(table.fields.iter().map(|field| format!("{field} {:?}", of(field))));
+        }
+    }
+    let selected = select(&part, &all_streams(), TimeRange::ALL)?;
+    Ok((part.footer().clone(), *part.summary(), scan(&part)?, selected, aggregates))
+}
+
+#[test]
+fn every_changed_byte_is_noticed_or_changes_nothing() {
+    for level in [Level::Light, Level::Full] {
+        let bytes = build(level, &small());
+        let whole = read_all(bytes.clone()).unwrap();
+        assert_eq!(whole.2, expected(&small(), &all_streams(), TimeRange::ALL));
+        let mut noticed = 0;
+        for place in 0..bytes.len() {
+            for flip in [0x01, 0x10, 0x80, 0xff] {
+                let mut damaged = bytes.clone();
+                damaged[place] ^= flip;
+                match read_all(damaged) {
+                    Err(_) => noticed += 1,
+                    Ok(answer) => assert_eq!(answer, whole, "byte {place} ^ {flip:02x}"),
+                }
+            }
+        }
+        assert_eq!(noticed, bytes.len() * 4, "some byte of the image is not covered by a checksum");
+    }
+}
+
+#[test]
+fn a_file_cut_short_says_so_at_every_length() {
+    let bytes = build(Level::Full, &small());
+    for len in 0..bytes.len() {
+        let error = open(bytes[..len].to_vec()).err().unwrap();
+        assert!(matches!(error, Error::CutShort { len: found, .. } if found == len as u64), "{len}: {error}");
+        let error = Part::open(Memory::file(bytes[..len].to_vec()), 0, bytes.len() as u64).err().unwrap();
+        assert!(matches!(error, Error::CutShort { .. }), "{len}: {error}");
+    }
+}
+
+#[test]
+fn a_foreign_file_and_another_version_are_told_from_damage() {
+    let bytes = build(Level::Full, &small());
+    let with_header = |header: &[u8]| open([header, &bytes[header.len()..]].concat()).err().unwrap();
+    assert!(matches!(with_header(b"PLIMWAL_"), Error::NotAPart { .. }));
+    let mut header = bytes[..12].to_vec();
+    header[8] = 2;
+    assert!(matches!(with_header(&header), Error::Damaged { what: "header", offset: 0, .. }));
+    header.extend(crc32fast::hash(&header).to_le_bytes());
+    let error = with_header(&header);
+    assert!(matches!(error, Error::Version { found: 2, .. }), "{error}");
+}
+
+#[test]
+fn a_damaged_column_leaves_the_others_readable() {
+    let inputs = [
+        input("cpu", 1, seconds(0, 1000), &[("idle", &values(1, 1000)), ("user", &values(2, 1000))]),
+        input("cpu", 2, seconds(0, 1000), &[("idle", &values(3, 1000)), ("user", &values(4, 1000))]),
+    ];
+    let bytes = build(Level::Full, &inputs);
+    let entry = &open(bytes.clone()).unwrap().read_page(0).unwrap()[0];
+    let page::Values::Stored(place) = entry.fields[1].values else { panic!("the column is stored") };
+    let mut damaged = bytes;
+    damaged[place.offset as usize + 5] ^= 4;
+
+    let part = open(damaged).unwrap();
+    let [idle, user] = ["idle", "user"].map(|field| part.field(field).unwrap());
+    let blocks = part.blocks("cpu", &all_streams(), None, TimeRange::ALL).unwrap();
+    let error = part.reader(&[idle, user]).read(&blocks[0]).err().unwrap();
+    let Error::Damaged { offset, expected, found, .. } = &error else { panic!("{error}") };
+    assert_eq!((*offset, *expected), (place.offset, place.crc));
+    assert_eq!(
+        error.to_string(),
+        format!("part 31 is damaged at byte {offset} (value column): checksum {found:08x}, expected {expected:08x}")
+    );
+    assert!(part.reader(&[idle]).read(&blocks[0]).is_ok());
+    assert!(part.reader(&[idle, user]).read(&blocks[1]).is_ok());
+
+    let mut scan = part.scan();
+    assert!(scan.next_group().is_err());
+    assert_eq!(scan.next_group().unwrap().unwrap().stream, StreamId(2));
+    assert!(scan.next_group().unwrap().is_none());
+}
+
+#[test]
+fn a_damaged_index_page_leaves_the_others_readable() {
+    let inputs: Vec<_> =
+        (0..1200).map(|n| input("t", n, seconds(0, 1000), &[("f", &values(u64::from(n) % 5, 1000))])).collect();
+    let mut bytes = build(Level::Light, &inputs);
+    let first = *open(bytes.clone()).unwrap().page_ref(0);
+    bytes[first.column.offset as usize] ^= 1;
+    let part = open(bytes).unwrap();
+    let one = |stream: u32| std::iter::once(stream).collect::<RoaringBitmap>();
+    let error = part.blocks("t", &one(0), None, TimeRange::ALL).err().unwrap();
+    assert!(matches!(error, Error::Damaged { what: "index page", .. }), "{error}");
+    let behind = first.streams.1 + 1;
+    assert_eq!(select(&part, &one(behind), TimeRange::ALL).unwrap(), expected(&inputs, &one(behind), TimeRange::ALL));
+    let mut scan = part.scan();
+    assert!(scan.next_group().is_err());
+    assert_eq!(scan.next_group().unwrap().unwrap().stream.0, behind);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_bytes_make_the_index_decoders_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let _ = page::decode(&bytes);
+        let _ = Directory::decode(&bytes);
+        let _ = Footing::decode(&bytes);
+        let _ = unpack(&bytes, 1000);
+    }
+
+    #[test]
+    fn no_change_behind_the_checksums_makes_the_page_decoder_panic(changes in prop::collection::vec((any::<u16>(), any::<u8>()), 1..4)) {
+        let part = open(build(Level::Full, &small())).unwrap();
+        let mut raw = page::encode(&part.read_page(0).unwrap());
+        prop_assert_eq!(page::encode(&page::decode(&raw).unwrap()), raw.clone());
+        for (place, byte) in changes {
+            let place = usize::from(place) % raw.len();
+            raw[place] = byte;
+        }
+        let _ = page::decode(&raw);
+    }
+}
