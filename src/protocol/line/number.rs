@@ -63,6 +63,8 @@ pub(super) fn short_value(text: &[u8]) -> Option<(f64, usize)> {
     match *digits.get(length)? {
         b'i' if is_exact => Some((signed(whole, negative), sign + length + 1)),
         b'u' if is_exact && !negative => Some((whole as f64, sign + length + 1)),
+        // So long a mantissa is no exact double, or seldom.
+        b'.' if length > 0 && digits.get(16).is_some_and(u8::is_ascii_digit) => long_decimal(text),
         b'.' if length > 0 => short_decimal(whole, length, &digits[length + 1..])
             .map(|(value, more)| (if negative { -value } else { value }, sign + length + 1 + more))
             .or_else(|| long_decimal(text)),
