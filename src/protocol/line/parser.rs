@@ -122,7 +122,7 @@ impl Parser {
         self.shapes.generation()
     }
 
-    /// Reads the line that `text` begins with. `start` is how many blanks were before it.
+    /// Reads the line that `text` begins with, and that had `blanks` before it.
     #[inline(always)]
     fn read(&mut self, text: &[u8], blanks: usize) -> Result<Read, Reason> {
         let key_length = grammar::key_length(text).ok_or_else(|| missing_fields(text))?;
@@ -130,9 +130,9 @@ impl Parser {
             Some(read) => read,
             None => self.read_other(text, key_length)?,
         };
-        let newline = |line: &[u8]| usize::from(line.ends_with(b"\n"));
+        // The newline does not count; whether there is one is looked up only where it matters.
         let size = blanks + read.length;
-        if size > self.line_max && size - newline(&text[..read.length]) > self.line_max {
+        if size > self.line_max && size > self.line_max + usize::from(text[..read.length].ends_with(b"\n")) {
             return Err(Reason::LineTooLong(self.line_max));
         }
         Ok(read)
