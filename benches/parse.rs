@@ -1,6 +1,7 @@
 //! Line protocol to values: bodies of 1,000 lines, parsed whole and warm by one connection's parser.
 //!
-//! "and look-up" adds what `ingest` does with each line: a keyed 128-bit hash of the raw key, found in a table.
+//! "in frames" has the bodies come in pieces of 64 KiB, as sockets give them. "and look-up" adds what `ingest` does with
+//! each line: a keyed 128-bit hash of the raw key, found in a table.
 
 #[path = "common/mod.rs"]
 #[allow(unreachable_pub)] // shared by all benches, each of them a crate
@@ -10,7 +11,7 @@ use std::{fmt::Write as _, hint::black_box};
 
 use common::Case;
 use hashbrown::HashTable;
-use plimsoll::protocol::line::{Parser, Precision};
+use plimsoll::protocol::line::{DEFAULT_LINE_MAX, Frames, Parser, Precision};
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 const LINES: usize = 1_000;
@@ -56,8 +57,13 @@ impl Input {
 
 /// Parses a body and answers how many values it has.
 #[inline(always)]
-fn parse(parser: &mut Parser, body: &[u8], mut stream: impl FnMut(&[u8])) -> usize {
+fn parse(parser: &mut Parser, body: &[u8], stream: impl FnMut(&[u8])) -> usize {
     parser.begin(Precision::Nanoseconds, START);
+    parse_chunk(parser, body, stream)
+}
+
+#[inline(always)]
+fn parse_chunk(parser: &mut Parser, body: &[u8], mut stream: impl FnMut(&[u8])) -> usize {
     let mut lines = parser.lines(body);
     let (mut samples, mut times, mut values) = (0, 0_i64, 0.0);
     while let Some(line) = lines.next_line() {
@@ -161,12 +167,25 @@ fn inputs() -> Vec<Input> {
     ]
 }
 
+/// `cargo bench --bench parse -- TEXT` runs the inputs whose name holds TEXT.
 fn main() {
-    let inputs = inputs();
+    let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with("--")).unwrap_or_default();
+    let mut inputs = inputs();
+    inputs.retain(|input| input.name.contains(&wanted));
     let mut cases = Vec::new();
     for input in &inputs {
         let mut parser = Parser::default();
         cases.push(case(input, "", move |body| parse(&mut parser, body, |_| ())));
+        let (mut parser, mut frames) = (Parser::default(), Frames::new(DEFAULT_LINE_MAX));
+        cases.push(case(input, " in frames", move |body| {
+            parser.begin(Precision::Nanoseconds, START);
+            let mut samples = 0;
+            for frame in body.chunks(64 << 10) {
+                frames.push(frame, |lines| samples += parse_chunk(&mut parser, lines, |_| ()));
+            }
+            frames.finish(|lines| samples += parse_chunk(&mut parser, lines, |_| ()));
+            samples
+        }));
         let mut parser = Parser::default();
         let mut table = HashTable::<(u128, u32)>::new();
         cases.push(case(input, " and look-up", move |body| {

@@ -8,7 +8,8 @@
 //!
 //! The reading is InfluxDB 1.x's, the lenient one; where it is not, `tests/vectors.rs` lists the difference and why.
 //! `\,` and `\ ` are escapes in a measurement, `\=` too in tags and field names; any other backslash there is itself. In
-//! strings `\"` and `\\` are escapes, and newlines are content. `time` is a name like any other.
+//! strings `\"` and `\\` are escapes, and newlines are content. `time` is a name like any other, and a timestamp may be
+//! before 1970.
 //!
 //! Numbers, integers and booleans (1 or 0) all become `f64`. A string field is dropped and counted and its line kept.
 //! Of a field written twice, the last number wins. Names must be UTF-8, since they become labels.
@@ -18,6 +19,9 @@
 //! numbers eight digits at a time. What does not fit goes through the whole grammar. The tags are not looked at
 //! at all: [`Line::raw_key`] is where the caller finds its stream, and [`parse_key`] what it calls once per new stream.
 //! In the steady state nothing is allocated.
+//!
+//! **What a bad line costs.** Itself. The next line begins behind the first newline outside a string, also where the rest
+//! makes no sense; a string that never ends ends at its first newline.
 //!
 //! ```
 //! # use plimsoll::protocol::line::{Parser, Precision, parse_key};

@@ -8,14 +8,11 @@ use super::{
     frames,
     grammar::{self, Value, is_blank},
     number,
-    shape::{NewField, Shape, ShapeId, Shapes},
+    shape::{KEY_MAX, NewField, STRING, Shape, ShapeId, Shapes},
 };
 
 /// The longest line taken unless the caller says otherwise, in bytes.
 pub const DEFAULT_LINE_MAX: usize = 1 << 20;
-
-/// The longest measurement, tags and field name together with four separators: InfluxDB's limit.
-const KEY_MAX: usize = 65_535;
 
 /// Reads bodies of line protocol. Made for one connection and many bodies: it learns the shapes of lines.
 #[derive(Debug)]
@@ -27,7 +24,8 @@ pub struct Parser {
     fields: Vec<NewField>,
     numbers: Vec<f64>,
     line_max: usize,
-    precision: Precision,
+    /// Nanoseconds in a tick of this body's timestamps.
+    tick: i64,
     now: i64,
     line_number: u64,
 }
@@ -99,7 +97,7 @@ impl Parser {
             fields: Vec::new(),
             numbers: Vec::new(),
             line_max,
-            precision: Precision::default(),
+            tick: Precision::default().nanos(),
             now: 0,
             line_number: 0,
         }
@@ -107,7 +105,7 @@ impl Parser {
 
     /// Begins a body. `now` (Unix nanoseconds) is the time of lines that have none, rounded down to the precision.
     pub fn begin(&mut self, precision: Precision, now: i64) {
-        self.precision = precision;
+        self.tick = precision.nanos();
         self.now = precision.truncate(now);
         self.line_number = 0;
     }
@@ -124,7 +122,7 @@ impl Parser {
         self.shapes.generation()
     }
 
-    /// Reads the line that `text` begins with. `start` is how many blanks were before it.
+    /// Reads the line that `text` begins with, and that had `blanks` before it.
     #[inline(always)]
     fn read(&mut self, text: &[u8], blanks: usize) -> Result<Read, Reason> {
         let key_length = grammar::key_length(text).ok_or_else(|| missing_fields(text))?;
@@ -132,13 +130,9 @@ impl Parser {
             Some(read) => read,
             None => self.read_other(text, key_length)?,
         };
-        let shape = self.shapes.get(read.shape).expect("a line read has its shape");
-        let key_size = key_length + 4 + shape.name_size_max();
-        if key_size > KEY_MAX {
-            return Err(KeyError::TooLong(key_size).into());
-        }
-        let newline = usize::from(text[..read.length].ends_with(b"\n"));
-        if blanks + read.length - newline > self.line_max {
+        // The newline does not count; whether there is one is looked up only where it matters.
+        let size = blanks + read.length;
+        if size > self.line_max && size > self.line_max + usize::from(text[..read.length].ends_with(b"\n")) {
             return Err(Reason::LineTooLong(self.line_max));
         }
         Ok(read)
@@ -163,27 +157,24 @@ impl Parser {
     #[inline(always)]
     fn read_as(&mut self, id: ShapeId, line: &[u8], key_length: usize) -> Option<Read> {
         let shape = self.shapes.get(id)?;
-        if !shape.has_measurement(line, key_length) {
+        if key_length + shape.name_size_max() > KEY_MAX || !shape.has_measurement(line, key_length) {
             return None;
         }
         let mut text = &line[key_length..];
         let mut inexact = 0;
         for written in shape.written() {
-            text = written.pattern.strip(text)?;
-            let length = match written.column {
-                Some(column) => {
-                    let value = self.values.get_mut(column as usize)?;
-                    match number::short_value(text) {
-                        Some((number, length)) => {
-                            *value = number;
-                            length
-                        }
-                        None => long_value(text, value, &mut inexact)?,
-                    }
-                }
-                None => long_string(text)?,
+            let Some(value) = self.values.get_mut(written.column as usize) else {
+                text = written.strip(text)?;
+                text = text.get(long_string(text)?..)?;
+                continue;
             };
-            text = text.get(length..)?;
+            text = match written.window_value(text) {
+                Some((number, rest)) => {
+                    *value = number;
+                    rest
+                }
+                None => other_value(written.strip(text)?, value, &mut inexact)?,
+            };
         }
         let (timestamp, rest) = match self.short_time(text) {
             Some(found) => found,
@@ -217,7 +208,7 @@ impl Parser {
     /// Ticks as nanoseconds. The outermost values stay free for "before" and "after everything", as in InfluxDB.
     #[inline(always)]
     fn nanoseconds(&self, ticks: i64) -> Option<i64> {
-        let time = ticks.checked_mul(self.precision.nanos())?;
+        let time = ticks.checked_mul(self.tick)?;
         (i64::MIN + 2..i64::MAX).contains(&time).then_some(time)
     }
 
@@ -247,9 +238,14 @@ impl Parser {
             }
         }
         let (timestamp, rest) = self.long_time(text)?;
-        let shape = self.shapes.find_or_insert(line, key_length, &self.fields)?;
-        self.place_numbers(shape);
-        Ok(Read { shape, key_length, timestamp, inexact, length: line.len() - rest })
+        let id = self.shapes.find_or_insert(line, key_length, &self.fields)?;
+        let shape = self.shapes.get(id).expect("it was just found");
+        let key_size = key_length + shape.name_size_max();
+        if key_size > KEY_MAX {
+            return Err(KeyError::TooLong(key_size).into());
+        }
+        self.place_numbers(id);
+        Ok(Read { shape: id, key_length, timestamp, inexact, length: line.len() - rest })
     }
 
     /// Puts the numbers read into their columns; of two for one column the later stays.
@@ -258,9 +254,9 @@ impl Parser {
         if self.values.len() < shape.fields().len() {
             self.values.resize(shape.fields().len(), 0.0);
         }
-        let columns = shape.written().iter().filter_map(|written| written.column);
-        for (column, &number) in columns.zip(&self.numbers) {
-            self.values[column as usize] = number;
+        let numbers = shape.written().iter().filter(|written| written.column != STRING);
+        for (written, &number) in numbers.zip(&self.numbers) {
+            self.values[written.column as usize] = number;
         }
     }
 }
@@ -274,7 +270,6 @@ pub struct Lines<'p, 'a> {
 
 impl<'a> Lines<'_, 'a> {
     /// The next line that is neither blank nor a comment, or why it is refused; `None` at the end of the chunk.
-    #[inline]
     pub fn next_line(&mut self) -> Option<Result<Line<'_, 'a>, LineError<'a>>> {
         let blanks = match self.rest.first()? {
             b'$'.. => 0,
@@ -343,14 +338,18 @@ impl<'a> Lines<'_, 'a> {
     }
 }
 
-/// The value at the start of `text` by the grammar, and its length.
+/// Reads the value at the start of `text` the short way or by the grammar; what is behind it.
 #[inline(never)]
-fn long_value(text: &[u8], value: &mut f64, inexact: &mut u32) -> Option<usize> {
+fn other_value<'a>(text: &'a [u8], value: &mut f64, inexact: &mut u32) -> Option<&'a [u8]> {
+    if let Some((number, length)) = number::short_value(text) {
+        *value = number;
+        return Some(&text[length..]);
+    }
     match grammar::field_value(text).ok()? {
         (rest, Value::Number { value: number, inexact: lost }) => {
             *value = number;
             *inexact += u32::from(lost);
-            Some(text.len() - rest.len())
+            Some(rest)
         }
         (_, Value::String) => None,
     }

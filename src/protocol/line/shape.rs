@@ -5,6 +5,7 @@ use std::{borrow::Cow, collections::HashMap, ops::Range};
 use super::{
     error::Reason,
     grammar::{self, parse_key},
+    number::{self, WINDOW},
 };
 
 /// How many shapes a parser remembers. An agent has tens to hundreds.
@@ -12,6 +13,12 @@ pub const SHAPES_MAX: usize = 4_096;
 
 /// How much memory the shapes of a parser may take, about; one larger shape is remembered alone.
 const SIZE_MAX: usize = 4 << 20;
+
+/// The longest measurement, tags and field name together with four separators: InfluxDB's limit.
+pub(super) const KEY_MAX: usize = 65_535;
+
+/// The column of a string, which has none.
+pub(super) const STRING: u32 = u32::MAX;
 
 /// Slots of the guess by measurement and first field.
 const HINTS: usize = 1_024;
@@ -35,9 +42,28 @@ pub struct Shape {
 #[derive(Debug)]
 pub(super) struct Written {
     /// What stands between the value before and this one: ` name=` or `,name=`.
-    pub(super) pattern: Pattern,
-    /// Where the value goes; `None` for a string.
-    pub(super) column: Option<u32>,
+    pattern: Pattern,
+    /// Where the value goes; [`STRING`] for a string.
+    pub(super) column: u32,
+}
+
+impl Written {
+    /// What follows the field's name where `text` begins with it.
+    #[inline(always)]
+    pub(super) fn strip<'a>(&self, text: &'a [u8]) -> Option<&'a [u8]> {
+        if self.pattern.begins(text) { text.get(self.pattern.length..) } else { None }
+    }
+
+    /// The field's value and what follows it, where `text` begins with the field and its number is a short one.
+    #[inline(always)]
+    pub(super) fn window_value<'a>(&self, text: &'a [u8]) -> Option<(f64, &'a [u8])> {
+        let window = text.first_chunk::<WINDOW>()?;
+        if !self.pattern.begins_window(window) {
+            return None;
+        }
+        let (value, end) = number::window_value(window, self.pattern.length)?;
+        Some((value, &text[end..]))
+    }
 }
 
 /// A field of a line that the grammar has read: where its name stands in the line.
@@ -55,20 +81,24 @@ impl Shape {
 
     /// The names of the numeric fields, unescaped, each once, in the order of their first appearance. A line of this
     /// shape has one value for each.
+    #[inline(always)]
     pub fn fields(&self) -> &[Box<str>] {
         &self.columns
     }
 
     /// How many string fields a line of this shape has.
+    #[inline(always)]
     pub fn strings(&self) -> u32 {
         self.strings
     }
 
-    /// The length of the longest field name, in bytes as written.
+    /// The length of the longest field name as written, with the four bytes that separate it from the key.
+    #[inline(always)]
     pub(super) fn name_size_max(&self) -> usize {
         self.name_size_max
     }
 
+    #[inline(always)]
     pub(super) fn written(&self) -> &[Written] {
         &self.written
     }
@@ -99,14 +129,13 @@ impl Shape {
         for (index, field) in fields.iter().enumerate() {
             let raw_name = &line[field.raw_name.clone()];
             let name = grammar::field_text(raw_name)?;
-            shape.name_size_max = shape.name_size_max.max(raw_name.len());
+            shape.name_size_max = shape.name_size_max.max(raw_name.len() + 4);
             shape.strings += u32::from(field.is_string);
-            let column = (!field.is_string).then(|| {
-                *names.entry(name.clone()).or_insert_with(|| {
-                    columns.push(Box::from(&*name));
-                    columns.len() as u32 - 1
-                })
-            });
+            let new_column = || {
+                columns.push(Box::from(&*name));
+                columns.len() as u32 - 1
+            };
+            let column = if field.is_string { STRING } else { *names.entry(name.clone()).or_insert_with(new_column) };
             written.push(Written { pattern: Pattern::between(index == 0, raw_name), column });
         }
         (shape.columns, shape.written) = (columns.into(), written.into());
@@ -120,7 +149,7 @@ impl Shape {
     }
 }
 
-/// Bytes that a line is compared with: up to 32 as two masked words, without a loop or a call.
+/// Bytes that a line is compared with: up to 31 as two masked words, without a loop or a call.
 #[derive(Debug)]
 pub(super) struct Pattern {
     words: [u128; 2],
@@ -146,23 +175,20 @@ impl Pattern {
         Self { words, masks, length: bytes.len(), bytes: bytes.into() }
     }
 
-    /// What follows the pattern where `text` begins with it.
-    #[inline(always)]
-    pub(super) fn strip<'a>(&self, text: &'a [u8]) -> Option<&'a [u8]> {
-        if self.begins(text) { text.get(self.length..) } else { None }
-    }
-
     #[inline(always)]
     fn begins(&self, text: &[u8]) -> bool {
-        match (text.first_chunk::<16>(), text.first_chunk::<32>()) {
-            (Some(first), _) if self.length <= 16 => u128::from_le_bytes(*first) & self.masks[0] == self.words[0],
-            (_, Some(all)) if self.length <= 32 => {
-                let (low, high) = all.split_at(16);
-                let [low, high] = [low, high].map(|half| u128::from_le_bytes(half.try_into().expect("32 is twice 16")));
-                (low & self.masks[0] == self.words[0]) & (high & self.masks[1] == self.words[1])
-            }
+        match text.first_chunk() {
+            Some(window) if self.length < 32 => self.begins_window(window),
             _ => text.starts_with(&self.bytes),
         }
+    }
+
+    /// Whether a window begins with the pattern and the pattern has fewer than 32 bytes.
+    #[inline(always)]
+    fn begins_window(&self, window: &[u8; WINDOW]) -> bool {
+        let word = |at: usize| u128::from_le_bytes(std::array::from_fn(|index| window[at + index]));
+        word(0) & self.masks[0] == self.words[0]
+            && (self.length <= 16 || (self.length < 32 && word(16) & self.masks[1] == self.words[1]))
     }
 }
 
@@ -189,6 +215,7 @@ impl Default for Shapes {
 }
 
 impl Shapes {
+    #[inline(always)]
     pub(super) fn generation(&self) -> u32 {
         self.generation
     }

@@ -130,11 +130,20 @@ proptest! {
     }
 
     #[test]
-    fn numbers_the_short_way_are_the_grammars(text in "-?[0-9]{0,12}(\\.[0-9]{0,12})?(e[-+]?[0-9]{1,2})?[iu]?", tail in "[ ,]w=1[ ,\n]{10,20}") {
+    fn numbers_the_short_ways_are_the_grammars(
+        text in "-?[0-9]{0,20}(\\.[0-9]{0,20})?(e[-+]?[0-9]{1,2})?[iu]?",
+        tail in "[ ,]w=1[ ,\n]{10,20}",
+        at in 0_usize..32,
+    ) {
         let text = format!("{text}{tail}");
-        let short = number::short_value(text.as_bytes());
-        if let Some((value, length)) = short.filter(|(_, length)| b", \n".contains(&text.as_bytes()[*length])) {
-            let (rest, full) = grammar::field_value(text.as_bytes()).unwrap();
+        let padded = format!("{}{text:<64}", "x".repeat(at)).into_bytes();
+        let in_window = number::window_value(padded.first_chunk().unwrap(), at).map(|(value, end)| (value, end - at));
+        let text = text.as_bytes();
+        for (value, length) in [in_window, number::short_value(text)].into_iter().flatten() {
+            if !b", \n".contains(&text[length]) {
+                continue;
+            }
+            let (rest, full) = grammar::field_value(text).unwrap();
             prop_assert_eq!(text.len() - rest.len(), length);
             let grammar::Value::Number { value: full, inexact: false } = full else { panic!("{full:?}") };
             prop_assert_eq!(value.to_bits(), full.to_bits());
@@ -162,4 +171,20 @@ fn frames_cut_at_every_byte_of_quotes_escapes_and_comments_give_the_same_lines()
             assert_eq!(in_frames(body, &[first, second], DEFAULT_LINE_MAX), whole, "{first} {second}");
         }
     }
+}
+
+#[test]
+fn of_a_line_without_end_only_the_limit_is_kept_and_the_next_line_is_read() {
+    let mut frames = Frames::new(100);
+    let mut chunks = Vec::new();
+    for frame in ["m v=1\nm s=\"x", &"y\n".repeat(1_000), &"z".repeat(5_000), "\"\nm v=", "2\n"] {
+        frames.push(frame.as_bytes(), |chunk| chunks.push(chunk.to_vec()));
+    }
+    frames.finish(|chunk| chunks.push(chunk.to_vec()));
+    assert_eq!(chunks.iter().map(Vec::len).collect::<Vec<_>>(), [6, 101, 6]);
+    let mut parser = Parser::new(100);
+    parser.begin(Precision::Nanoseconds, 0);
+    let mut outcome = Outcome::default();
+    chunks.iter().for_each(|chunk| outcome.add(&mut parser, chunk));
+    assert_eq!((outcome.points.len(), outcome.reasons()), (2, vec!["line longer than 100 bytes".to_owned()]));
 }
