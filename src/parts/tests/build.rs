@@ -111,7 +111,7 @@ fn a_block_is_found_by_stream_field_and_time() {
     assert_eq!(found(&[1, 5, 9], Some(&a), 0, 30_000), [1, 5, 9]);
     assert_eq!(found(&[2, 5, 9], Some(&a), 0, 20_000), [9]);
     assert_eq!(found(&[1, 5, 9], Some(&a), 9_990, 9_991), [1, 9]);
-    assert_eq!(found(&[1, 5, 9], Some(&a), 9_991, 20_000), []);
+    assert_eq!(found(&[1, 5, 9], Some(&a), 9_991, 20_000), Vec::<u32>::new());
     assert!(part.blocks("u", &streams(&[1]), None, TimeRange::ALL).unwrap().is_empty());
 }
 
