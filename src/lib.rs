@@ -16,6 +16,7 @@
 //! ```
 
 pub mod disk;
+pub mod index;
 pub mod memtable;
 pub mod model;
 pub mod promql;
