@@ -16,7 +16,7 @@ use crate::model::{FieldId, METRIC_NAME, StreamId, StreamKey, TableId};
 /// All streams this process knows, with their keys, labels and layouts. Streams are added and never removed; a server
 /// that lets partitions go makes a new one from those that stay.
 ///
-/// A stream takes its key's bytes and about 60 more with one label of its own and a few shared ones.
+/// A stream takes its key's bytes and 45 to 60 more, with one label of its own or shared by few, and some that many have.
 #[derive(Debug)]
 pub struct Streams {
     inner: RwLock<Inner>,
