@@ -1,1 +1,216 @@
+use std::{path::Path, sync::Arc};
 
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    disk::{Disk, SimDisk},
+    model::{Batch, Day, LayoutId, Rows, SeqNo, Slot, StreamId, StreamKey},
+};
+
+const DIR: &str = "/wal";
+
+fn disk() -> SimDisk {
+    let disk = SimDisk::new(1);
+    disk.create_dir_all(Path::new(DIR)).unwrap();
+    disk
+}
+
+fn log(id: u64) -> FileHeader {
+    FileHeader { kind: FileKind::Log, incarnation: 7, id }
+}
+
+fn append(segment: &mut Segment, number: u64, payload: &[u8]) {
+    let header = FrameHeader {
+        place: segment.place(0),
+        number: SeqNo(number),
+        safe: SeqNo(number - 1),
+        samples: number * 10,
+        kind: Kind::Batch,
+    };
+    let mut bytes = Vec::new();
+    put_frame(&mut bytes, &header, &[payload]);
+    segment.append(&bytes, SeqNo(number)).unwrap();
+}
+
+/// Numbers and payloads of the valid frames, and how much is damaged.
+fn scanned(disk: &SimDisk, id: u64) -> (Vec<(u64, Vec<u8>)>, u64) {
+    let path = Path::new(DIR).join(file_name(FileKind::Log, id));
+    let mut scan = Scan::new(disk.open(&path).unwrap(), &path, id).unwrap();
+    let (mut frames, mut damaged) = (Vec::new(), 0);
+    while let Some(found) = scan.next().unwrap() {
+        match found {
+            Found::Frame(frame) => frames.push((frame.header.number.0, frame.payload)),
+            Found::Damage { bytes, .. } => damaged += bytes,
+        }
+    }
+    (frames, damaged)
+}
+
+fn segment_of_three(disk: &SimDisk) -> Segment {
+    let mut segment = Segment::create(disk, Path::new(DIR), log(3), 4096).unwrap();
+    (1..=3).for_each(|number| append(&mut segment, number, &[number as u8; 100]));
+    segment
+}
+
+#[test]
+fn frames_come_back_as_they_were_written() {
+    let disk = disk();
+    let segment = segment_of_three(&disk);
+    let expected: Vec<_> = (1..=3).map(|number| (number, vec![number as u8; 100])).collect();
+    assert_eq!(scanned(&disk, 3), (expected, 0));
+    assert_eq!(segment.last(), SeqNo(3));
+    assert_eq!(list_files(&disk, Path::new(DIR), FileKind::Log).unwrap().len(), 1);
+    assert_eq!(list_files(&disk, Path::new("/none"), FileKind::Log).unwrap().len(), 0);
+}
+
+#[test]
+fn a_scan_goes_on_behind_damage_at_any_byte() {
+    let disk = disk();
+    let segment = segment_of_three(&disk);
+    let path = segment.path().to_owned();
+    for at in FILE_HEADER_SIZE..segment.end() {
+        disk.corrupt(&path, at, 0x40).unwrap();
+        let (frames, damaged) = scanned(&disk, 3);
+        // Three frames of 160 bytes; the last three bytes of each are padding, which nothing depends on.
+        let (hit, inside) = ((at - FILE_HEADER_SIZE) / 160, (at - FILE_HEADER_SIZE) % 160 < 157);
+        let kept: Vec<u64> = (1..=3).filter(|number| !inside || number - 1 != hit).collect();
+        assert_eq!(frames.iter().map(|(number, _)| *number).collect::<Vec<_>>(), kept, "byte {at}");
+        // Damage at the end cannot be told from a torn tail.
+        assert_eq!(damaged, if inside && hit < 2 { 160 } else { 0 }, "byte {at}");
+        disk.corrupt(&path, at, 0x40).unwrap();
+    }
+}
+
+#[test]
+fn what_a_recycled_file_held_before_does_not_pass_for_new() {
+    let disk = disk();
+    let old = segment_of_three(&disk);
+    let path = old.path().to_owned();
+    drop(old);
+    let mut new = Segment::recycle(&disk, Path::new(DIR), log(9), &path).unwrap();
+    assert_eq!(scanned(&disk, 9), (vec![], 0));
+    append(&mut new, 50, b"new");
+    assert_eq!(scanned(&disk, 9), (vec![(50, b"new".to_vec())], 0));
+}
+
+#[test]
+fn a_cut_frame_is_no_frame() {
+    let disk = disk();
+    let segment = segment_of_three(&disk);
+    for size in FILE_HEADER_SIZE + 320..segment.end() - 3 {
+        disk.truncate(segment.path(), size).unwrap();
+        assert_eq!(scanned(&disk, 3).0.len(), 2, "{size} bytes");
+    }
+}
+
+#[test]
+fn a_file_of_a_newer_version_is_refused() {
+    let disk = disk();
+    let segment = segment_of_three(&disk);
+    let file: Arc<dyn crate::disk::File> = segment.file();
+    let mut header = [0; 64];
+    file.read_exact_at(&mut header, 0).unwrap();
+    header[8] = 2;
+    let crc = {
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(&header[..12]);
+        hasher.update(&header[16..]);
+        hasher.finalize()
+    };
+    header[12..16].copy_from_slice(&crc.to_le_bytes());
+    file.write_at(&header, 0).unwrap();
+    let error = Scan::new(file, segment.path(), 3).err().unwrap().to_string();
+    assert!(error.contains("format version 2"), "{error}");
+}
+
+#[test]
+fn definitions_and_commits_survive_their_bytes() {
+    let key = StreamKey::new("cpu", [("host", "a")]).unwrap();
+    let definitions = Definitions {
+        streams: vec![StreamDefinition { id: StreamId(u32::MAX), key }],
+        layouts: vec![LayoutDefinition { id: LayoutId(5), table: "cpu".into(), fields: vec!["b".into(), "a".into()] }],
+    };
+    let mut payload = Vec::new();
+    definitions.encode(&mut payload);
+    payload.extend_from_slice(b"rows");
+    assert_eq!(decode_batch(&payload).unwrap(), (definitions.clone(), &b"rows"[..]));
+
+    let page = |offset, size| Page { day: Day(-4), offset, size };
+    let commit = Commit { after: SeqNo(1), given: SeqNo(9), pages: vec![page(0, 3), page(3, 2)], definitions };
+    let mut payload = Vec::new();
+    encode_commit(&commit, b"pages", &mut payload);
+    let (decoded, first) = decode_commit(&payload).unwrap();
+    assert_eq!((decoded, &payload[first..]), (commit.clone(), &b"pages"[..]));
+    payload.pop();
+    assert!(decode_commit(&payload).is_err(), "a page may not lie outside the payload");
+}
+
+fn rows() -> impl Strategy<Value = Rows> {
+    (0_u32..4, 1_usize..5, 0_usize..40).prop_flat_map(|(layout, width, count)| {
+        let column = |count| proptest::collection::vec(any::<u64>(), count);
+        (column(count), column(count), column(count * width)).prop_map(move |(streams, times, values)| Rows {
+            layout: LayoutId(layout),
+            width,
+            streams: streams.iter().map(|bits| StreamId(*bits as u32)).collect(),
+            slots: vec![Slot(0); streams.len()],
+            times: times.iter().map(|bits| *bits as i64).collect(),
+            values: values.iter().map(|bits| f64::from_bits(*bits)).collect(),
+        })
+    })
+}
+
+fn bits(batch: &Batch) -> Vec<u64> {
+    batch.groups.iter().flat_map(|rows| rows.values.iter().map(|value| value.to_bits())).collect()
+}
+
+proptest! {
+    #[test]
+    fn a_batch_survives_its_payload(groups in proptest::collection::vec(rows(), 0..4)) {
+        let groups: Vec<Rows> = groups.into_iter().filter(|rows| !rows.is_empty()).collect();
+        let batch = Batch { groups };
+        let mut payload = Vec::new();
+        RowsEncoder::default().encode(&batch, &mut payload);
+        let decoded = RowsDecoder::default().decode(&payload).unwrap();
+        prop_assert_eq!(bits(&decoded), bits(&batch));
+        for (found, sent) in decoded.groups.iter().zip(&batch.groups) {
+            prop_assert_eq!((found.layout, found.width, &found.streams, &found.times), (sent.layout, sent.width, &sent.streams, &sent.times));
+        }
+        prop_assert_eq!(decoded.groups.len(), batch.groups.len());
+    }
+
+    #[test]
+    fn no_payload_makes_a_decoder_panic(payload in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = RowsDecoder::default().decode(&payload);
+        let _ = decode_commit(&payload);
+        let _ = decode_batch(&payload);
+    }
+}
+
+#[test]
+fn a_group_larger_than_a_column_may_be_is_split() {
+    let count = crate::codec::COUNT_MAX + 10;
+    let rows = Rows {
+        layout: LayoutId(1),
+        width: 1,
+        streams: vec![StreamId(1); count],
+        slots: vec![Slot(0); count],
+        times: (0..count as i64).collect(),
+        values: (0..count).map(|n| n as f64).collect(),
+    };
+    let batch = Batch { groups: vec![rows] };
+    let mut payload = Vec::new();
+    RowsEncoder::default().encode(&batch, &mut payload);
+    assert_eq!(RowsDecoder::default().decode(&payload).unwrap(), batch);
+}
+
+#[test]
+fn a_description_names_every_frame() {
+    let disk = disk();
+    let segment = segment_of_three(&disk);
+    disk.corrupt(segment.path(), FILE_HEADER_SIZE + 200, 1).unwrap();
+    let mut text = String::new();
+    describe(segment.file(), segment.path(), &mut text).unwrap();
+    assert!(text.starts_with("Log 3 of incarnation 7\n"), "{text}");
+    assert!(text.contains("number 1 safe 0 samples 10") && text.contains("DAMAGED 160 bytes"), "{text}");
+}
