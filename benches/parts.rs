@@ -1,4 +1,5 @@
-//! Parts: building and reading, ns a sample and bytes a sample, in the shapes a fleet of agents gives them.
+//! Parts: building and reading, ns a sample and bytes a sample, in the shapes a fleet of agents gives them. An argument
+//! picks the shapes whose title contains it.
 
 #[allow(unreachable_pub)] // it is shared by benches, each a crate of its own
 mod common;
@@ -72,7 +73,7 @@ impl Fleet {
 /// Whole percentages, two-decimal gauges, counters, and noise by turns.
 fn column(number: u64, rows: usize) -> Vec<f64> {
     let mut random = fastrand::Rng::with_seed(number);
-    let mut level = 50.0;
+    let mut level = f64::from(random.u32(0..100));
     let mut next = || {
         level = match number % 4 {
             0 => (level + f64::from(random.i32(-1..=1))).clamp(0.0, 100.0),
@@ -122,7 +123,8 @@ fn main() {
         ("minute: 10000 hosts x 6 rows", Fleet::new(10_000, 6, 10)),
         ("commit: 40000 hosts x 1 row", Fleet::new(40_000, 1, 10)),
     ];
-    for (title, fleet) in &shapes {
+    let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
+    for (title, fleet) in shapes.iter().filter(|(title, _)| title.contains(&wanted)) {
         let samples = fleet.samples();
         for level in [Level::Full, Level::Light] {
             let (bytes, summary) = fleet.build(level);

@@ -47,6 +47,17 @@ impl Gather {
         }
     }
 
+    /// Forgets the rows and keeps their memory.
+    pub(super) fn clear(&mut self) {
+        self.streams.clear();
+        self.which.clear();
+        self.sequences.clear();
+        self.stamps.clear();
+        self.by_hash.clear();
+        self.values.iter_mut().for_each(Vec::clear);
+        self.rows = 0;
+    }
+
     pub(super) fn rows(&self) -> usize {
         self.rows
     }
