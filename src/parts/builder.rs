@@ -65,7 +65,6 @@ impl<S: Sink> Builder<S> {
     ) -> Result<(), Error> {
         let ([start, ..], [.., end], [_, ..]) = (times, times, fields) else { return Ok(()) };
         assert!(times.is_sorted_by(|a, b| a < b), "times ascend and are unique");
-        assert!(fields.is_sorted_by(|a, b| a.0 < b.0), "fields ascend by name");
         assert!(fields.iter().all(|(_, values)| values.len() == times.len()), "a value per time and field");
         self.enter_table(table)?;
         let table = self.table.as_mut().expect("just entered");

@@ -99,6 +99,7 @@ impl TableBuilder {
         if let Some(set) = self.sets.iter().position(same) {
             return set;
         }
+        assert!(fields.is_sorted_by(|a, b| a.0 < b.0), "fields ascend by name");
         let (numbers, names) = fields.iter().map(|(name, _)| names.field(name)).unzip();
         self.sets.push(FieldSet { names, numbers, gather: None });
         self.sets.len() - 1

@@ -208,3 +208,9 @@ fn a_description_names_tables_blocks_and_damage() {
     let text = describe(&open(damaged).unwrap()).to_string();
     assert!(text.contains("unreadable: part 31 is damaged at byte"), "{text}");
 }
+
+#[test]
+#[should_panic(expected = "fields ascend")]
+fn fields_out_of_order_are_refused() {
+    build(Level::Full, &[input("t", 2, vec![1], &[("b", &[1.0]), ("a", &[1.0])])]);
+}
