@@ -214,3 +214,13 @@ fn a_description_names_tables_blocks_and_damage() {
 fn fields_out_of_order_are_refused() {
     build(Level::Full, &[input("t", 2, vec![1], &[("b", &[1.0]), ("a", &[1.0])])]);
 }
+
+#[test]
+fn every_stream_of_a_gathered_block_is_found_by_its_id_alone() {
+    let inputs: Vec<_> = (0..30).map(|n| input("t", n * 3, seconds(0, 2), &[("f", &[1.0, f64::from(n)])])).collect();
+    let part = open(build(Level::Full, &inputs)).unwrap();
+    for stream in 0..90 {
+        let one = std::iter::once(stream).collect();
+        assert_eq!(select(&part, &one, TimeRange::ALL).unwrap(), expected(&inputs, &one, TimeRange::ALL), "{stream}");
+    }
+}
