@@ -17,7 +17,10 @@
 
 pub mod codec;
 pub mod disk;
+pub mod memtable;
+pub mod metrics;
 pub mod model;
 pub mod parts;
 pub mod promql;
+pub mod protocol;
 pub mod select;

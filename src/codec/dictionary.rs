@@ -15,7 +15,7 @@ const DISTINCT_MAX: usize = 256;
 const SLOTS: usize = 1024;
 /// Rows looked at before the whole column is.
 const SAMPLE: usize = 512;
-/// In a sample without more repeats than this, a dictionary is not worth a look at the rest.
+/// With more distinct ones in the sample, the column has too many.
 const SAMPLE_DISTINCT_MAX: usize = 230;
 
 /// Counts distinct integers in a hash table of fixed size, and gives each row a symbol.
@@ -32,32 +32,39 @@ impl Encoder {
         Self { slots: [0; SLOTS], distinct: Vec::new(), histogram: Vec::new(), symbols: Vec::new() }
     }
 
-    /// Bits a row that the dictionary would cost; none where there are too many distinct integers.
-    pub(super) fn cost(&mut self, ints: &[i64]) -> Option<f64> {
-        let step = ints.len() / SAMPLE;
-        if step > 1 && self.count(ints.iter().step_by(step), SAMPLE_DISTINCT_MAX).is_none() {
-            return None;
+    /// Whether a dictionary costs less than `limit` bits a row; if so, `put` may follow.
+    pub(super) fn beats(&mut self, limit: f64, ints: &[i64]) -> bool {
+        let step = (ints.len() / SAMPLE).max(1);
+        // A sample has less entropy than the whole, so this refuses no dictionary that would have been worth it.
+        if !self.count(ints.iter().step_by(step), SAMPLE_DISTINCT_MAX)
+            || self.symbol_bits() > limit * self.symbols.len() as f64
+            || !self.count(ints.iter(), DISTINCT_MAX)
+        {
+            return false;
         }
-        self.count(ints.iter(), DISTINCT_MAX)?;
         self.sort();
         let distances = self.distinct.array_windows().map(|[a, b]| varint_size(b.wrapping_sub(*a) as u64));
         let table_size = 10 + distances.sum::<usize>();
-        // Each symbol in use also costs about two bits of the coder's table.
-        let table_bits = table_size * 8 + self.distinct.len() * 2;
-        Some((entropy(&self.histogram) + table_bits as f64) / ints.len() as f64)
+        self.symbol_bits() + table_size as f64 * 8.0 < limit * ints.len() as f64
     }
 
-    fn count<'a>(&mut self, ints: impl Iterator<Item = &'a i64>, distinct_max: usize) -> Option<()> {
+    /// Each symbol in use also costs about two bits of the coder's table.
+    fn symbol_bits(&self) -> f64 {
+        entropy(&self.histogram) + self.distinct.len() as f64 * 2.0
+    }
+
+    /// False where there are more distinct integers than that.
+    fn count<'a>(&mut self, ints: impl Iterator<Item = &'a i64>, distinct_max: usize) -> bool {
         self.slots.fill(0);
         self.distinct.clear();
         self.histogram.clear();
         self.symbols.clear();
         for &x in ints {
-            let index = self.find_or_insert(x, distinct_max)?;
+            let Some(index) = self.find_or_insert(x, distinct_max) else { return false };
             self.histogram[index] += 1;
             self.symbols.push(index as u8);
         }
-        Some(())
+        true
     }
 
     fn find_or_insert(&mut self, x: i64, distinct_max: usize) -> Option<usize> {
@@ -92,7 +99,7 @@ impl Encoder {
         self.symbols.iter_mut().for_each(|symbol| *symbol = rank[usize::from(*symbol)]);
     }
 
-    /// Appends the column that `cost` was last asked about.
+    /// Appends the column that `beats` was last asked about.
     pub(super) fn put(&self, coder: &mut SymbolEncoder, out: &mut Vec<u8>) {
         out.push((self.distinct.len() - 1) as u8);
         put_i64(out, self.distinct[0]);

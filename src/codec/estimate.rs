@@ -2,10 +2,11 @@
 
 use crate::codec::{buckets::Buckets, bytes::bit_width};
 
-/// Columns up to this length are looked at whole; longer ones in 8 runs of 128.
-const WHOLE_MAX: usize = 1024;
+/// Columns up to this length are looked at whole, longer ones in runs.
+const WHOLE_MAX: usize = 256;
 const RUNS: usize = 8;
-const RUN: usize = WHOLE_MAX / RUNS;
+/// A quarter of the column in all, but no run longer than this.
+const RUN_MAX: usize = 64;
 
 /// The best order of differences for a column.
 #[derive(Clone, Copy, Debug)]
@@ -35,9 +36,10 @@ pub(super) fn best_order(column: &[i64], sample: &mut Vec<i64>) -> Estimate {
         if column.len() <= WHOLE_MAX {
             push_residuals(column, order, sample);
         } else {
+            let size = (column.len() / (4 * RUNS)).min(RUN_MAX);
             for run in 0..RUNS {
-                let start = run * (column.len() - RUN) / (RUNS - 1);
-                push_residuals(&column[start..start + RUN], order, sample);
+                let start = run * (column.len() - size) / (RUNS - 1);
+                push_residuals(&column[start..start + size], order, sample);
             }
         }
         measure(order, sample)

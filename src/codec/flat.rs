@@ -11,7 +11,7 @@ use crate::codec::{
 };
 
 const CONST: u8 = 0;
-pub(super) const LINEAR: u8 = 1;
+const LINEAR: u8 = 1;
 const VARINTS: u8 = 2;
 const RAW: u8 = 3;
 const PACKED: u8 = 4;
@@ -150,7 +150,7 @@ impl FullEncoder {
         let mut shape = Shape::divide(ints, common_divisor(ints), &mut self.column);
         let estimate = estimate::best_order(&self.column, &mut self.sample);
         // The dictionary must win clearly: an estimate knows nothing of what matches save.
-        if self.dictionary.cost(ints).is_some_and(|cost| cost < estimate.cost * 0.98) {
+        if self.dictionary.beats(estimate.cost * 0.98, ints) {
             out.push(DICTIONARY);
             return self.dictionary.put(&mut self.symbols, out);
         }

@@ -19,7 +19,7 @@
 use crate::codec::{
     Level,
     bytes::{Error, Reader, put_i64},
-    flat::{FULL_MIN, FlatDecoder, FlatEncoder, LINEAR, keep_smaller},
+    flat::{FULL_MIN, FlatDecoder, FlatEncoder, keep_smaller},
 };
 
 const SPARSE: u8 = 8;
@@ -40,31 +40,37 @@ impl IntEncoder {
 
     /// Appends a column; nothing for no integers.
     pub(super) fn put(&mut self, ints: &[i64], out: &mut Vec<u8>) {
-        let start = out.len();
-        self.flat.put(ints, out);
-        if ints.len() < FULL_MIN || out[start] <= LINEAR || self.flat.symbols().is_none() {
-            return;
-        }
-        if self.find_changes(ints) {
-            let second = out.len();
-            self.put_sparse(ints[0], out);
-            keep_smaller(out, start, second);
+        let changes = match self.flat.symbols() {
+            Some(_) if ints.len() >= FULL_MIN => self.find_changes(ints),
+            _ => Changes::Many,
+        };
+        match changes {
+            Changes::Many => self.flat.put(ints, out),
+            Changes::Few => self.put_sparse(ints[0], out),
+            Changes::Some => {
+                let start = out.len();
+                self.flat.put(ints, out);
+                let second = out.len();
+                self.put_sparse(ints[0], out);
+                keep_smaller(out, start, second);
+            }
         }
     }
 
-    /// Whether at least a tenth of the integers equal the one before; if so, `changed` and `changes` say the rest.
-    fn find_changes(&mut self, ints: &[i64]) -> bool {
-        let same = ints.array_windows().filter(|[a, b]| a == b).count();
-        if same * 10 < ints.len() {
-            return false;
+    /// Leaves the changes in `changed` and `changes` where SPARSE may be worth it.
+    fn find_changes(&mut self, ints: &[i64]) -> Changes {
+        let count = ints.array_windows().filter(|[a, b]| a != b).count();
+        // Where fewer than half stay the same, a prefix code spends no whole bit too much on them.
+        if count == 0 || count * 2 > ints.len() {
+            return Changes::Many;
         }
-        self.changed.clear();
-        self.changed.push(0);
-        self.changed.extend(ints.array_windows().map(|[a, b]| u8::from(a != b)));
         self.changes.clear();
         let changes = ints.array_windows().map(|[a, b]| b.wrapping_sub(*a));
         self.changes.extend(changes.filter(|&change| change != 0));
-        true
+        self.changed.clear();
+        self.changed.push(0);
+        self.changed.extend(ints.array_windows().map(|[a, b]| u8::from(a != b)));
+        if count * 4 < ints.len() { Changes::Few } else { Changes::Some }
     }
 
     fn put_sparse(&mut self, first: i64, out: &mut Vec<u8>) {
@@ -74,6 +80,16 @@ impl IntEncoder {
         symbols.put(&self.changed, out);
         self.flat.put(&self.changes, out);
     }
+}
+
+/// How often an integer differs from the one before, which decides about SPARSE.
+enum Changes {
+    /// So rarely that SPARSE is the form.
+    Few,
+    /// SPARSE has to be tried.
+    Some,
+    /// SPARSE is not worth a try; nor is it where nothing changes at all.
+    Many,
 }
 
 /// Reads columns; keeps its scratch from one to the next.

@@ -6,7 +6,7 @@
 
 use crate::codec::{
     bitpack::{pack, packed_size, unpack},
-    bytes::{Error, Reader, bit_width, put_i64, zigzag},
+    bytes::{Error, Reader, bit_width, put_i64},
     shape::Shape,
 };
 
@@ -35,13 +35,18 @@ fn narrowest_order(column: &[i64]) -> u8 {
     let usual = column[1].wrapping_sub(column[0]);
     for &[a, b, c] in column.array_windows() {
         let difference = c.wrapping_sub(b);
-        plain |= zigzag(c);
-        first |= zigzag(difference.wrapping_sub(usual));
-        second |= zigzag(difference.wrapping_sub(b.wrapping_sub(a)));
+        plain |= signed_bits(c);
+        first |= signed_bits(difference.wrapping_sub(usual));
+        second |= signed_bits(difference.wrapping_sub(b.wrapping_sub(a)));
     }
     let (plain, first, second) = (bit_width(plain), bit_width(first), bit_width(second));
     // Order 2 keeps the first difference apart and adds another pass; it has to win clearly.
     if second + 1 < plain.min(first) { 2 } else { u8::from(first < plain) }
+}
+
+/// Has as many bits as `x` needs with its sign: where two neighbouring bits of `x` differ, it has a 1.
+fn signed_bits(x: i64) -> u64 {
+    (x ^ (x << 1)) as u64
 }
 
 impl Plan {

@@ -16,7 +16,7 @@ use crate::codec::{
     bytes::{Error, Reader, put_i64, put_u64},
     flat::keep_smaller,
     ints::{IntDecoder, IntEncoder},
-    shape::common_divisor,
+    shape::{Shape, common_divisor},
 };
 
 const INTS: u8 = 0;
@@ -77,8 +77,7 @@ impl Grid {
             return false;
         }
         self.unit = common_divisor(times);
-        self.distances.clear();
-        self.distances.extend(times.iter().map(|time| (time - first) / self.unit));
+        Shape::divide(times, self.unit, &mut self.distances);
         let step = self.usual_step();
         if step == 0 {
             return false;

@@ -4,11 +4,32 @@
 //! that forgets what was not synced, tears pages, loses directory entries, and fails on demand, all from one seed.
 //!
 //! Always: a path is absolute or relative to nothing but the process; `write_at` writes all or fails; data is durable
-//! only after `sync_data`, a name only after `sync_dir` of its directory. After a failed sync of a file, every further
-//! write and sync of that file handle fails too: the kernel may have dropped the pages, and a retry would lie.
+//! only after `sync_data`, a name only after `sync_dir` of its directory. After a failed write or sync of a file, every
+//! further write and sync of that file handle fails too: the kernel may have dropped the pages, and a retry would lie.
 //! Not here: what is in the files.
+//!
+//! What a file owes to which call, as [`Model::Strict`] of the simulated disk has it:
+//!
+//! | to keep over a power cut | call |
+//! |---|---|
+//! | bytes and length of a file | `sync_data` of the file |
+//! | a file's new name, its rename, its removal | `sync_dir` of every directory whose entries changed |
+//! | a new directory | `sync_dir` of its parent, for each parent that was made |
+//!
+//! A killed process loses none of these; the kernel keeps them.
+
+mod latch;
+mod real;
+mod sim;
+
+#[cfg(test)]
+mod tests;
+
+pub use real::RealDisk;
+pub use sim::{CrashKind, Errno, Fault, Model, OpKind, SECTOR_SIZE, SimDisk};
 
 use std::{
+    ffi::OsString,
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -40,7 +61,7 @@ pub trait Disk: Send + Sync + 'static {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>>;
     /// Gives a file or directory another name, replacing a file of that name. Durable after `sync_dir` of both parents.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
-    /// Removes a file's name. Durable after `sync_dir`.
+    /// Removes a file's name, or an empty directory. Durable after `sync_dir` of its parent. Handles stay usable.
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// The entries of a directory, sorted; `NotFound` where there is none.
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>>;
@@ -70,7 +91,8 @@ pub trait File: Send + Sync {
     /// Cuts or extends (with zeros) the file.
     fn set_size(&self, size: u64) -> io::Result<()>;
     /// Reserves space for the first `size` bytes and makes the file at least that long, reading as zeros where nothing
-    /// was written. `StorageFull` where the disk has not that much.
+    /// was written, so that later writes there neither lack space nor make `sync_data` update metadata. It costs as
+    /// much as writing what it adds. Nothing is durable before `sync_data`. `StorageFull` where the disk has not that much.
     fn allocate(&self, size: u64) -> io::Result<()>;
 
     /// Reads exactly `buf.len()` bytes at `offset`; `UnexpectedEof` where the file ends before.
@@ -79,5 +101,43 @@ pub trait File: Send + Sync {
             n if n == buf.len() => Ok(()),
             _ => Err(io::ErrorKind::UnexpectedEof.into()),
         }
+    }
+}
+
+/// Gives the file at `path` the content `bytes`, such that after any crash it has the old content or the new one, and
+/// after `Ok` the new one.
+///
+/// The bytes go to `path` + `.tmp`, are synced, take the name `path`, and the directory is synced. A left-over `.tmp` of
+/// an earlier crash is replaced. One caller at a time per path.
+pub fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let aside = aside(path);
+    let file = create_anew(disk, &aside)?;
+    file.write_at(bytes, 0)?;
+    file.sync_data()?;
+    disk.rename(&aside, path)?;
+    disk.sync_dir(parent(path))
+}
+
+fn aside(path: &Path) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(".tmp");
+    name.into()
+}
+
+fn create_anew(disk: &dyn Disk, path: &Path) -> io::Result<Arc<dyn File>> {
+    match disk.create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            disk.remove(path)?;
+            disk.create(path)
+        }
+        created => created,
+    }
+}
+
+/// The directory that holds `path`; `.` for a bare name.
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
     }
 }

@@ -4,6 +4,8 @@ use std::{fmt, sync::Arc};
 
 use regex::Regex;
 
+use crate::model::pattern::{PatternError, anchored_regex};
+
 /// How a matcher compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MatchOp {
@@ -28,11 +30,6 @@ impl fmt::Display for MatchOp {
     }
 }
 
-/// A pattern that is not a regular expression.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct PatternError(regex::Error);
-
 /// One condition on one label. An absent label has the empty value.
 #[derive(Clone)]
 pub struct Matcher {
@@ -51,8 +48,7 @@ impl Matcher {
         let value = value.into();
         let regex = match op {
             MatchOp::Equal | MatchOp::NotEqual => None,
-            // `.` matches newlines, as in Prometheus.
-            MatchOp::Regex | MatchOp::NotRegex => Some(Regex::new(&format!("^(?s:{value})$")).map_err(PatternError)?),
+            MatchOp::Regex | MatchOp::NotRegex => Some(anchored_regex(&value)?),
         };
         Ok(Self { name: name.into(), op, value, regex })
     }

@@ -2,19 +2,25 @@
 //!
 //! No files, no threads, no clock. Every type here is plain data with the rules that keep it valid.
 
+mod append;
 mod batch;
 mod ids;
 mod key;
 mod labels;
 mod matcher;
+mod pattern;
+mod samples;
 mod time;
 
 #[cfg(test)]
 mod tests;
 
+pub use append::AppendTable;
 pub use batch::{Batch, Rows};
 pub use ids::{FieldId, LayoutId, PartId, SeqNo, Slot, StreamId, TableId};
 pub use key::{KeyError, StreamKey};
 pub use labels::{Labels, LabelsBuilder, METRIC_NAME, metric_name};
-pub use matcher::{MatchOp, Matcher, PatternError};
+pub use matcher::{MatchOp, Matcher};
+pub use pattern::{PatternError, anchored_regex};
+pub use samples::Samples;
 pub use time::{Day, NANOS_PER_DAY, NANOS_PER_MILLI, NANOS_PER_SECOND, TimeRange};

@@ -40,3 +40,74 @@ fn days_round_down_and_parse_their_own_names() {
     assert_eq!(Day::parse("2016-1-1"), None);
     assert!(Day(0).range().contains(0) && !Day(0).range().contains(NANOS_PER_DAY));
 }
+
+#[test]
+fn merging_runs_keeps_the_latest_of_equal_times() {
+    let run = |pairs: &[(i64, f64)]| {
+        let (times, values) = pairs.iter().copied().unzip();
+        Samples { times, values }
+    };
+    let merged = Samples::merge(vec![
+        run(&[(1, 1.0), (3, 1.0), (5, 1.0)]),
+        run(&[(3, 2.0), (4, 2.0)]),
+        run(&[]),
+        run(&[(0, 3.0), (4, 3.0), (9, 3.0)]),
+    ]);
+    assert_eq!(merged, run(&[(0, 3.0), (1, 1.0), (3, 2.0), (4, 3.0), (5, 1.0), (9, 3.0)]));
+}
+
+#[test]
+fn patterns_mean_what_re2_means_by_them() {
+    for (pattern, matching, other) in [
+        ("a.b", "a\nb", "ab"),
+        ("a|b", "b", "ab"),
+        ("{foo}", "{foo}", "foo"),
+        ("a{,2}", "a{,2}", "aa"),
+        ("a{2}", "aa", "a"),
+        ("a{1,}", "aaa", ""),
+        (r"\d+", "12", "\u{663}"),
+        (r"\w", "_", "\u{e4}"),
+        (r"\W", "\u{e4}", "a"),
+        (r"[^\d]", "x", "1"),
+        (r"[\W_]", "_", "a"),
+        (r"\s", " ", "\u{a0}"),
+        (r"\Qa.b*\E+", "a.b**", "axb"),
+        (r"\Q(", "(", ""),
+        (r"\101", "A", "101"),
+        (r"\<a\>", "<a>", "a"),
+        ("[[]", "[", "]"),
+        ("[]a]", "]", "["),
+        ("[a&&b]", "&", "c"),
+        ("[a~~b]", "~", "c"),
+        ("[+--]", ",", "a"),
+        ("[[:alpha:]]", "x", "1"),
+        (r"\pL", "\u{e4}", "1"),
+        ("(?i)abc", "ABC", "x"),
+        (r"a\.b", "a.b", "axb"),
+        (r"\bab\b", "ab", "abc"),
+    ] {
+        let matcher = Matcher::new("label", MatchOp::Regex, pattern).unwrap_or_else(|error| panic!("{error}"));
+        assert!(matcher.matches(matching), "{pattern} does not match {matching:?}");
+        assert!(!matcher.matches(other), "{pattern} matches {other:?}");
+    }
+}
+
+#[test]
+fn what_is_no_pattern_is_refused_with_its_text() {
+    for pattern in ["(", ")", "a)(b", "[a", r"\", r"\8", r"\1", "*", "a{99999999}", r"\C", "(?P<n>a"] {
+        let error = anchored_regex(pattern).unwrap_err().to_string();
+        assert!(error.starts_with("error parsing regexp: ") && error.ends_with(&format!("{pattern:?}")), "{error}");
+    }
+}
+
+#[test]
+fn an_append_table_keeps_every_entry_in_its_place_while_it_grows() {
+    let mut table = AppendTable::<std::sync::OnceLock<usize>>::default();
+    assert!(table.get(0).is_none());
+    for index in 0..5_000 {
+        assert_eq!(table.get_or_grow(index).set(index), Ok(()), "the place was free");
+    }
+    assert!((0..5_000).all(|index| table.get(index).and_then(|entry| entry.get()) == Some(&index)));
+    assert_eq!(table.drain().filter_map(|mut entry| entry.take()).collect::<Vec<_>>(), (0..5_000).collect::<Vec<_>>());
+    assert!(table.get(0).is_none());
+}

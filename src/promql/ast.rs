@@ -1,6 +1,6 @@
 //! The syntax tree: what a query says, with the place of every part in its text.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use crate::{model::Matcher, promql::functions::Function};
 
@@ -26,7 +26,18 @@ pub enum ValueType {
     Matrix,
 }
 
-/// A node and its place.
+impl fmt::Display for ValueType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Scalar => "scalar",
+            Self::String => "string",
+            Self::Vector => "instant vector",
+            Self::Matrix => "range vector",
+        })
+    }
+}
+
+/// A node and its place. Two are equal where they say the same, wherever it stands.
 #[derive(Clone, Debug)]
 pub struct Expr {
     /// What it is.
@@ -35,8 +46,40 @@ pub struct Expr {
     pub span: Span,
 }
 
+impl PartialEq for Expr {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.node, &other.node) {
+            (Node::Number(a), Node::Number(b)) => same_number(*a, *b),
+            (a, b) => a == b,
+        }
+    }
+}
+
+/// Whether two numbers would be written the same: here `NaN` equals itself, and `0` is not `-0`.
+fn same_number(a: f64, b: f64) -> bool {
+    a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan())
+}
+
+impl Expr {
+    /// The type it evaluates to.
+    pub fn value_type(&self) -> ValueType {
+        match &self.node {
+            Node::Number(_) => ValueType::Scalar,
+            Node::String(_) => ValueType::String,
+            Node::Vector(_) | Node::Aggregate(_) => ValueType::Vector,
+            Node::Matrix(_) | Node::Subquery(_) => ValueType::Matrix,
+            Node::Unary { expr, .. } | Node::Paren(expr) => expr.value_type(),
+            Node::Binary(binary) => match (binary.left.value_type(), binary.right.value_type()) {
+                (ValueType::Scalar, ValueType::Scalar) => ValueType::Scalar,
+                _ => ValueType::Vector,
+            },
+            Node::Call(call) => call.function.returns,
+        }
+    }
+}
+
 /// The kinds of expression.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Node {
     /// `1`, `0x1f`, `Inf`, `NaN`, `5m` (seconds)
     Number(f64),
@@ -66,7 +109,7 @@ pub enum Node {
 }
 
 /// Selects series by name and labels, one sample each per step.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct VectorSelector {
     /// All conditions, the one on `__name__` included.
     pub matchers: Vec<Matcher>,
@@ -79,7 +122,7 @@ pub struct VectorSelector {
 }
 
 /// `offset` and `@` of a selector or subquery.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct TimeShift {
     /// How far back to look.
     pub offset: Option<DurationExpr>,
@@ -90,7 +133,7 @@ pub struct TimeShift {
 /// The argument of `@`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum At {
-    /// Unix nanoseconds.
+    /// Unix nanoseconds, a whole number of milliseconds.
     Time(i64),
     /// `@ start()`: the start of the range query.
     Start,
@@ -107,6 +150,16 @@ pub enum RangeExtension {
     Smoothed,
 }
 
+impl RangeExtension {
+    /// How it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Anchored => "anchored",
+            Self::Smoothed => "smoothed",
+        }
+    }
+}
+
 /// A vector selector and a window.
 #[derive(Clone, Debug)]
 pub struct MatrixSelector {
@@ -118,8 +171,14 @@ pub struct MatrixSelector {
     pub range: DurationExpr,
 }
 
+impl PartialEq for MatrixSelector {
+    fn eq(&self, other: &Self) -> bool {
+        self.selector == other.selector && self.range == other.range
+    }
+}
+
 /// An expression evaluated at steps of its own over a window.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Subquery {
     /// What is evaluated.
     pub expr: Expr,
@@ -134,7 +193,7 @@ pub struct Subquery {
 /// A duration: a constant, or (experimental) an expression over constants and the query's own times.
 #[derive(Clone, Debug, PartialEq)]
 pub enum DurationExpr {
-    /// Nanoseconds, written as a duration (`5m`) .
+    /// Nanoseconds, written as a duration (`5m`).
     Literal(i64),
     /// Seconds, written as a number.
     Number(f64),
@@ -187,8 +246,63 @@ pub enum BinaryOp {
     TrimLower,
 }
 
+impl BinaryOp {
+    /// How it is written.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            Self::Add => "+",
+            Self::Sub => "-",
+            Self::Mul => "*",
+            Self::Div => "/",
+            Self::Mod => "%",
+            Self::Pow => "^",
+            Self::Atan2 => "atan2",
+            Self::Equal => "==",
+            Self::NotEqual => "!=",
+            Self::Greater => ">",
+            Self::Less => "<",
+            Self::GreaterOrEqual => ">=",
+            Self::LessOrEqual => "<=",
+            Self::And => "and",
+            Self::Or => "or",
+            Self::Unless => "unless",
+            Self::TrimUpper => "</",
+            Self::TrimLower => ">/",
+        }
+    }
+
+    /// Whether it compares; only these take `bool`.
+    pub fn is_comparison(self) -> bool {
+        use BinaryOp::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual, NotEqual};
+        matches!(self, Equal | NotEqual | Greater | Less | GreaterOrEqual | LessOrEqual)
+    }
+
+    /// Whether it combines sets of series: `and`, `or`, `unless`.
+    pub fn is_set(self) -> bool {
+        matches!(self, Self::And | Self::Or | Self::Unless)
+    }
+
+    /// Whether it may stand in a duration expression.
+    pub fn is_arithmetic(self) -> bool {
+        matches!(self, Self::Add | Self::Sub | Self::Mul | Self::Div | Self::Mod | Self::Pow)
+    }
+
+    /// How strongly it binds, from 1 for `or` to 6 for `^`; all but `^` bind to the left.
+    pub fn precedence(self) -> u8 {
+        match self {
+            Self::Or => 1,
+            Self::And | Self::Unless => 2,
+            Self::TrimUpper | Self::TrimLower => 3,
+            op if op.is_comparison() => 3,
+            Self::Add | Self::Sub => 4,
+            Self::Pow => 6,
+            _ => 5, // the multiplications
+        }
+    }
+}
+
 /// Two expressions and an operator.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Binary {
     /// The operator.
     pub op: BinaryOp,
@@ -203,7 +317,7 @@ pub struct Binary {
 }
 
 /// Which series of two vectors belong together.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Matching {
     /// How many of each side may share a signature.
     pub cardinality: Cardinality,
@@ -217,6 +331,19 @@ pub struct Matching {
     pub fill_left: Option<f64>,
     /// `fill` / `fill_right`: the value of a missing right side.
     pub fill_right: Option<f64>,
+}
+
+impl PartialEq for Matching {
+    fn eq(&self, other: &Self) -> bool {
+        let fill = |a: Option<f64>, b: Option<f64>| match (a, b) {
+            (Some(a), Some(b)) => same_number(a, b),
+            (a, b) => a == b,
+        };
+        self.cardinality == other.cardinality
+            && (self.on, &self.labels, &self.include) == (other.on, &other.labels, &other.include)
+            && fill(self.fill_left, other.fill_left)
+            && fill(self.fill_right, other.fill_right)
+    }
 }
 
 /// How many series of either side may share a signature.
@@ -252,8 +379,57 @@ pub enum AggregateOp {
     LimitRatio,
 }
 
+impl AggregateOp {
+    /// All of them.
+    pub const ALL: [Self; 14] = [
+        Self::Sum,
+        Self::Avg,
+        Self::Count,
+        Self::Min,
+        Self::Max,
+        Self::Group,
+        Self::Stddev,
+        Self::Stdvar,
+        Self::Topk,
+        Self::Bottomk,
+        Self::Quantile,
+        Self::CountValues,
+        Self::Limitk,
+        Self::LimitRatio,
+    ];
+
+    /// How it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sum => "sum",
+            Self::Avg => "avg",
+            Self::Count => "count",
+            Self::Min => "min",
+            Self::Max => "max",
+            Self::Group => "group",
+            Self::Stddev => "stddev",
+            Self::Stdvar => "stdvar",
+            Self::Topk => "topk",
+            Self::Bottomk => "bottomk",
+            Self::Quantile => "quantile",
+            Self::CountValues => "count_values",
+            Self::Limitk => "limitk",
+            Self::LimitRatio => "limit_ratio",
+        }
+    }
+
+    /// The type of its first argument where it takes two.
+    pub fn param(self) -> Option<ValueType> {
+        match self {
+            Self::Topk | Self::Bottomk | Self::Quantile | Self::Limitk | Self::LimitRatio => Some(ValueType::Scalar),
+            Self::CountValues => Some(ValueType::String),
+            _ => None,
+        }
+    }
+}
+
 /// An aggregation.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Aggregate {
     /// The operator.
     pub op: AggregateOp,
@@ -268,7 +444,7 @@ pub struct Aggregate {
 }
 
 /// A function call.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Call {
     /// The function's row.
     pub function: &'static Function,

@@ -58,6 +58,12 @@ pub(super) fn slow_counter(count: usize) -> Vec<f64> {
     walk(9, count, |rng, x| if rng.f64() < 0.15 { x + rng.u32(1..500) as f64 } else { x })
 }
 
+/// Sums of decimals, a few units in the last place beside one.
+pub(super) fn sums(count: usize) -> Vec<f64> {
+    let two_decimals = two_decimals(count + 2);
+    two_decimals.windows(3).map(|window| window.iter().map(|x| (x * 10.0).round() / 10.0).sum::<f64>()).collect()
+}
+
 /// Every 10 s, exactly.
 pub(super) fn regular_times(count: usize) -> Vec<i64> {
     (0..count as i64).map(|i| 1_700_000_000_000_000_000 + i * 10_000_000_000).collect()
@@ -97,6 +103,7 @@ pub(super) fn all_values(count: usize) -> Vec<(&'static str, Vec<f64>)> {
         ("latencies", latencies(count)),
         ("few_distinct", few_distinct(count)),
         ("slow_counter", slow_counter(count)),
+        ("sums", sums(count)),
     ]
 }
 

@@ -49,6 +49,7 @@ fn columns() -> Vec<(&'static str, Level, &'static [u8], Column)> {
         ("values-decimal", Light, &[1, 2, 4], Values(doubles(&gauge, 100.0))),
         ("values-excepted", Light, &[2, 2, 3], Values(excepted)),
         ("values-bits", Light, &[3, 4], Values(irrational)),
+        ("values-near", Full, &[4, 1], Values(doubles(&gauge, 10.0).iter().map(|x| x + 0.7).collect())),
         ("ints-const", Light, &[0], Ints(vec![-3; 9])),
         ("ints-linear", Light, &[1], Ints((0..9).map(|i| 7 - 4 * i).collect())),
         ("ints-varints", Light, &[2], Ints(vec![5, 6, 4, i64::MAX, i64::MIN])),
@@ -100,30 +101,49 @@ fn line(name: &str, level: Level, column: &Column) -> String {
     format!("{name} {kind} {}", hex(&payload))
 }
 
+fn stored() -> HashMap<&'static str, Vec<u8>> {
+    let entry = |line: &'static str| Some((line.split(' ').next()?, unhex(line.rsplit(' ').next()?)));
+    GOLDEN.lines().filter_map(entry).collect()
+}
+
+/// Every payload with its count: of values, of times, and of integers.
+pub(super) fn payloads() -> [Vec<(Vec<u8>, usize)>; 3] {
+    let mut stored = stored();
+    let mut kinds = [vec![], vec![], vec![]];
+    for (name, _, _, column) in columns() {
+        let (kind, count) = match column {
+            Values(values) => (0, values.len()),
+            Times(times) => (1, times.len()),
+            Ints(ints) => (2, ints.len()),
+        };
+        kinds[kind].push((stored.remove(name).unwrap(), count));
+    }
+    kinds
+}
+
 #[test]
 fn payloads_of_every_mode_and_tag_decode_as_when_they_were_written() {
-    let golden: HashMap<&str, &str> = GOLDEN.lines().filter_map(|line| Some((line.split(' ').next()?, line))).collect();
+    let stored = stored();
     let mut missing = String::new();
     for (name, level, start, column) in columns() {
-        let Some(golden) = golden.get(name) else {
+        let Some(payload) = stored.get(name) else {
             missing += &format!("{}\n", line(name, level, &column));
             continue;
         };
-        let payload = unhex(golden.rsplit(' ').next().unwrap());
         assert!(payload.starts_with(start), "{name} is not the mode it should show: {:?}", &payload[..4]);
         let mut decoder = Decoder::new();
         let (mut doubles, mut ints) = (vec![], vec![]);
         match column {
             Values(values) => {
-                decoder.values(&payload, values.len(), &mut doubles).unwrap();
+                decoder.values(payload, values.len(), &mut doubles).unwrap();
                 assert!(doubles.iter().map(|x| x.to_bits()).eq(values.iter().map(|x| x.to_bits())), "{name}");
             }
             Times(times) => {
-                decoder.times(&payload, times.len(), &mut ints).unwrap();
+                decoder.times(payload, times.len(), &mut ints).unwrap();
                 assert_eq!(ints, times, "{name}");
             }
             Ints(column) => {
-                decoder.ints(&payload, column.len(), &mut ints).unwrap();
+                decoder.ints(payload, column.len(), &mut ints).unwrap();
                 assert_eq!(ints, column, "{name}");
             }
         }

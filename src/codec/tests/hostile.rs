@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 
-use super::data;
+use super::{data, golden};
 use crate::codec::{COUNT_MAX, Decoder, Encoder, Error, Level};
 
 /// Payloads of every mode and tag, with their counts.
@@ -101,6 +101,15 @@ fn damaged_payloads_give_an_error_or_the_right_count() {
 }
 
 #[test]
+fn damaged_payloads_of_every_mode_and_tag_give_an_error_or_the_right_count() {
+    let mut decoder = Decoder::new();
+    let [values, times, ints] = golden::payloads();
+    assert!(torment(&values, |payload, count, out| decoder.values(payload, count, out)) > 500);
+    assert!(torment(&times, |payload, count, out| decoder.times(payload, count, out)) > 100);
+    assert!(torment(&ints, |payload, count, out| decoder.ints(payload, count, out)) > 1000);
+}
+
+#[test]
 fn random_bytes_give_an_error_or_the_right_count() {
     let mut rng = Rng::with_seed(15);
     let random = |_| {
@@ -139,4 +148,53 @@ fn a_count_beyond_the_limit_is_refused_before_anything_is_allocated() {
     let result = Decoder::new().values(&payload, COUNT_MAX + 1, &mut out);
     assert_eq!(result, Err(Error::Invalid("more rows than a payload can have")));
     assert_eq!(out.capacity(), 0);
+}
+
+#[test]
+fn payloads_that_contradict_themselves_are_refused() {
+    let ints: [(&[u8], &str); 7] = [
+        (&[9], "unknown form of integers"),
+        (&[4, 3, 0, 0, 1, 0], "unknown shape of integers"),
+        (&[4, 0, 0, 0, 65], "packed integers wider than 64 bits"),
+        (&[5, 0, 0, 64], "low bits wider than 63"),
+        (&[6, 0, 0, 0, 7, 0], "unknown division into buckets"),
+        (&[7, 0, 10, 0x81, 1, 0b10], "symbol outside the dictionary"),
+        (&[8, 10, 0x82, 1, 0b1000], "map of changes with other than 0 and 1"),
+    ];
+    for (payload, why) in ints {
+        assert_eq!(Decoder::new().ints(payload, 2, &mut vec![]), Err(Error::Invalid(why)));
+    }
+    let nested: &[u8] = &[8, 10, 0x81, 1, 0b11, 8, 10, 0x81, 1, 0b11];
+    assert_eq!(Decoder::new().ints(nested, 2, &mut vec![]), Err(Error::Invalid("unknown form of integers")));
+    let values: [(&[u8], &str); 4] = [
+        (&[5], "unknown mode of values"),
+        (&[1, 19], "exponent of ten beyond 18"),
+        (&[2, 0, 1, 0, 8], "unknown code of an exception"),
+        (&[2, 0, 1, 2, 1], "exception behind the end"),
+    ];
+    for (payload, why) in values {
+        assert_eq!(Decoder::new().values(payload, 2, &mut vec![]), Err(Error::Invalid(why)));
+    }
+    let grid = [&[1, 0, 1][..], &1f64.to_le_bytes(), &[1, 2, 1]].concat();
+    assert_eq!(Decoder::new().times(&grid, 2, &mut vec![]), Err(Error::Invalid("step behind the end")));
+    assert_eq!(Decoder::new().times(&[2], 2, &mut vec![]), Err(Error::Invalid("unknown mode of times")));
+}
+
+#[test]
+fn a_frame_that_unpacks_to_another_size_is_refused() {
+    // 2^20 zeros in a few bytes, where two symbols are due.
+    let frame = zstd::bulk::compress(&vec![0; 1 << 20], 1).unwrap();
+    let mut payload = vec![7, 255, 0];
+    payload.extend_from_slice(&[1; 255]);
+    payload.push(8);
+    crate::codec::put_bytes(&mut payload, &frame);
+    assert_eq!(Decoder::new().ints(&payload, 2, &mut vec![]), Err(Error::Invalid("zstd frame")));
+    let longer = Decoder::new().ints(&payload, COUNT_MAX, &mut vec![]);
+    assert_eq!(longer, Err(Error::Invalid("zstd frame")));
+    let frame = zstd::bulk::compress(&[1, 2, 3], 1).unwrap();
+    payload.truncate(259);
+    crate::codec::put_bytes(&mut payload, &frame);
+    let shorter = Decoder::new().ints(&payload, 4, &mut vec![]);
+    assert_eq!(shorter, Err(Error::Invalid("zstd frame of another size")));
+    Decoder::new().ints(&payload, 3, &mut vec![]).unwrap();
 }

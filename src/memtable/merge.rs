@@ -1,0 +1,277 @@
+//! A stream's rows as columns: what a flush encodes and a query reads.
+
+use std::{collections::BTreeMap, mem, sync::atomic::Ordering::Relaxed};
+
+use super::{
+    Generation,
+    read::{Run, row_offset, row_order, row_time},
+    writer::ROW_HEAD,
+};
+use crate::model::{FieldId, LayoutId, SeqNo, Slot, TimeRange};
+
+/// Fields of a stream that have values at exactly the same times.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Group {
+    /// Unix nanoseconds, ascending, each once.
+    pub times: Vec<i64>,
+    /// The fields by id; each has one value per time.
+    pub fields: Vec<(FieldId, Vec<f64>)>,
+}
+
+/// Turns the rows of one stream after the other into columns, in buffers it keeps.
+///
+/// Of several values of one field at one time the last written wins: that of the greater sequence number, within a
+/// batch that of the later row, whatever layouts they came in.
+#[derive(Debug, Default)]
+pub struct Merge {
+    groups: Vec<Group>,
+    runs: Vec<SortedRun>,
+    spare_times: Vec<Vec<i64>>,
+    spare_values: Vec<Vec<f64>>,
+    /// Rows of a piece that the range wants.
+    wanted: Vec<u32>,
+    /// Rows of a run by time.
+    sorted: Vec<u32>,
+    /// Rows of several runs by time.
+    picks: Vec<Pick>,
+}
+
+/// The rows of one layout: times ascending, each once.
+#[derive(Debug)]
+struct SortedRun {
+    layout: LayoutId,
+    times: Vec<i64>,
+    /// Each row's order among the rows of its stream; empty where there is only one run to order.
+    orders: Vec<u64>,
+    columns: Vec<Vec<f64>>,
+}
+
+/// A row of one of several runs.
+#[derive(Clone, Copy, Debug)]
+struct Pick {
+    time: i64,
+    order: u64,
+    run: u32,
+    row: u32,
+}
+
+/// Where a field's values are: one of the columns of one of the runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    field: FieldId,
+    run: u32,
+    column: u32,
+}
+
+impl Merge {
+    /// The rows of a slot with a number up to `upto` and a time in `range`, as columns: fields that have the same
+    /// times are one group, groups come by their first field, and where no row is left there is no group.
+    /// `fields_of` gives a layout's fields in the order of its values.
+    pub fn columns<'f>(
+        &mut self,
+        generation: &Generation,
+        slot: Slot,
+        upto: SeqNo,
+        range: TimeRange,
+        fields_of: impl Fn(LayoutId) -> &'f [FieldId],
+    ) -> &[Group] {
+        self.recycle();
+        if let Some(offset_max) = generation.offset_max(upto) {
+            self.load(generation, slot, offset_max, range);
+        }
+        match self.runs.len() {
+            0 => {}
+            1 => self.group_single(&fields_of),
+            _ => self.group_many(&fields_of),
+        }
+        &self.groups
+    }
+
+    /// Takes the buffers of the last answer back.
+    fn recycle(&mut self) {
+        for group in self.groups.drain(..) {
+            self.spare_times.push(group.times);
+            self.spare_values.extend(group.fields.into_iter().map(|(_, values)| values));
+        }
+        for run in mem::take(&mut self.runs) {
+            self.recycle_run(run);
+        }
+    }
+
+    fn recycle_run(&mut self, run: SortedRun) {
+        self.spare_times.push(run.times);
+        // Columns that became part of an answer left an empty one behind.
+        self.spare_values.extend(run.columns.into_iter().filter(|column| column.capacity() > 0));
+    }
+
+    fn load(&mut self, generation: &Generation, slot: Slot, offset_max: u32, range: TimeRange) {
+        let is_alone = generation.runs(slot).nth(1).is_none();
+        for run in generation.runs(slot) {
+            let mut loaded = self.load_run(&run, offset_max, range, !is_alone);
+            if !loaded.times.is_sorted_by(|a, b| a < b) {
+                self.sort(&mut loaded);
+            }
+            if loaded.times.is_empty() {
+                self.recycle_run(loaded);
+            } else {
+                self.runs.push(loaded);
+            }
+        }
+    }
+
+    /// The rows of a run in the order of insertion, transposed.
+    fn load_run(&mut self, run: &Run<'_>, offset_max: u32, range: TimeRange, with_orders: bool) -> SortedRun {
+        let mut times = cleared(self.spare_times.pop());
+        let mut orders = Vec::new();
+        let mut columns: Vec<_> = (0..run.width).map(|_| cleared(self.spare_values.pop())).collect();
+        let stride = run.stride();
+        for piece in run.pieces() {
+            let rows = piece.chunks_exact(stride);
+            let row_count = rows.len();
+            self.wanted.clear();
+            for (index, row) in (0..).zip(rows.clone().take_while(|row| row_offset(row) <= offset_max)) {
+                let time = row_time(row);
+                if range.contains(time) {
+                    self.wanted.push(index);
+                    times.push(time);
+                }
+            }
+            if with_orders {
+                orders.extend(self.wanted.iter().map(|&row| row_order(&piece[row as usize * stride..])));
+            }
+            for (place, column) in (ROW_HEAD..).zip(&mut columns) {
+                if self.wanted.len() == row_count {
+                    column.extend(rows.clone().map(|row| f64::from_bits(row[place].load(Relaxed))));
+                } else {
+                    let words = self.wanted.iter().map(|&row| &piece[row as usize * stride + place]);
+                    column.extend(words.map(|word| f64::from_bits(word.load(Relaxed))));
+                }
+            }
+        }
+        SortedRun { layout: run.layout, times, orders, columns }
+    }
+
+    /// Sorts a run by time. Of equal times the row inserted last stays.
+    fn sort(&mut self, run: &mut SortedRun) {
+        let times = &run.times;
+        self.sorted.clear();
+        self.sorted.extend(0..times.len() as u32);
+        self.sorted.sort_by_key(|&row| times[row as usize]);
+        keep_last(&mut self.sorted, |&row| times[row as usize]);
+        let ordered = reorder(&run.times, &self.sorted, self.spare_times.pop());
+        self.spare_times.push(mem::replace(&mut run.times, ordered));
+        if !run.orders.is_empty() {
+            run.orders = reorder(&run.orders, &self.sorted, None);
+        }
+        for column in &mut run.columns {
+            let ordered = reorder(column, &self.sorted, self.spare_values.pop());
+            self.spare_values.push(mem::replace(column, ordered));
+        }
+    }
+
+    /// One layout: its columns are the answer.
+    fn group_single<'f>(&mut self, fields_of: &impl Fn(LayoutId) -> &'f [FieldId]) {
+        let run = self.runs.pop().expect("the caller counted one");
+        let mut fields: Vec<_> = fields_of(run.layout).iter().copied().zip(run.columns).collect();
+        fields.sort_unstable_by_key(|(field, _)| *field);
+        self.groups.push(Group { times: run.times, fields });
+    }
+
+    /// Several layouts: fields that are in the same runs share their times.
+    fn group_many<'f>(&mut self, fields_of: &impl Fn(LayoutId) -> &'f [FieldId]) {
+        let mut places: Vec<_> =
+            (0..).zip(&self.runs).flat_map(|(run, rows)| places(run, fields_of(rows.layout))).collect();
+        places.sort_unstable();
+        let mut by_runs = BTreeMap::<Vec<u32>, Vec<&[Place]>>::new();
+        for field in places.chunk_by(|a, b| a.field == b.field) {
+            by_runs.entry(field.iter().map(|place| place.run).collect()).or_default().push(field);
+        }
+        for (runs, fields) in by_runs {
+            if let [run] = runs[..] {
+                self.group_of_run(run, &fields);
+            } else {
+                self.group_of_runs(&runs, &fields);
+            }
+        }
+        self.groups.iter_mut().for_each(|group| group.fields.sort_unstable_by_key(|(field, _)| *field));
+        self.groups.sort_unstable_by_key(|group| group.fields[0].0);
+    }
+
+    /// Fields that one run alone has.
+    fn group_of_run(&mut self, run: u32, fields: &[&[Place]]) {
+        let mut times = cleared(self.spare_times.pop());
+        let run = &mut self.runs[run as usize];
+        times.extend_from_slice(&run.times);
+        let values =
+            fields.iter().map(|places| (places[0].field, mem::take(&mut run.columns[places[0].column as usize])));
+        let values: Vec<_> = values.collect();
+        self.add_group(times, values);
+    }
+
+    /// Fields that all of several runs have.
+    fn group_of_runs(&mut self, runs: &[u32], fields: &[&[Place]]) {
+        self.picks.clear();
+        for &run in runs {
+            let rows = &self.runs[run as usize];
+            let picks = (0..).zip(rows.times.iter().zip(&rows.orders));
+            self.picks.extend(picks.map(|(row, (&time, &order))| Pick { time, order, run, row }));
+        }
+        // The stable sort finds the ascending runs and merges them.
+        self.picks.sort_by_key(|pick| (pick.time, pick.order));
+        keep_last(&mut self.picks, |pick| pick.time);
+        let mut times = cleared(self.spare_times.pop());
+        times.extend(self.picks.iter().map(|pick| pick.time));
+        let mut columns = vec![0; self.runs.len()];
+        let mut values = Vec::with_capacity(fields.len());
+        for places in fields {
+            places.iter().for_each(|place| columns[place.run as usize] = place.column as usize);
+            let mut column = cleared(self.spare_values.pop());
+            let value =
+                |pick: &Pick| self.runs[pick.run as usize].columns[columns[pick.run as usize]][pick.row as usize];
+            column.extend(self.picks.iter().map(value));
+            values.push((places[0].field, column));
+        }
+        self.add_group(times, values);
+    }
+
+    /// Adds fields to the group that has their times, or as a new one.
+    fn add_group(&mut self, times: Vec<i64>, fields: Vec<(FieldId, Vec<f64>)>) {
+        match self.groups.iter_mut().find(|group| group.times == times) {
+            Some(group) => {
+                group.fields.extend(fields);
+                self.spare_times.push(times);
+            }
+            None => self.groups.push(Group { times, fields }),
+        }
+    }
+}
+
+fn places(run: u32, fields: &[FieldId]) -> impl Iterator<Item = Place> {
+    (0..).zip(fields).map(move |(column, &field)| Place { field, run, column })
+}
+
+fn cleared<T>(buffer: Option<Vec<T>>) -> Vec<T> {
+    let mut buffer = buffer.unwrap_or_default();
+    buffer.clear();
+    buffer
+}
+
+/// The values at `rows`, in that order.
+fn reorder<T: Copy>(values: &[T], rows: &[u32], buffer: Option<Vec<T>>) -> Vec<T> {
+    let mut ordered = cleared(buffer);
+    ordered.extend(rows.iter().map(|&row| values[row as usize]));
+    ordered
+}
+
+/// Keeps the last of each stretch of equal keys.
+fn keep_last<T: Copy, K: PartialEq>(items: &mut Vec<T>, key: impl Fn(&T) -> K) {
+    let mut kept = 0;
+    for index in 0..items.len() {
+        if kept > 0 && key(&items[kept - 1]) == key(&items[index]) {
+            kept -= 1;
+        }
+        items[kept] = items[index];
+        kept += 1;
+    }
+    items.truncate(kept);
+}

@@ -1,0 +1,135 @@
+//! Reading a generation while it may be written.
+
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Relaxed},
+};
+
+use super::{
+    Generation,
+    arena::Words,
+    writer::{FIRST_ROWS, Link, ROW_HEAD, RUN_HEAD, RUN_LAYOUT, RUN_NEXT, RUN_ROWS, first_run},
+};
+use crate::model::{LayoutId, SeqNo, Slot, TimeRange};
+
+/// One row as it was written.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Row<'a> {
+    /// Its fields, in the layout's order.
+    pub layout: LayoutId,
+    /// The batch it came with.
+    pub seq: SeqNo,
+    /// Unix nanoseconds.
+    pub time: i64,
+    /// One value per field.
+    pub values: &'a [f64],
+}
+
+impl Generation {
+    /// Calls `sink` with the rows of a slot that have a number up to `upto` and a time in `range`: run by run, in the
+    /// order of insertion, duplicates included.
+    pub fn read(&self, slot: Slot, upto: SeqNo, range: TimeRange, mut sink: impl FnMut(Row<'_>)) {
+        let Some(offset_max) = self.offset_max(upto) else {
+            return;
+        };
+        let mut values = Vec::new();
+        for run in self.runs(slot) {
+            for row in run.pieces().flat_map(|piece| piece.chunks_exact(run.stride())) {
+                let (offset, time) = (row_offset(row), row_time(row));
+                if offset > offset_max {
+                    break;
+                }
+                if range.contains(time) {
+                    values.clear();
+                    values.extend(row[ROW_HEAD..].iter().map(|word| f64::from_bits(word.load(Relaxed))));
+                    let seq = SeqNo(self.first().0 + u64::from(offset));
+                    sink(Row { layout: run.layout, seq, time, values: &values });
+                }
+            }
+        }
+    }
+
+    /// The layouts a slot has rows of, in the order of their first row.
+    pub fn layouts(&self, slot: Slot) -> impl Iterator<Item = LayoutId> {
+        self.runs(slot).map(|run| run.layout)
+    }
+
+    /// The greatest row offset a view up to `upto` sees; `None` where the view ends before this generation.
+    pub(super) fn offset_max(&self, upto: SeqNo) -> Option<u32> {
+        let offset = upto.0.checked_sub(self.first().0)?;
+        Some(offset.min(u64::from(u32::MAX)) as u32)
+    }
+
+    /// The runs of a slot that have rows.
+    pub(super) fn runs(&self, slot: Slot) -> impl Iterator<Item = Run<'_>> {
+        let mut address = first_run(self, slot);
+        std::iter::from_fn(move || {
+            let run = (address != 0).then(|| Run::at(&self.rows, address))?;
+            address = self.rows.at(address)[RUN_NEXT].load(Acquire);
+            Some(run)
+        })
+        .filter(|run| run.rows > 0)
+    }
+}
+
+/// A prefix of a run: the rows that were published when it was looked up.
+pub(super) struct Run<'a> {
+    words: &'a Words,
+    pub(super) layout: LayoutId,
+    pub(super) width: usize,
+    rows: u64,
+    first: Link,
+}
+
+impl<'a> Run<'a> {
+    fn at(words: &'a Words, address: u64) -> Self {
+        let head = words.at(address);
+        let layout_and_width = head[RUN_LAYOUT].load(Relaxed);
+        Self {
+            words,
+            layout: LayoutId(layout_and_width as u32),
+            width: (layout_and_width >> 32) as usize,
+            rows: head[RUN_ROWS].load(Acquire),
+            first: Link { address: address + RUN_HEAD, rows: FIRST_ROWS },
+        }
+    }
+
+    /// Words of a row.
+    pub(super) fn stride(&self) -> usize {
+        ROW_HEAD + self.width
+    }
+
+    /// Its rows, stretch by stretch; each is a whole number of rows.
+    pub(super) fn pieces(&self) -> impl Iterator<Item = &'a [AtomicU64]> + use<'a> {
+        let (words, stride) = (self.words, self.stride());
+        let (mut piece, mut rest) = (self.first, self.rows);
+        std::iter::from_fn(move || {
+            let rows = (rest > 0).then(|| rest.min(piece.rows))?;
+            let stretch = words.at(piece.address);
+            let len = rows as usize * stride;
+            rest -= rows;
+            if rest > 0 {
+                piece = Link::unpack(stretch[len].load(Relaxed));
+            }
+            Some(&stretch[..len])
+        })
+    }
+}
+
+/// The order of a row among all rows of its stream: sequence number, then place in the batch.
+#[inline]
+pub(super) fn row_order(row: &[AtomicU64]) -> u64 {
+    row[0].load(Relaxed)
+}
+
+/// How far the row's sequence number is from the generation's first.
+#[inline]
+pub(super) fn row_offset(row: &[AtomicU64]) -> u32 {
+    (row_order(row) >> 32) as u32
+}
+
+/// The row's time.
+#[inline]
+pub(super) fn row_time(row: &[AtomicU64]) -> i64 {
+    row[1].load(Relaxed) as i64
+}

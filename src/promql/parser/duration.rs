@@ -1,0 +1,148 @@
+//! Durations of ranges, steps and offsets: literals, and arithmetic over them.
+
+use crate::{
+    model::NANOS_PER_SECOND,
+    promql::{
+        ast::{BinaryOp, DurationExpr, Span},
+        lexer::{Keyword, Kind, duration_nanos, number_value},
+        parser::{Parser, Result},
+    },
+};
+
+/// What an error says may follow `offset`.
+const OFFSET: (&str, &str) = ("offset", "number, duration, step(), or range()");
+
+/// The longest chain of operators in a duration.
+const TERMS_MAX: usize = 100;
+
+/// What an error says where a duration is missing: the construct it is in, and what may stand there.
+type Context<'a> = (&'a str, &'a str);
+
+impl Parser<'_> {
+    /// A duration in brackets; a literal must be above zero.
+    pub(super) fn positive_duration(&mut self, construct: &str, expected: &str) -> Result<DurationExpr> {
+        let start = self.peek().span.start;
+        let duration = self.duration(0, (construct, expected))?;
+        let positive = match duration {
+            DurationExpr::Literal(nanos) => nanos > 0,
+            DurationExpr::Number(seconds) => seconds > 0.0,
+            _ => true,
+        };
+        match positive {
+            true => Ok(duration),
+            false => Err(self.error(Span { start, end: self.end() }, "duration must be greater than 0")),
+        }
+    }
+
+    /// A duration behind `offset`. It ends where one part ends, so that `a offset 5m + b` is a sum; behind `)` it goes on
+    /// as in brackets, which is what Prometheus's grammar comes to.
+    pub(super) fn offset_duration(&mut self) -> Result<DurationExpr> {
+        match (self.peek().kind, self.sign()) {
+            (_, Some((negate, _))) => Ok(signed(negate, self.duration_part(OFFSET)?)),
+            (Kind::LeftParen, None) => {
+                let part = self.duration_part(OFFSET)?;
+                self.duration_from(part, 0, OFFSET)
+            }
+            _ => self.duration_part(OFFSET),
+        }
+    }
+
+    /// Arithmetic whose operators bind at least as strongly as `precedence_min`.
+    fn duration(&mut self, precedence_min: u8, context: Context<'_>) -> Result<DurationExpr> {
+        self.nested(|parser| {
+            let left = match parser.sign() {
+                Some((negate, _)) => signed(negate, parser.duration(BinaryOp::Pow.precedence(), context)?),
+                None => parser.duration_part(context)?,
+            };
+            parser.duration_from(left, precedence_min, context)
+        })
+    }
+
+    /// The operators behind `left`.
+    fn duration_from(&mut self, left: DurationExpr, precedence_min: u8, context: Context<'_>) -> Result<DurationExpr> {
+        let mut left = left;
+        let mut terms = 0;
+        while let Kind::Operator(op) = self.peek().kind {
+            if !op.is_arithmetic() || op.precedence() < precedence_min {
+                break;
+            }
+            let token = self.advance();
+            let right = self.duration(op.precedence() + u8::from(op != BinaryOp::Pow), context)?;
+            if let (BinaryOp::Div | BinaryOp::Mod, DurationExpr::Literal(0) | DurationExpr::Number(0.0)) = (op, &right)
+            {
+                let what = if op == BinaryOp::Div { "division" } else { "modulo" };
+                return Err(self.error(token.span, format!("{what} by zero")));
+            }
+            left = DurationExpr::Binary { op, left: Box::new(left), right: Box::new(right) };
+            terms += 1;
+            if terms > TERMS_MAX {
+                return Err(self.error(token.span, format!("duration has more than {TERMS_MAX} terms")));
+            }
+        }
+        Ok(left)
+    }
+
+    /// A literal, `step()`, `range()`, `min_of(a, b)`, `max_of(a, b)` or something in parentheses.
+    fn duration_part(&mut self, context: Context<'_>) -> Result<DurationExpr> {
+        match self.peek().kind {
+            Kind::Number | Kind::Duration => self.duration_literal(),
+            Kind::LeftParen => {
+                self.advance();
+                let inner = self.duration(0, context)?;
+                self.expect(Kind::RightParen, "", "")?;
+                Ok(DurationExpr::Paren(Box::new(inner)))
+            }
+            Kind::Keyword(Keyword::Step) => self.query_duration(DurationExpr::Step),
+            Kind::Keyword(Keyword::Range) => self.query_duration(DurationExpr::Range),
+            Kind::Keyword(Keyword::MinOf) => self.of_two(DurationExpr::MinOf, context),
+            Kind::Keyword(Keyword::MaxOf) => self.of_two(DurationExpr::MaxOf, context),
+            _ => Err(self.unexpected(context.0, context.1)),
+        }
+    }
+
+    fn duration_literal(&mut self) -> Result<DurationExpr> {
+        let token = self.advance();
+        let duration = match token.kind {
+            Kind::Number => number_value(token.text).and_then(|seconds| {
+                let limit = i64::MAX as f64 / NANOS_PER_SECOND as f64;
+                let fits = seconds.abs() < limit;
+                fits.then_some(DurationExpr::Number(seconds)).ok_or_else(|| "duration out of range".to_owned())
+            }),
+            _ => duration_nanos(token.text).map(DurationExpr::Literal),
+        };
+        duration.map_err(|message| self.error(token.span, message))
+    }
+
+    /// `step()` or `range()`.
+    fn query_duration(&mut self, duration: DurationExpr) -> Result<DurationExpr> {
+        self.advance();
+        self.expect(Kind::LeftParen, "", "")?;
+        self.expect(Kind::RightParen, "", "")?;
+        Ok(duration)
+    }
+
+    /// `min_of(a, b)` or `max_of(a, b)`.
+    fn of_two(
+        &mut self,
+        build: fn(Box<DurationExpr>, Box<DurationExpr>) -> DurationExpr,
+        context: Context<'_>,
+    ) -> Result<DurationExpr> {
+        self.advance();
+        self.expect(Kind::LeftParen, "", "")?;
+        let left = self.duration(0, context)?;
+        self.expect(Kind::Comma, "", "")?;
+        let right = self.duration(0, context)?;
+        self.expect(Kind::RightParen, "", "")?;
+        Ok(build(Box::new(left), Box::new(right)))
+    }
+}
+
+/// Puts a sign before a duration, into it where it is a literal.
+fn signed(negate: bool, duration: DurationExpr) -> DurationExpr {
+    match duration {
+        duration if !negate => duration,
+        DurationExpr::Literal(nanos) => DurationExpr::Literal(-nanos), // literals are at least -i64::MAX
+        DurationExpr::Number(seconds) => DurationExpr::Number(-seconds),
+        duration => DurationExpr::Negate(Box::new(duration)),
+    }
+}

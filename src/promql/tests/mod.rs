@@ -1,0 +1,6 @@
+mod check;
+mod corpus;
+mod lexer;
+mod parser;
+mod printer;
+mod random;
