@@ -17,6 +17,7 @@
 
 pub mod codec;
 pub mod disk;
+pub mod index;
 pub mod memtable;
 pub mod metrics;
 pub mod model;

@@ -1,0 +1,338 @@
+//! Matchers to series: tables, fields and streams.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use parking_lot::RwLockReadGuard;
+use roaring::RoaringBitmap;
+
+use super::{
+    Schema, Streams,
+    postings::StreamSet,
+    streams::{Inner, TableStreams},
+};
+use crate::model::{FieldId, Labels, METRIC_NAME, MatchOp, Matcher, StreamId, TableId, metric_name};
+
+/// Streams of one table, each of which was seen with all of the fields. A stream is in at most one selection of an
+/// answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Selection {
+    /// The table.
+    pub table: TableId,
+    /// The fields whose metric name passes, by id; at least one.
+    pub fields: Vec<FieldId>,
+    /// The streams; at least one.
+    pub streams: RoaringBitmap,
+}
+
+/// After how many values or streams a reader lets writers pass: about 0.1 ms of matching a pattern.
+const STRIDE: usize = 1024;
+
+/// Looking at a stream's key costs about as much as looking at this many values of a label.
+const VALUES_PER_KEY: u64 = 4;
+
+type Guard<'a> = RwLockReadGuard<'a, Inner>;
+
+impl Streams {
+    /// The series that pass all matchers, of the streams in `within` where that is given (those with samples in the
+    /// asked time).
+    pub fn select(&self, schema: &Schema, matchers: &[Matcher], within: Option<&RoaringBitmap>) -> Vec<Selection> {
+        let mut guard = self.read();
+        let (on_names, on_streams): (Vec<_>, Vec<_>) = matchers.iter().partition(|m| &*m.name == METRIC_NAME);
+        let tables = passing_fields(&guard, schema, &on_names);
+        let mut streams = RoaringBitmap::new();
+        for (table, _) in &tables {
+            streams |= &guard.tables[table.0 as usize].all;
+        }
+        if let Some(within) = within {
+            streams &= within;
+        }
+        let streams = narrow(&mut guard, streams, on_streams);
+        tables.iter().flat_map(|(table, fields)| split(&guard, *table, fields, &streams)).collect()
+    }
+
+    /// The names of all labels of the selected series, sorted.
+    pub fn label_names(&self, schema: &Schema, matchers: &[Matcher], within: Option<&RoaringBitmap>) -> Vec<String> {
+        let selections = self.select(schema, matchers, within);
+        let streams = all_streams(&selections);
+        let is_used = |streams: &RoaringBitmap, other| !streams.is_disjoint(other);
+        let guard = self.read();
+        let labels = guard.postings.labels().iter().filter(|label| is_used(&streams, &label.streams));
+        let mut names: Vec<_> = labels.map(|label| label.name.to_string()).collect();
+        if metric_names(schema, &selections).next().is_some() {
+            names.push(METRIC_NAME.to_owned());
+        }
+        names.sort_unstable();
+        names
+    }
+
+    /// The values of one label of the selected series, sorted, each once.
+    pub fn label_values(
+        &self,
+        schema: &Schema,
+        name: &str,
+        matchers: &[Matcher],
+        within: Option<&RoaringBitmap>,
+    ) -> Vec<String> {
+        let selections = self.select(schema, matchers, within);
+        if name == METRIC_NAME {
+            return metric_names(schema, &selections).collect::<BTreeSet<_>>().into_iter().collect();
+        }
+        let mut guard = self.read();
+        let Some(label) = guard.postings.number(name) else {
+            return Vec::new();
+        };
+        let streams = all_streams(&selections);
+        let mut values = Vec::new();
+        each_value(&mut guard, label, |value, set| {
+            let is_used = match set {
+                StreamSet::One(stream) => streams.contains(stream),
+                StreamSet::Many(set) => !streams.is_disjoint(set),
+            };
+            if is_used {
+                values.push(value.to_owned());
+            }
+        });
+        values.sort_unstable();
+        values
+    }
+
+    /// The label sets of the selected series, sorted, each once.
+    pub fn series(&self, schema: &Schema, matchers: &[Matcher], within: Option<&RoaringBitmap>) -> Vec<Labels> {
+        let selections = self.select(schema, matchers, within);
+        let mut guard = self.read();
+        let mut series = Vec::new();
+        for selection in &selections {
+            each_stream(&mut guard, &selection.streams, |inner, stream| {
+                let key = inner.key(stream).expect("selected streams were added");
+                series.extend(selection.fields.iter().map(|field| key.labels(schema.field_name(*field))));
+            });
+        }
+        series.sort_unstable();
+        series.dedup();
+        series
+    }
+}
+
+/// The tables and those of their fields whose metric name passes.
+fn passing_fields(inner: &Inner, schema: &Schema, matchers: &[&Matcher]) -> Vec<(TableId, Vec<FieldId>)> {
+    let exact = matchers.iter().find(|matcher| matcher.op == MatchOp::Equal && !matcher.value.is_empty());
+    let tables: Vec<_> = match exact {
+        Some(matcher) => tables_of_name(schema, &matcher.value).collect(),
+        None => (0..inner.tables.len() as u32).map(TableId).collect(),
+    };
+    let passes = |name: &str| matchers.iter().all(|matcher| matcher.matches(name));
+    let fields = |table: TableId| {
+        let known = inner.tables.get(table.0 as usize).map(|streams| &streams.fields);
+        let name = |field| metric_name(schema.table_name(table), schema.field_name(field));
+        known.into_iter().flatten().copied().filter(|field| passes(&name(*field))).collect::<Vec<_>>()
+    };
+    tables.into_iter().map(|table| (table, fields(table))).filter(|(_, fields)| !fields.is_empty()).collect()
+}
+
+/// The tables that may carry a metric of this name: their own name is the whole of it or ends before one of its `_`.
+fn tables_of_name(schema: &Schema, name: &str) -> impl Iterator<Item = TableId> {
+    let ends = name.match_indices('_').map(|(index, _)| index).chain([name.len()]);
+    ends.filter_map(|end| schema.table(&name[..end]))
+}
+
+/// Those of `streams` whose labels pass all matchers. What decides by a look-up goes first.
+fn narrow(guard: &mut Guard<'_>, mut streams: RoaringBitmap, mut matchers: Vec<&Matcher>) -> RoaringBitmap {
+    matchers.sort_by_key(|matcher| matches!(Values::wanted_by(matcher), Values::Tested));
+    for matcher in matchers {
+        if streams.is_empty() {
+            break;
+        }
+        let Some(label) = guard.postings.number(&matcher.name) else {
+            // No stream has the label.
+            if !matcher.matches_empty() {
+                streams.clear();
+            }
+            continue;
+        };
+        let value_count = guard.postings.labels()[label].value_count() as u64;
+        let wanted = Values::wanted_by(matcher);
+        if matches!(wanted, Values::Tested) && streams.len() * VALUES_PER_KEY < value_count {
+            streams = narrow_by_key(guard, &streams, matcher);
+        } else {
+            narrow_by_postings(guard, &mut streams, matcher, label, &wanted);
+        }
+    }
+    streams
+}
+
+/// Looks at each stream's key: for few streams and a label of many values.
+fn narrow_by_key(guard: &mut Guard<'_>, streams: &RoaringBitmap, matcher: &Matcher) -> RoaringBitmap {
+    let mut passing = RoaringBitmap::new();
+    each_stream(guard, streams, |inner, stream| {
+        let key = inner.key(stream).expect("the index lists added streams");
+        if matcher.matches(key.tag(&matcher.name)) {
+            passing.insert(stream.0);
+        }
+    });
+    passing
+}
+
+/// Looks at the label's values. Streams without the label have the empty value, so where that passes the streams of
+/// the other values are taken away, and else those of the passing values are kept.
+fn narrow_by_postings(
+    guard: &mut Guard<'_>,
+    streams: &mut RoaringBitmap,
+    matcher: &Matcher,
+    label: usize,
+    wanted: &Values<'_>,
+) {
+    let mut matched = streams_with(guard, label, wanted, matcher);
+    let keeps_absent = matcher.matches_empty();
+    // `matched` is what the pattern or value matches; what is kept or taken away may be the others that have the label.
+    if is_negated(matcher) != keeps_absent {
+        matched = &guard.postings.labels()[label].streams - matched;
+    }
+    if keeps_absent {
+        *streams -= matched;
+    } else {
+        *streams &= matched;
+    }
+}
+
+/// Which values a matcher's value or pattern matches, negation aside.
+enum Values<'a> {
+    /// These, and no others.
+    Listed(Vec<&'a str>),
+    /// All that are not empty; and no stored value is.
+    All,
+    /// Each must be tested.
+    Tested,
+}
+
+impl<'a> Values<'a> {
+    fn wanted_by(matcher: &'a Matcher) -> Self {
+        let value = &*matcher.value;
+        match matcher.op {
+            MatchOp::Equal | MatchOp::NotEqual => Self::Listed(vec![value]),
+            MatchOp::Regex | MatchOp::NotRegex if matches!(value, ".*" | ".+") => Self::All,
+            MatchOp::Regex | MatchOp::NotRegex if !value.contains(is_special) => {
+                Self::Listed(value.split('|').collect())
+            }
+            MatchOp::Regex | MatchOp::NotRegex => Self::Tested,
+        }
+    }
+}
+
+/// Whether a character has a meaning in a pattern, `|` aside.
+fn is_special(c: char) -> bool {
+    r"\.+*?()[]{}^$".contains(c)
+}
+
+fn is_negated(matcher: &Matcher) -> bool {
+    matches!(matcher.op, MatchOp::NotEqual | MatchOp::NotRegex)
+}
+
+/// The streams whose value of a label is matched, negation aside.
+fn streams_with(guard: &mut Guard<'_>, label: usize, values: &Values<'_>, matcher: &Matcher) -> RoaringBitmap {
+    let mut union = Union::default();
+    match values {
+        Values::All => return guard.postings.labels()[label].streams.clone(),
+        Values::Listed(values) => {
+            let found = values.iter().filter_map(|value| guard.postings.find(&guard.keys, guard.seed, label, value));
+            found.for_each(|set| union.add(set));
+        }
+        Values::Tested => each_value(guard, label, |value, set| {
+            if matcher.matches(value) != is_negated(matcher) {
+                union.add(set);
+            }
+        }),
+    }
+    union.finish()
+}
+
+/// A union of very many, mostly tiny sets.
+#[derive(Default)]
+struct Union {
+    singles: Vec<u32>,
+    sets: RoaringBitmap,
+}
+
+impl Union {
+    fn add(&mut self, set: StreamSet<'_>) {
+        match set {
+            StreamSet::One(stream) => self.singles.push(stream),
+            StreamSet::Many(set) => self.sets |= set,
+        }
+    }
+
+    fn finish(mut self) -> RoaringBitmap {
+        self.singles.sort_unstable();
+        self.singles.dedup();
+        let singles = RoaringBitmap::from_sorted_iter(self.singles).expect("they were just sorted");
+        self.sets | singles
+    }
+}
+
+/// Calls `visit` with the values of a label and their streams, letting writers pass now and then.
+fn each_value(guard: &mut Guard<'_>, label: usize, mut visit: impl FnMut(&str, StreamSet<'_>)) {
+    let count = guard.postings.labels()[label].value_count();
+    for start in (0..count).step_by(STRIDE) {
+        RwLockReadGuard::bump(guard);
+        let label = &guard.postings.labels()[label];
+        for ordinal in start..count.min(start + STRIDE) {
+            visit(guard.keys.str(label.text(ordinal)), label.streams_of(ordinal));
+        }
+    }
+}
+
+/// Calls `visit` with each stream, letting writers pass now and then.
+fn each_stream(guard: &mut Guard<'_>, streams: &RoaringBitmap, mut visit: impl FnMut(&Inner, StreamId)) {
+    for (index, stream) in streams.iter().enumerate() {
+        if index % STRIDE == 0 {
+            RwLockReadGuard::bump(guard);
+        }
+        visit(guard, StreamId(stream));
+    }
+}
+
+/// The selections of one table: its streams by which of the passing fields they have.
+fn split(inner: &Inner, table: TableId, passing: &[FieldId], streams: &RoaringBitmap) -> Vec<Selection> {
+    let known = &inner.tables[table.0 as usize];
+    let mut by_fields = BTreeMap::from([(Vec::new(), &known.all & streams)]);
+    for (fields, having) in layouts_by_passing(known, passing, streams) {
+        let mut refined = BTreeMap::<_, RoaringBitmap>::new();
+        for (had, group) in by_fields {
+            let both: BTreeSet<_> = had.iter().chain(&fields).copied().collect();
+            *refined.entry(both.into_iter().collect()).or_default() |= &group & &having;
+            *refined.entry(had).or_default() |= group - &having;
+        }
+        refined.retain(|_, group| !group.is_empty());
+        by_fields = refined;
+    }
+    let selections = by_fields.into_iter().filter(|(fields, streams)| !fields.is_empty() && !streams.is_empty());
+    selections.map(|(fields, streams)| Selection { table, fields, streams }).collect()
+}
+
+/// The passing fields of each layout that one of `streams` has, with those streams.
+fn layouts_by_passing(
+    known: &TableStreams,
+    passing: &[FieldId],
+    streams: &RoaringBitmap,
+) -> BTreeMap<Vec<FieldId>, RoaringBitmap> {
+    let mut layouts = BTreeMap::<_, RoaringBitmap>::new();
+    for (fields, having) in known.layouts.iter().filter(|(_, having)| !having.is_disjoint(streams)) {
+        let fields: Vec<_> = fields.iter().copied().filter(|field| passing.binary_search(field).is_ok()).collect();
+        if !fields.is_empty() {
+            *layouts.entry(fields).or_default() |= having & streams;
+        }
+    }
+    layouts
+}
+
+fn all_streams(selections: &[Selection]) -> RoaringBitmap {
+    selections.iter().fold(RoaringBitmap::new(), |all, selection| all | &selection.streams)
+}
+
+/// The metric names of selections, without empty ones, some more than once.
+fn metric_names(schema: &Schema, selections: &[Selection]) -> impl Iterator<Item = String> {
+    let names = selections.iter().flat_map(|selection| {
+        let name = |field: &FieldId| metric_name(schema.table_name(selection.table), schema.field_name(*field));
+        selection.fields.iter().map(name)
+    });
+    names.filter(|name| !name.is_empty())
+}
