@@ -4,16 +4,12 @@
 #[allow(unreachable_pub)] // it is shared by benches, each a crate of its own
 mod common;
 
-use std::{
-    hint::black_box,
-    io,
-    sync::{Arc, Mutex},
-};
+use std::{hint::black_box, path::Path};
 
 use common::{Case, interleaved};
 use plimsoll::{
     codec::Level,
-    disk::File,
+    disk::{Disk, RealDisk},
     model::{Day, PartId, SeqNo, StreamId, TimeRange},
     parts::{Builder, FieldRef, Footer, Options, Part, Summary},
 };
@@ -86,9 +82,11 @@ fn column(number: u64, rows: usize) -> Vec<f64> {
     (0..rows).map(|_| next()).collect()
 }
 
-fn open(bytes: Vec<u8>) -> Part {
-    let len = bytes.len() as u64;
-    Part::open(Arc::new(Memory(Mutex::new(bytes))), 0, len).expect("just built")
+/// A part in a file, which the kernel has in its cache.
+fn open(path: &Path, bytes: &[u8]) -> Part {
+    let file = RealDisk.create(path).expect("the directory is new");
+    file.write_at(bytes, 0).expect("there is space");
+    Part::open(file, 0, bytes.len() as u64).expect("just built")
 }
 
 fn read(part: &Part, streams: &RoaringBitmap, fields: &[FieldRef]) -> f64 {
@@ -128,7 +126,8 @@ fn main() {
         let samples = fleet.samples();
         for level in [Level::Full, Level::Light] {
             let (bytes, summary) = fleet.build(level);
-            let part = open(bytes);
+            let directory = tempfile::tempdir().expect("there is a directory for temporary files");
+            let part = open(&directory.path().join("1.part"), &bytes);
             let fields: Vec<FieldRef> = FIELDS.iter().filter_map(|field| part.field(field)).collect();
             let everyone: RoaringBitmap = (0..fleet.hosts).collect();
             let one: RoaringBitmap = [17].into_iter().collect();
@@ -142,38 +141,5 @@ fn main() {
             let per_sample = summary.len as f64 / samples;
             interleaved(&format!("{title}, {level:?}, {per_sample:.3} B/sample"), "sample", 5, cases);
         }
-    }
-}
-
-/// A file in memory, so that the disk is not what is measured.
-struct Memory(Mutex<Vec<u8>>);
-
-impl File for Memory {
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        let bytes = self.0.lock().expect("no reader panics");
-        let rest = bytes.get(offset as usize..).unwrap_or_default();
-        let size = rest.len().min(buf.len());
-        buf[..size].copy_from_slice(&rest[..size]);
-        Ok(size)
-    }
-
-    fn size(&self) -> io::Result<u64> {
-        Ok(self.0.lock().expect("no reader panics").len() as u64)
-    }
-
-    fn write_at(&self, _: &[u8], _: u64) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn set_size(&self, _: u64) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn allocate(&self, _: u64) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
     }
 }

@@ -1,9 +1,10 @@
-//! Names and labels in memory: which tables, fields and layouts there are, and which streams match a query.
+//! Names and labels: which tables, fields and layouts there are, and which streams match a query.
 //!
 //! ```text
 //! Schema    table names, field names, layouts <-> numbers of this process; only grows, numbers are read without locks
 //! Streams   stream id <-> key; label pair -> streams; per table its streams, and those that ever had each layout
 //! select    matchers -> tables, fields and streams
+//! part      index parts: stream id -> key in immutable files
 //! ```
 //!
 //! What is selected is pairs of a field and a stream, since that is a series. Matchers on the metric name say nothing
@@ -19,6 +20,7 @@
 //! the index says about a stream's labels never changes.
 
 mod keys;
+mod part;
 mod postings;
 mod schema;
 mod select;
@@ -28,6 +30,9 @@ mod streams;
 mod tests;
 
 pub use keys::KEY_SIZE_MAX;
+pub use part::{
+    INDEX_VERSION, IndexPart, IndexPartBuilder, IndexPartError, IndexPartName, IndexPartPiece, IndexSummary,
+};
 pub use schema::{Layout, Schema, SchemaError, SchemaLimits};
 pub use select::Selection;
 pub use streams::Streams;
