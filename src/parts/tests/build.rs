@@ -224,3 +224,28 @@ fn every_stream_of_a_gathered_block_is_found_by_its_id_alone() {
         assert_eq!(select(&part, &one, TimeRange::ALL).unwrap(), expected(&inputs, &one, TimeRange::ALL), "{stream}");
     }
 }
+
+#[test]
+fn a_selection_is_the_same_whether_few_or_many_streams_are_asked_for() {
+    let inputs: Vec<_> = (0..400).map(|n| input("t", n * 3, seconds(0, 2), &[("f", &[1.0, f64::from(n)])])).collect();
+    let part = open(&build(Level::Full, &inputs)).unwrap();
+    for step in [1, 2, 9, 40, 100, 601] {
+        let streams = (0..1300).step_by(step).collect();
+        assert_eq!(select(&part, &streams, TimeRange::ALL).unwrap(), expected(&inputs, &streams, TimeRange::ALL));
+    }
+}
+
+#[test]
+fn a_full_disk_is_an_error_that_says_where() {
+    let disk = SimDisk::new(0);
+    disk.set_capacity(300_000);
+    let sink = FileSink::new(disk.create(Path::new("/part")).unwrap(), 0);
+    let mut builder = Builder::new(sink, Options { level: Level::Light }).unwrap();
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut push = |stream| {
+        let values: Vec<f64> = (0..8000).map(|_| random.f64()).collect();
+        builder.push("t", StreamId(stream), &seconds(0, 8000), &[("f", &values)])
+    };
+    let error = (0..20).find_map(|stream| push(stream).err()).expect("20 streams of 60 KB do not fit");
+    assert!(matches!(error, Error::Write { offset, .. } if offset > 100_000), "{error}");
+}
