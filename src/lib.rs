@@ -16,8 +16,13 @@
 //! ```
 
 pub mod codec;
+pub mod compaction;
 pub mod disk;
+pub mod durability;
+pub mod engine;
+pub mod flush;
 pub mod index;
+pub mod ingest;
 pub mod memtable;
 pub mod metrics;
 pub mod model;
@@ -25,3 +30,7 @@ pub mod parts;
 pub mod promql;
 pub mod protocol;
 pub mod select;
+pub mod stage;
+
+#[cfg(test)]
+mod tests;

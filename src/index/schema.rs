@@ -114,6 +114,11 @@ impl Schema {
     pub fn table_count(&self) -> usize {
         self.tables.ids.read().len()
     }
+
+    /// The number of layouts.
+    pub fn layout_count(&self) -> usize {
+        self.layouts.ids.read().len()
+    }
 }
 
 /// Things and their dense numbers.

@@ -1,6 +1,6 @@
 //! A stream's rows as columns: what a flush encodes and a query reads.
 
-use std::{collections::BTreeMap, mem, sync::atomic::Ordering::Relaxed};
+use std::{collections::BTreeMap, mem, ops::Range, sync::atomic::Ordering::Relaxed};
 
 use super::{
     Generation,
@@ -64,20 +64,21 @@ struct Place {
 }
 
 impl Merge {
-    /// The rows of a slot with a number up to `upto` and a time in `range`, as columns: fields that have the same
+    /// The rows of a slot with a number behind `after` and up to `upto`, and a time in `range`, as columns: fields that have the same
     /// times are one group, groups come by their first field, and where no row is left there is no group.
     /// `fields_of` gives a layout's fields in the order of its values.
     pub fn columns<'f>(
         &mut self,
         generation: &Generation,
         slot: Slot,
-        upto: SeqNo,
+        (after, upto): (SeqNo, SeqNo),
         range: TimeRange,
         fields_of: impl Fn(LayoutId) -> &'f [FieldId],
     ) -> &[Group] {
         self.recycle();
         if let Some(offset_max) = generation.offset_max(upto) {
-            self.load(generation, slot, offset_max, range);
+            let offset_min = (after.0 + 1).saturating_sub(generation.first().0);
+            self.load(generation, slot, offset_min..u64::from(offset_max) + 1, range);
         }
         match self.runs.len() {
             0 => {}
@@ -104,10 +105,10 @@ impl Merge {
         self.spare_values.extend(run.columns.into_iter().filter(|column| column.capacity() > 0));
     }
 
-    fn load(&mut self, generation: &Generation, slot: Slot, offset_max: u32, range: TimeRange) {
+    fn load(&mut self, generation: &Generation, slot: Slot, offsets: Range<u64>, range: TimeRange) {
         let is_alone = generation.runs(slot).nth(1).is_none();
         for run in generation.runs(slot) {
-            let mut loaded = self.load_run(&run, offset_max, range, !is_alone);
+            let mut loaded = self.load_run(&run, &offsets, range, !is_alone);
             if !loaded.times.is_sorted_by(|a, b| a < b) {
                 self.sort(&mut loaded);
             }
@@ -120,7 +121,7 @@ impl Merge {
     }
 
     /// The rows of a run in the order of insertion, transposed.
-    fn load_run(&mut self, run: &Run<'_>, offset_max: u32, range: TimeRange, with_orders: bool) -> SortedRun {
+    fn load_run(&mut self, run: &Run<'_>, offsets: &Range<u64>, range: TimeRange, with_orders: bool) -> SortedRun {
         let mut times = cleared(self.spare_times.pop());
         let mut orders = Vec::new();
         let mut columns: Vec<_> = (0..run.width).map(|_| cleared(self.spare_values.pop())).collect();
@@ -129,9 +130,13 @@ impl Merge {
             let rows = piece.chunks_exact(stride);
             let row_count = rows.len();
             self.wanted.clear();
-            for (index, row) in (0..).zip(rows.clone().take_while(|row| row_offset(row) <= offset_max)) {
+            // Offsets ascend: a piece whose last row is too old is passed over whole.
+            if rows.clone().next_back().is_some_and(|row| u64::from(row_offset(row)) < offsets.start) {
+                continue;
+            }
+            for (index, row) in (0..).zip(rows.clone().take_while(|row| u64::from(row_offset(row)) < offsets.end)) {
                 let time = row_time(row);
-                if range.contains(time) {
+                if range.contains(time) && u64::from(row_offset(row)) >= offsets.start {
                     self.wanted.push(index);
                     times.push(time);
                 }

@@ -36,6 +36,7 @@ mod generation;
 mod merge;
 mod read;
 mod summary;
+mod table;
 mod writer;
 
 #[cfg(test)]
@@ -47,4 +48,5 @@ pub use generation::Generation;
 pub use merge::{Group, Merge};
 pub use read::Row;
 pub use summary::Summary;
+pub use table::Memtable;
 pub use writer::Writer;

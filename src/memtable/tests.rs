@@ -45,7 +45,7 @@ fn batch(groups: impl IntoIterator<Item = Rows>) -> Batch {
 fn generation(batches: &[(u64, Batch)]) -> (Writer, Arc<Generation>) {
     let (mut writer, generation) = Generation::new(&small_pool(), SeqNo(1), usize::MAX);
     for (seq, batch) in batches {
-        writer.insert(SeqNo(*seq), batch);
+        writer.insert(SeqNo(*seq), batch, |_, _| {});
     }
     (writer, generation)
 }
@@ -96,11 +96,11 @@ fn rows_come_back_run_by_run_in_the_order_of_insertion() {
 fn a_view_ends_at_its_sequence_number_even_before_the_generation() {
     let pool = small_pool();
     let (mut writer, generation) = Generation::new(&pool, SeqNo(10), usize::MAX);
-    writer.insert(SeqNo(10), &batch([rows(0, &[(0, 1, 1.0)])]));
-    writer.insert(SeqNo(11), &batch([rows(0, &[(0, 2, 2.0)])]));
+    writer.insert(SeqNo(10), &batch([rows(0, &[(0, 1, 1.0)])]), |_, _| {});
+    writer.insert(SeqNo(11), &batch([rows(0, &[(0, 2, 2.0)])]), |_, _| {});
     let count = |upto| {
         let mut merge = Merge::default();
-        let groups = merge.columns(&generation, Slot(0), SeqNo(upto), TimeRange::ALL, fields_of);
+        let groups = merge.columns(&generation, Slot(0), (SeqNo(0), SeqNo(upto)), TimeRange::ALL, fields_of);
         groups.iter().map(|group| group.times.len()).sum::<usize>()
     };
     assert_eq!([9, 10, 11, u64::MAX].map(count), [0, 1, 2, 2]);
@@ -115,7 +115,7 @@ fn the_later_write_wins_across_layouts_and_within_a_batch_the_later_row() {
     ];
     let (_writer, generation) = generation(&batches);
     let mut merge = Merge::default();
-    let groups = merge.columns(&generation, Slot(0), SeqNo(2), TimeRange::ALL, fields_of);
+    let groups = merge.columns(&generation, Slot(0), (SeqNo(0), SeqNo(2)), TimeRange::ALL, fields_of);
     let expected =
         Group { times: vec![5, 6], fields: vec![(FieldId(0), vec![3.0, 5.0]), (FieldId(1), vec![2.125, 5.125])] };
     assert_eq!(groups, [expected]);
@@ -126,7 +126,7 @@ fn fields_with_the_same_times_are_one_group_and_others_are_not() {
     let batches = [(1, batch([rows(0, &[(0, 1, 1.0), (0, 2, 2.0)]), rows(2, &[(0, 1, 3.0)])]))];
     let (_writer, generation) = generation(&batches);
     let mut merge = Merge::default();
-    let groups = merge.columns(&generation, Slot(0), SeqNo(1), TimeRange::ALL, fields_of);
+    let groups = merge.columns(&generation, Slot(0), (SeqNo(0), SeqNo(1)), TimeRange::ALL, fields_of);
     let shape: Vec<_> = groups.iter().map(|group| (group.times.len(), group.fields.len())).collect();
     assert_eq!(shape, [(2, 1), (1, 3)]);
 }
@@ -158,9 +158,9 @@ fn a_writer_is_full_by_size_and_by_distance_of_numbers() {
     let (mut writer, generation) = Generation::new(&pool, SeqNo(5), 4 * 1024);
     assert!(!writer.is_full(SeqNo(5 + u64::from(u32::MAX))));
     assert!(writer.is_full(SeqNo(6 + u64::from(u32::MAX))));
-    writer.insert(SeqNo(5), &batch([rows(0, &[(0, 1, 1.0)])]));
+    writer.insert(SeqNo(5), &batch([rows(0, &[(0, 1, 1.0)])]), |_, _| {});
     assert!(!writer.is_full(SeqNo(6)), "{} bytes", generation.allocated());
-    writer.insert(SeqNo(6), &batch([rows(0, &[(0, 1, 1.0); 40])]));
+    writer.insert(SeqNo(6), &batch([rows(0, &[(0, 1, 1.0); 40])]), |_, _| {});
     assert!(writer.is_full(SeqNo(7)), "{} bytes", generation.allocated());
 }
 
@@ -168,7 +168,7 @@ fn a_writer_is_full_by_size_and_by_distance_of_numbers() {
 #[should_panic(expected = "is inserted behind")]
 fn a_sequence_number_is_not_inserted_twice() {
     let (mut writer, _generation) = generation(&[(3, Batch::default())]);
-    writer.insert(SeqNo(3), &Batch::default());
+    writer.insert(SeqNo(3), &Batch::default(), |_, _| {});
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn the_widest_layout_fits_and_comes_back() {
         values: (0..width).map(|place| place as f64).collect(),
     };
     let (mut writer, generation) = Generation::new(&pool, SeqNo(1), usize::MAX);
-    (1..=20).for_each(|seq| writer.insert(SeqNo(seq), &batch([wide(seq as i64)])));
+    (1..=20).for_each(|seq| writer.insert(SeqNo(seq), &batch([wide(seq as i64)]), |_, _| {}));
     let mut times = Vec::new();
     generation.read(Slot(0), SeqNo(20), TimeRange::ALL, |row| {
         assert_eq!(row.values, wide(0).values);
@@ -198,7 +198,7 @@ fn chunks_go_round_and_the_pool_keeps_no_more_than_its_bound() {
     let pool = small_pool();
     let fill = |row_count| {
         let (mut writer, generation) = Generation::new(&pool, SeqNo(1), usize::MAX);
-        writer.insert(SeqNo(1), &batch([rows(0, &vec![(0, 1, 1.0); row_count])]));
+        writer.insert(SeqNo(1), &batch([rows(0, &vec![(0, 1, 1.0); row_count])]), |_, _| {});
         assert_eq!(pool.used_size(), generation.allocated());
         generation.allocated()
     };
@@ -209,7 +209,7 @@ fn chunks_go_round_and_the_pool_keeps_no_more_than_its_bound() {
     assert!(many > 8 * 1024);
     assert_eq!((pool.spare_size(), pool.used_size()), (8 * 1024, 0), "the rest is freed");
     let (mut writer, generation) = Generation::new(&pool, SeqNo(1), usize::MAX);
-    writer.insert(SeqNo(1), &batch([rows(0, &[(0, 1, 1.0)])]));
+    writer.insert(SeqNo(1), &batch([rows(0, &[(0, 1, 1.0)])]), |_, _| {});
     assert_eq!(pool.spare_size(), 8 * 1024 - generation.allocated(), "the next generation takes them");
     drop(writer);
     assert_ne!(pool.used_size(), 0, "a reader still holds the generation");
@@ -219,24 +219,27 @@ fn chunks_go_round_and_the_pool_keeps_no_more_than_its_bound() {
 
 #[test]
 fn readers_racing_the_writer_see_prefixes_of_whole_rows() {
-    // Small generations, since a short run is read quickly, close behind the writer. From the second on their chunks
-    // are dirty: what a reader must never mistake for rows.
+    const BATCHES: u64 = 3_000;
     let pool = small_pool();
-    (0..200).for_each(|_| race(&pool, 300));
-}
-
-fn race(pool: &Arc<ArenaPool>, batches: u64) {
     let visible = AtomicU64::new(0);
-    let (mut writer, generation) = Generation::new(pool, SeqNo(1), usize::MAX);
+    // Dirty chunks: what a reader must never mistake for rows.
+    drop(generation_in(&pool, 50));
+    let (mut writer, generation) = Generation::new(&pool, SeqNo(1), usize::MAX);
     thread::scope(|scope| {
         for _ in 0..2 {
-            scope.spawn(|| while read_prefixes(&generation, visible.load(Ordering::Acquire)) < batches {});
+            scope.spawn(|| while read_prefixes(&generation, visible.load(Ordering::Acquire)) < BATCHES {});
         }
-        for seq in 1..=batches {
-            writer.insert(SeqNo(seq), &racing_batch(seq));
+        for seq in 1..=BATCHES {
+            writer.insert(SeqNo(seq), &racing_batch(seq), |_, _| {});
             visible.store(seq, Ordering::Release);
         }
     });
+}
+
+fn generation_in(pool: &Arc<ArenaPool>, batches: u64) -> Arc<Generation> {
+    let (mut writer, generation) = Generation::new(pool, SeqNo(1), usize::MAX);
+    (1..=batches).for_each(|seq| writer.insert(SeqNo(seq), &racing_batch(seq), |_, _| {}));
+    generation
 }
 
 /// One row for each of three streams; everything in a row follows from its number.
@@ -319,7 +322,7 @@ proptest! {
         let mut merge = Merge::default();
         for range in [TimeRange::ALL, TimeRange { start, end }] {
             for slot in (0..4).map(Slot) {
-                let groups = merge.columns(&generation, slot, SeqNo(upto), range, fields_of);
+                let groups = merge.columns(&generation, slot, (SeqNo(0), SeqNo(upto)), range, fields_of);
                 prop_assert_eq!(groups, naive_columns(&batches, slot, upto, range));
             }
         }

@@ -9,7 +9,7 @@ use std::sync::{
 };
 
 use super::{Generation, arena::Words};
-use crate::model::{Batch, LayoutId, Rows, SeqNo, Slot};
+use crate::model::{Batch, LayoutId, Rows, SeqNo, Slot, StreamId};
 
 /// Words of a run before its first piece.
 pub(super) const RUN_HEAD: u64 = 4;
@@ -87,12 +87,14 @@ impl Writer {
     /// Appends a batch's rows and publishes them row by row; queries go by their own greatest number, so they see none
     /// before `visible` is moved. Panics where `seq` does not rise, or lies 2^32 or more behind the first number, or a
     /// layout is wider than [`super::ArenaPool::width_max`]: the committer numbers batches and ingest bounds them.
-    pub fn insert(&mut self, seq: SeqNo, batch: &Batch) {
+    ///
+    /// `begins` is told of each stream and layout that has its first row in this generation, before that row is published.
+    pub fn insert(&mut self, seq: SeqNo, batch: &Batch, mut begins: impl FnMut(StreamId, LayoutId)) {
         assert!(seq > self.last && seq >= self.generation.first(), "batch {seq} is inserted behind {}", self.last);
         let offset = self.offset(seq).expect("is_full said that this number fits");
         let mut order = u64::from(offset) << 32;
         for rows in &batch.groups {
-            self.append_rows(order, rows);
+            self.append_rows(order, rows, &mut begins);
             order += rows.len() as u64;
         }
         self.last = seq;
@@ -109,12 +111,15 @@ impl Writer {
         u32::try_from(seq.0 - self.generation.first().0).ok()
     }
 
-    fn append_rows(&mut self, first_order: u64, rows: &Rows) {
+    fn append_rows(&mut self, first_order: u64, rows: &Rows, begins: &mut impl FnMut(StreamId, LayoutId)) {
         assert_eq!(rows.values.len(), rows.len() * rows.width, "every row has {} values", rows.width);
         assert_eq!(rows.slots.len(), rows.len(), "every row has a slot");
+        assert_eq!(rows.streams.len(), rows.len(), "every row has a stream");
         let columns = rows.slots.iter().zip(&rows.times).zip(rows.values.chunks_exact(rows.width));
         for (order, ((&slot, &time), values)) in (first_order..).zip(columns) {
-            let run = self.run(slot, rows.layout, rows.width);
+            let run = self.run(slot, rows.layout, rows.width, || {
+                begins(rows.streams[(order - first_order) as usize], rows.layout);
+            });
             self.append(run, order, time, values);
         }
     }
@@ -153,7 +158,7 @@ impl Writer {
 
     /// The address of a slot's run of `layout`.
     #[inline]
-    fn run(&mut self, slot: Slot, layout: LayoutId, width: usize) -> u64 {
+    fn run(&mut self, slot: Slot, layout: LayoutId, width: usize, begins: impl FnOnce()) -> u64 {
         let head = u64::from(layout.0) | (width as u64) << 32;
         let first = self.generation.slots.get(u64::from(slot.0)).map_or(0, |word| word.load(Relaxed));
         let mut run = first;
@@ -166,6 +171,7 @@ impl Writer {
             last = Some(run);
             run = words[RUN_NEXT].load(Relaxed);
         }
+        begins();
         self.add_run(slot, last, head)
     }
 

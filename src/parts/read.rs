@@ -43,6 +43,11 @@ impl<'p> BlockReader<'p> {
         Self { fetcher: Fetcher::new(part), fields: fields.to_vec(), decoded: Decoded::default() }
     }
 
+    /// The fields it reads.
+    pub fn fields(&self) -> &[FieldRef] {
+        &self.fields
+    }
+
     /// Decodes a block of this reader's part. An error names the damaged column; other blocks, and this one without
     /// the field, are not concerned.
     pub fn read(&mut self, block: &BlockRef) -> Result<Rows<'_>, Error> {

@@ -1,5 +1,10 @@
 //! A query's way in: matchers and a time range to series and samples.
 
+mod part_cursor;
+mod view;
+
+pub use view::View;
+
 use crate::model::{Labels, Matcher, TimeRange};
 
 /// Why data could not be read.

@@ -1,0 +1,179 @@
+//! The log's writer: frames into segments, segments one after the other.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use crate::{
+    disk::{Disk, File},
+    durability::{Defined, Error},
+    index::Index,
+    model::{Batch, SeqNo},
+    stage::{self, FileHeader, FileKind, FrameHeader, Kind, Segment, put_frame},
+};
+
+/// A log segment as the syncer and the flusher see it.
+pub(crate) struct LogFile {
+    pub(crate) id: u64,
+    pub(crate) path: PathBuf,
+    pub(crate) file: Arc<dyn File>,
+    /// Highest number written to it.
+    pub(crate) last: SeqNo,
+    /// Highest number written to it when it was last synced.
+    pub(crate) synced: SeqNo,
+}
+
+/// How and where the log is kept.
+#[derive(Clone, Debug)]
+pub(crate) struct LogOptions {
+    pub(crate) dir: PathBuf,
+    pub(crate) segment_size: u64,
+}
+
+/// Retired segments kept for reuse: enough for the log of one generation at the default sizes.
+const SPARES_MAX: usize = 8;
+
+/// The one writer of the log. Frames are gathered in a buffer, then written at once.
+pub(crate) struct LogWriter {
+    disk: Arc<dyn Disk>,
+    options: LogOptions,
+    incarnation: u32,
+    next_id: u64,
+    segment: Option<Segment>,
+    defined: Defined,
+    buffer: Vec<u8>,
+    /// Highest number in the buffer.
+    buffered: SeqNo,
+    definitions: Vec<u8>,
+    /// What was written since the last call of `take_files`.
+    files: Vec<LogFile>,
+    spares: Vec<PathBuf>,
+    written: u64,
+}
+
+impl LogWriter {
+    pub(crate) fn new(disk: Arc<dyn Disk>, options: LogOptions, incarnation: u32, next_id: u64) -> Self {
+        Self {
+            disk,
+            options,
+            incarnation,
+            next_id,
+            segment: None,
+            defined: Defined::default(),
+            buffer: Vec::new(),
+            buffered: SeqNo(0),
+            definitions: Vec::new(),
+            files: Vec::new(),
+            spares: Vec::new(),
+            written: 0,
+        }
+    }
+
+    /// Adds a batch's frame to the buffer; writes and goes on to the next segment where this one is full.
+    pub(crate) fn add(&mut self, head: FrameOf, batch: &Batch, rows: &[u8], index: &Index) -> Result<(), Error> {
+        self.define(batch, index);
+        let fits = |segment: &Segment| segment.fits(self.buffer.len() + self.frame_size(rows));
+        if !self.segment.as_ref().is_some_and(fits) {
+            self.write()?;
+            // A new segment names its streams anew, so what is missing depends on where the batch lands.
+            self.defined.clear();
+            self.define(batch, index);
+            self.rotate(self.frame_size(rows))?;
+        }
+        let segment = self.segment.as_ref().expect("opened just above if it was not");
+        let FrameOf { number, safe, samples } = head;
+        let header = FrameHeader { place: segment.place(self.buffer.len()), number, safe, samples, kind: Kind::Batch };
+        put_frame(&mut self.buffer, &header, &[&self.definitions, rows]);
+        self.buffered = number;
+        Ok(())
+    }
+
+    /// Encodes what the batch uses and the segment has not named.
+    fn define(&mut self, batch: &Batch, index: &Index) {
+        self.definitions.clear();
+        self.defined.missing(batch, index).encode(&mut self.definitions);
+    }
+
+    fn frame_size(&self, rows: &[u8]) -> usize {
+        (stage::FRAME_HEADER_SIZE + self.definitions.len() + rows.len()).next_multiple_of(8)
+    }
+
+    /// Writes the buffer with one write(2).
+    pub(crate) fn write(&mut self) -> Result<(), Error> {
+        let Some(segment) = self.segment.as_mut().filter(|_| !self.buffer.is_empty()) else { return Ok(()) };
+        segment.append(&self.buffer, self.buffered)?;
+        self.written += self.buffer.len() as u64;
+        self.buffer.clear();
+        let file = self.files.last_mut().filter(|file| file.id == segment.id());
+        match file {
+            Some(file) => file.last = segment.last(),
+            None => self.files.push(LogFile {
+                id: segment.id(),
+                path: segment.path().to_owned(),
+                file: segment.file(),
+                last: segment.last(),
+                synced: SeqNo(0),
+            }),
+        }
+        Ok(())
+    }
+
+    /// Opens the next segment, with room for `size` bytes at least.
+    fn rotate(&mut self, size: usize) -> Result<(), Error> {
+        let header = FileHeader { kind: FileKind::Log, incarnation: self.incarnation, id: self.next_id };
+        self.next_id += 1;
+        let capacity = self.options.segment_size.max(stage::FILE_HEADER_SIZE + size as u64);
+        let spare = if capacity == self.options.segment_size { self.spares.pop() } else { None };
+        self.segment = Some(match spare {
+            Some(spare) => Segment::recycle(&*self.disk, &self.options.dir, header, &spare)?,
+            None => Segment::create(&*self.disk, &self.options.dir, header, capacity)?,
+        });
+        Ok(())
+    }
+
+    /// The files written since the last call, each with its highest number.
+    pub(crate) fn take_files(&mut self) -> Vec<LogFile> {
+        std::mem::take(&mut self.files)
+    }
+
+    /// Bytes written since the last call.
+    pub(crate) fn take_written(&mut self) -> u64 {
+        std::mem::take(&mut self.written)
+    }
+
+    /// Takes back retired segments: keeps some for reuse, and removes the others.
+    ///
+    /// A crash may undo a removal; the segment's frames are in parts then, and a start sees that.
+    pub(crate) fn retire(&mut self, paths: Vec<PathBuf>) -> Result<(), Error> {
+        for path in paths {
+            match self.spares.len() < SPARES_MAX && self.is_standard(&path)? {
+                true => self.spares.push(path),
+                false => remove(&*self.disk, &path)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn is_standard(&self, path: &Path) -> Result<bool, Error> {
+        let size = self.disk.open(path).and_then(|file| file.size()).map_err(stage_error("measure", path))?;
+        Ok(size == self.options.segment_size)
+    }
+}
+
+/// What a batch's frame says beside its payload.
+#[derive(Clone, Copy)]
+pub(crate) struct FrameOf {
+    pub(crate) number: SeqNo,
+    pub(crate) safe: SeqNo,
+    pub(crate) samples: u64,
+}
+
+fn remove(disk: &dyn Disk, path: &Path) -> Result<(), Error> {
+    disk.remove(path).map_err(stage_error("remove", path))
+}
+
+fn stage_error<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Error + 'a {
+    move |source| Error::Stage(stage::Error::Io { action, path: path.to_owned(), source })
+}

@@ -1,0 +1,57 @@
+//! One committer for every mode: it numbers batches, stages them, makes them visible, and acknowledges.
+//!
+//! ```text
+//! submit ─► inbox ─► committer thread: number │ log: write(2) │ insert │ visible, process_safe ─► answers
+//!                         │ unsynced files (log) or a tick of slots (container)
+//!                         ▼
+//!                    syncer thread: log: fsync, oldest file first │ container: pages + commit, fsync ─► answers
+//! ```
+//!
+//! Always: numbers rise by one, in the order of the log; nothing is answered before the watermark it waits for has
+//! passed it; in log modes a batch is in the kernel's hands before a query can see it. A failed write or sync stops
+//! acknowledging for good (until a restart): the pages may be gone, and a retry would lie.
+//! Both threads are loops around `step(now)`, where `now` is time since the server's start; tests call it themselves.
+//! Not here: what parts a generation becomes (`flush`), and what a start finds (`engine`).
+
+mod committer;
+mod defined;
+mod due;
+mod log;
+mod marks;
+mod mode;
+mod shared;
+mod syncer;
+
+#[cfg(test)]
+mod tests;
+
+pub use committer::{Committer, Reserve, Start, error_chain};
+pub use defined::Defined;
+pub use marks::{AtRisk, Watermarks, survives};
+pub use mode::{Mode, ModeError, Policy, StageKind, When};
+pub use shared::{Ack, Durability, Generations, Limits, Refused, Stopped, Ticket};
+pub use syncer::{EncodePages, Pages, Syncer, Tick};
+
+pub use crate::metrics::{AckLevel, Failure};
+
+/// What can go wrong while a batch is made safe.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file of the stage failed.
+    #[error(transparent)]
+    Stage(#[from] crate::stage::Error),
+    /// A file could not be synced.
+    #[error("sync {path}")]
+    Sync {
+        /// The file.
+        path: std::path::PathBuf,
+        /// The disk's answer.
+        source: std::io::Error,
+    },
+    /// No more sequence numbers could be reserved.
+    #[error("reserve sequence numbers")]
+    Reserve(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The pages of a tick could not be built.
+    #[error("build the pages of a commit")]
+    Pages(#[source] Box<dyn std::error::Error + Send + Sync>),
+}

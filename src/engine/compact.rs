@@ -1,0 +1,40 @@
+//! Parts to fewer parts.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Engine, Error, StoredPart, flushing::Written, io_error};
+use crate::compaction;
+
+impl Engine {
+    /// Merges one run of neighbouring parts, if one is worth it. Whether one was.
+    pub fn compact_step(&self) -> Result<bool, Error> {
+        let set = self.parts();
+        let Some(inputs) = set.days().find_map(|(_, parts)| pick(parts)) else { return Ok(false) };
+        let start = self.clock.now();
+        let day = inputs[0].day;
+        let numbers = (inputs[0].numbers.0, inputs[inputs.len() - 1].numbers.1);
+        let replaces = inputs.iter().filter_map(|part| part.file.as_ref()).map(|(id, _)| *id).collect();
+        let parts: Vec<_> = inputs.iter().map(|part| Arc::clone(&part.part)).collect();
+        let mut written = Written::default();
+        self.write_part(day, numbers, replaces, &mut written, |out| compaction::merge(&parts, out))?;
+        self.publish(written, &inputs)?;
+        // Queries that still read them hold them open.
+        for (_, path) in inputs.iter().filter_map(|part| part.file.as_ref()) {
+            self.disk.remove(path).map_err(io_error("remove merged part", path))?;
+        }
+        self.metrics.compactions.inc();
+        let took: Duration = self.clock.now() - start;
+        self.metrics.compaction_duration.observe(took.as_secs_f64());
+        Ok(true)
+    }
+}
+
+/// The parts to merge among a day's, all of them files of their own.
+fn pick(parts: &[Arc<StoredPart>]) -> Option<Vec<Arc<StoredPart>>> {
+    // Pages of an earlier incarnation are the flusher's to turn into parts; until then their neighbours wait.
+    if parts.iter().any(|part| part.file.is_none()) {
+        return None;
+    }
+    let sizes: Vec<u64> = parts.iter().map(|part| part.part.summary().len).collect();
+    compaction::plan(&sizes).map(|run| parts[run].to_vec())
+}

@@ -1,0 +1,273 @@
+//! What the manifest records: edits, and the state they add up to.
+//!
+//! ```text
+//! edit: field*            field: tag u8 | size varint | content
+//! ```
+//!
+//! An unknown tag is an error: a file that needs a newer reader says so by its version.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use crate::{
+    codec::{self, Reader, put_bytes, put_i64, put_u64},
+    model::{Day, PartId, SeqNo},
+};
+
+/// One start of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Incarnation {
+    /// Its number, from 1.
+    pub number: u32,
+    /// The first sequence number it may give out.
+    pub first: SeqNo,
+    /// The last of its numbers that survived, once a later start found out. What it gave out above is void for good.
+    pub end: Option<SeqNo>,
+}
+
+/// A file of samples, or of stream keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileEntry {
+    /// The file's number.
+    pub id: PartId,
+    /// The partition it is in.
+    pub day: Day,
+    /// The sequence numbers it covers; both 0 for an index part.
+    pub numbers: (SeqNo, SeqNo),
+}
+
+/// Changes that take effect together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Edit {
+    /// A start, or what became known of an earlier one.
+    pub incarnations: Vec<Incarnation>,
+    /// Every batch up to here is in parts.
+    pub flushed: Option<SeqNo>,
+    /// Samples accepted up to the end of the last incarnation.
+    pub samples: Option<u64>,
+    /// Numbers below this may have been given out.
+    pub reserved: Option<SeqNo>,
+    /// Stream ids below this may have been given out.
+    pub reserved_streams: Option<u32>,
+    /// File numbers below this may have been given out.
+    pub reserved_files: Option<u64>,
+    /// Parts that count from now on.
+    pub add_parts: Vec<FileEntry>,
+    /// Parts that no longer count.
+    pub remove_parts: Vec<PartId>,
+    /// Index parts that count from now on.
+    pub add_index_parts: Vec<FileEntry>,
+}
+
+/// What all edits so far add up to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct State {
+    /// The starts whose numbers are not all in parts, and the last one. Oldest first.
+    pub incarnations: Vec<Incarnation>,
+    /// Every batch up to here is in parts.
+    pub flushed: SeqNo,
+    /// Samples accepted up to the end of the last incarnation.
+    pub samples: u64,
+    /// Numbers below this may have been given out.
+    pub reserved: SeqNo,
+    /// Stream ids below this may have been given out.
+    pub reserved_streams: u32,
+    /// File numbers below this may have been given out.
+    pub reserved_files: u64,
+    /// The parts that count.
+    pub parts: BTreeMap<PartId, FileEntry>,
+    /// The index parts that count.
+    pub index_parts: BTreeMap<PartId, FileEntry>,
+    /// Parts that counted once and whose files may go. Not carried into the next manifest.
+    pub removed: BTreeSet<PartId>,
+    /// How many edits went into this.
+    pub records: u64,
+}
+
+impl State {
+    /// The state after one more edit.
+    pub fn apply(mut self, edit: &Edit) -> Self {
+        for incarnation in &edit.incarnations {
+            match self.incarnations.iter_mut().find(|known| known.number == incarnation.number) {
+                Some(known) => *known = *incarnation,
+                None => self.incarnations.push(*incarnation),
+            }
+        }
+        self.flushed = self.flushed.max(edit.flushed.unwrap_or_default());
+        self.samples = edit.samples.unwrap_or(self.samples);
+        self.reserved = self.reserved.max(edit.reserved.unwrap_or_default());
+        self.reserved_streams = self.reserved_streams.max(edit.reserved_streams.unwrap_or_default());
+        self.reserved_files = self.reserved_files.max(edit.reserved_files.unwrap_or_default());
+        self.parts.extend(edit.add_parts.iter().map(|part| (part.id, *part)));
+        self.index_parts.extend(edit.add_index_parts.iter().map(|part| (part.id, *part)));
+        for id in &edit.remove_parts {
+            self.parts.remove(id);
+            self.removed.insert(*id);
+        }
+        self.records += 1;
+        self
+    }
+
+    /// One edit that makes this state from nothing. Starts whose numbers are all in parts are left out, but for the last.
+    pub fn to_edit(&self) -> Edit {
+        let needed = |incarnation: &&Incarnation| incarnation.end.is_none_or(|end| end > self.flushed);
+        let mut incarnations: Vec<_> = self.incarnations.iter().filter(needed).copied().collect();
+        if let (true, Some(last)) = (incarnations.is_empty(), self.incarnations.last()) {
+            incarnations.push(*last);
+        }
+        Edit {
+            incarnations,
+            flushed: Some(self.flushed),
+            samples: Some(self.samples),
+            reserved: Some(self.reserved),
+            reserved_streams: Some(self.reserved_streams),
+            reserved_files: Some(self.reserved_files),
+            add_parts: self.parts.values().copied().collect(),
+            remove_parts: Vec::new(),
+            add_index_parts: self.index_parts.values().copied().collect(),
+        }
+    }
+
+    /// The start in force.
+    pub fn incarnation(&self) -> u32 {
+        self.incarnations.last().map_or(0, |last| last.number)
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Tag {
+    Incarnation = 1,
+    Flushed = 2,
+    Samples = 3,
+    Reserved = 4,
+    ReservedStreams = 5,
+    ReservedFiles = 6,
+    AddPart = 7,
+    RemovePart = 8,
+    AddIndexPart = 9,
+}
+
+impl Tag {
+    const ALL: [Self; 9] = [
+        Self::Incarnation,
+        Self::Flushed,
+        Self::Samples,
+        Self::Reserved,
+        Self::ReservedStreams,
+        Self::ReservedFiles,
+        Self::AddPart,
+        Self::RemovePart,
+        Self::AddIndexPart,
+    ];
+}
+
+impl Edit {
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        let mut content = Vec::new();
+        let mut field = |tag: Tag, fill: &dyn Fn(&mut Vec<u8>)| {
+            content.clear();
+            fill(&mut content);
+            out.push(tag as u8);
+            put_bytes(out, &content);
+        };
+        for start in &self.incarnations {
+            field(Tag::Incarnation, &|out| {
+                put_u64(out, u64::from(start.number));
+                put_u64(out, start.first.0);
+                // 0 says that the end is not known: a number of 0 is never given out, but an end of 0 can be.
+                put_u64(out, start.end.map_or(0, |end| end.0 + 1));
+            });
+        }
+        let numbers = [
+            (Tag::Flushed, self.flushed.map(|number| number.0)),
+            (Tag::Samples, self.samples),
+            (Tag::Reserved, self.reserved.map(|number| number.0)),
+            (Tag::ReservedStreams, self.reserved_streams.map(u64::from)),
+            (Tag::ReservedFiles, self.reserved_files),
+        ];
+        for (tag, number) in numbers {
+            if let Some(number) = number {
+                field(tag, &|out| put_u64(out, number));
+            }
+        }
+        self.add_parts.iter().for_each(|part| field(Tag::AddPart, &|out| part.encode(out)));
+        self.remove_parts.iter().for_each(|id| field(Tag::RemovePart, &|out| put_u64(out, id.0)));
+        self.add_index_parts.iter().for_each(|part| field(Tag::AddIndexPart, &|out| part.encode(out)));
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, codec::Error> {
+        let mut reader = Reader::new(bytes);
+        let mut edit = Self::default();
+        while !reader.is_empty() {
+            let tag = reader.u8()?;
+            let tag =
+                Tag::ALL.into_iter().find(|known| *known as u8 == tag).ok_or(codec::Error::Invalid("edit tag"))?;
+            let mut field = Reader::new(reader.sized_bytes()?);
+            edit.decode_field(tag, &mut field)?;
+            field.finish()?;
+        }
+        Ok(edit)
+    }
+
+    fn decode_field(&mut self, tag: Tag, field: &mut Reader<'_>) -> Result<(), codec::Error> {
+        match tag {
+            Tag::Incarnation => self.incarnations.push(Incarnation {
+                number: narrow(field.varint()?)?,
+                first: SeqNo(field.varint()?),
+                end: field.varint()?.checked_sub(1).map(SeqNo),
+            }),
+            Tag::Flushed => self.flushed = Some(SeqNo(field.varint()?)),
+            Tag::Samples => self.samples = Some(field.varint()?),
+            Tag::Reserved => self.reserved = Some(SeqNo(field.varint()?)),
+            Tag::ReservedStreams => self.reserved_streams = Some(narrow(field.varint()?)?),
+            Tag::ReservedFiles => self.reserved_files = Some(field.varint()?),
+            Tag::AddPart => self.add_parts.push(FileEntry::decode(field)?),
+            Tag::RemovePart => self.remove_parts.push(PartId(field.varint()?)),
+            Tag::AddIndexPart => self.add_index_parts.push(FileEntry::decode(field)?),
+        }
+        Ok(())
+    }
+}
+
+fn narrow(number: u64) -> Result<u32, codec::Error> {
+    u32::try_from(number).map_err(|_| codec::Error::Invalid("number beyond 32 bits"))
+}
+
+impl FileEntry {
+    fn encode(&self, out: &mut Vec<u8>) {
+        put_u64(out, self.id.0);
+        put_i64(out, i64::from(self.day.0));
+        put_u64(out, self.numbers.0.0);
+        put_u64(out, self.numbers.1.0);
+    }
+
+    fn decode(field: &mut Reader<'_>) -> Result<Self, codec::Error> {
+        let id = PartId(field.varint()?);
+        let day = i32::try_from(field.zigzag()?).map_err(|_| codec::Error::Invalid("day out of range"))?;
+        Ok(Self { id, day: Day(day), numbers: (SeqNo(field.varint()?), SeqNo(field.varint()?)) })
+    }
+}
+
+impl fmt::Display for Edit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        for start in &self.incarnations {
+            let end = start.end.map_or("open".to_owned(), |end| format!("ended at {end}"));
+            parts.push(format!("incarnation {} from {} {end}", start.number, start.first));
+        }
+        let mut number = |name: &str, value: Option<u64>| parts.extend(value.map(|value| format!("{name} {value}")));
+        number("flushed", self.flushed.map(|number| number.0));
+        number("samples", self.samples);
+        number("reserved", self.reserved.map(|number| number.0));
+        number("reserved-streams", self.reserved_streams.map(u64::from));
+        number("reserved-files", self.reserved_files);
+        let file =
+            |entry: &FileEntry| format!("{}/{} numbers {}-{}", entry.day, entry.id, entry.numbers.0, entry.numbers.1);
+        parts.extend(self.add_parts.iter().map(|part| format!("add part {}", file(part))));
+        parts.extend(self.remove_parts.iter().map(|id| format!("remove part {id}")));
+        parts.extend(self.add_index_parts.iter().map(|part| format!("add index part {}/{}", part.day, part.id)));
+        f.write_str(&parts.join("; "))
+    }
+}

@@ -1,0 +1,205 @@
+//! Generations to parts, and what an earlier incarnation left in containers to parts.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{Edit, Engine, Error, FileEntry, StoredPart, io_error};
+use crate::{
+    codec::Level,
+    compaction, flush,
+    index::IndexPartBuilder,
+    memtable::{Generation, Merge},
+    model::{Day, FieldId, PartId, SeqNo, StreamId},
+    parts::{self, Builder, FileSink, Footer, Part},
+};
+
+/// The fields of streams that a day's index parts do not tell yet.
+pub(crate) type NewFields = BTreeMap<StreamId, BTreeSet<FieldId>>;
+
+/// Parts and index parts written but not yet recorded.
+#[derive(Default)]
+pub(crate) struct Written {
+    edit: Edit,
+    parts: Vec<Arc<StoredPart>>,
+    fields: Vec<(Day, NewFields)>,
+}
+
+impl Engine {
+    /// Does the most urgent thing there is to do, if any: pages that an earlier incarnation left, and the oldest closed
+    /// generation, become parts, lower numbers first; an aged open generation is closed. Whether something was written.
+    pub fn flush_step(&self, now: Duration) -> Result<bool, Error> {
+        let generations = self.generations();
+        let (Some(oldest), Some(open)) = (generations.first(), generations.last()) else { return Ok(false) };
+        if self.fold_pages(oldest.first(), now)? {
+            return Ok(true);
+        }
+        if !Arc::ptr_eq(oldest, open) {
+            return self.flush_generation(oldest, now);
+        }
+        if open.summary().rows > 0 && self.threads.age_of(open.first(), now) > self.options.generation_age {
+            self.durability.request_rotation();
+        }
+        Ok(false)
+    }
+
+    /// Writes a closed generation to parts; not yet where a group that ends in it is not visible.
+    fn flush_generation(&self, generation: &Arc<Generation>, now: Duration) -> Result<bool, Error> {
+        let summary = generation.summary();
+        if self.watermarks().visible < summary.last {
+            return Ok(false);
+        }
+        let start = self.clock.now();
+        let mut written = Written::default();
+        let mut streams = generation.touched(&self.memtable.catalogue);
+        flush::sort_streams(&mut streams, &self.index);
+        let rows = flush::Rows { generation, after: SeqNo(0), upto: summary.last, streams: &streams };
+        let mut merge = Merge::default();
+        for day in summary.days.keys().copied() {
+            let mut new = NewFields::new();
+            let numbers = (generation.first(), summary.last);
+            self.write_part(day, numbers, Vec::new(), &mut written, |out| {
+                flush::push_day(&rows, day, &self.index, &mut merge, out, |_, stream, _, field| {
+                    if !self.days.knows(day, stream, field) {
+                        new.entry(stream).or_default().insert(field);
+                    }
+                })
+            })?;
+            self.write_index_part(day, new, &mut written)?;
+        }
+        written.edit.flushed = Some(summary.last);
+        self.publish(written, &[])?;
+        self.durability.generations().remove(generation);
+        self.flushed(summary.last, now)?;
+        self.metrics.flushes.inc();
+        self.metrics.flushed_samples.inc_by(summary.samples);
+        self.metrics.flush_duration.observe((self.clock.now() - start).as_secs_f64());
+        self.threads.wake_compactor();
+        Ok(true)
+    }
+
+    /// The pages with numbers below `before` to parts, one a day.
+    fn fold_pages(&self, before: SeqNo, now: Duration) -> Result<bool, Error> {
+        let set = self.parts();
+        let is_due = |part: &&Arc<StoredPart>| part.file.is_none() && part.numbers.1 < before;
+        let pages: Vec<_> = set.iter().filter(is_due).cloned().collect();
+        let Some(upto) = pages.iter().map(|page| page.numbers.1).max() else { return Ok(false) };
+        let mut written = Written::default();
+        for of_day in pages.chunk_by(|a, b| a.day == b.day) {
+            let (day, numbers) = (of_day[0].day, (of_day[0].numbers.0, of_day[of_day.len() - 1].numbers.1));
+            let inputs: Vec<_> = of_day.iter().map(|page| Arc::clone(&page.part)).collect();
+            self.write_part(day, numbers, Vec::new(), &mut written, |out| compaction::merge(&inputs, out))?;
+            let new = self.page_fields.lock().remove(&day).unwrap_or_default();
+            self.write_index_part(day, new, &mut written)?;
+        }
+        written.edit.flushed = Some(upto);
+        self.publish(written, &pages)?;
+        self.flushed(upto, now)?;
+        Ok(true)
+    }
+
+    /// Writes a part file, durably, and opens it. It counts once its edit is recorded.
+    pub(crate) fn write_part(
+        &self,
+        day: Day,
+        numbers: (SeqNo, SeqNo),
+        replaces: Vec<PartId>,
+        written: &mut Written,
+        fill: impl FnOnce(&mut Builder<FileSink>) -> Result<(), parts::Error>,
+    ) -> Result<(), Error> {
+        let id = self.next_file();
+        let path = self.paths.part(day, id);
+        let failed = |action| {
+            let path = path.clone();
+            move |source| Error::Part { action, path, source }
+        };
+        self.make_partition(day)?;
+        let file = self.disk.create(&path).map_err(io_error("create part", &path))?;
+        let options = parts::Options { level: Level::Full };
+        let mut out = Builder::new(FileSink::new(Arc::clone(&file), 0), options).map_err(failed("write part"))?;
+        fill(&mut out).map_err(failed("write part"))?;
+        let footer = Footer {
+            part: id,
+            day,
+            seq_min: numbers.0,
+            seq_max: numbers.1,
+            replaces,
+            index_parts: Vec::new(),
+            tombstone: 0,
+        };
+        let summary = out.finish(footer).map_err(failed("write part"))?;
+        self.sync_file(&*file, &path)?;
+        self.sync_dir(&self.paths.partition(day))?;
+        let part = Arc::new(Part::open(file, 0, summary.len).map_err(failed("open part"))?);
+        written.edit.add_parts.push(FileEntry { id, day, numbers });
+        written.parts.push(Arc::new(StoredPart { part, day, numbers, file: Some((id, path)) }));
+        Ok(())
+    }
+
+    /// Writes the index part that tells of streams and fields new on a day, durably; none where there are none.
+    fn write_index_part(&self, day: Day, new: NewFields, written: &mut Written) -> Result<(), Error> {
+        if new.is_empty() {
+            return Ok(());
+        }
+        let id = self.next_file();
+        let path = self.paths.index_part(day, id);
+        let mut builder = IndexPartBuilder::default();
+        for (stream, fields) in &new {
+            let names: Vec<&str> = fields.iter().map(|field| self.index.schema.field_name(*field)).collect();
+            builder.push(*stream, &self.index.key(*stream), &names);
+        }
+        let bytes = builder.finish(id, day);
+        let file = self.disk.create(&path).map_err(io_error("create index part", &path))?;
+        file.write_at(&bytes, 0).map_err(io_error("write index part", &path))?;
+        self.sync_file(&*file, &path)?;
+        self.sync_dir(&self.paths.partition(day))?;
+        written.edit.add_index_parts.push(FileEntry { id, day, numbers: (SeqNo(0), SeqNo(0)) });
+        written.fields.push((day, new));
+        Ok(())
+    }
+
+    /// Records what was written, then lets queries see it instead of what it replaces.
+    pub(crate) fn publish(&self, mut written: Written, replaced: &[Arc<StoredPart>]) -> Result<(), Error> {
+        let files = replaced.iter().filter_map(|part| part.file.as_ref());
+        written.edit.remove_parts.extend(files.map(|(id, _)| *id));
+        self.record(&written.edit)?;
+        for (day, fields) in written.fields {
+            for (stream, fields) in fields {
+                fields.into_iter().for_each(|field| self.days.note(day, stream, field));
+            }
+        }
+        self.parts.change(&written.parts, replaced);
+        Ok(())
+    }
+
+    /// Everything up to `upto` is in parts: the stage lets go of it.
+    fn flushed(&self, upto: SeqNo, now: Duration) -> Result<(), Error> {
+        let removed = self.durability.flushed(&*self.disk, upto, now);
+        removed.map_err(io_error("remove a container in", &self.paths.containers()))?;
+        if upto < self.recovery.end {
+            return Ok(());
+        }
+        self.remove_leftovers()
+    }
+
+    /// Removes the stage's files of earlier incarnations: all that counts in them is in parts.
+    pub(crate) fn remove_leftovers(&self) -> Result<(), Error> {
+        for path in std::mem::take(&mut *self.leftovers.lock()) {
+            self.disk.remove(&path).map_err(io_error("remove", &path))?;
+        }
+        Ok(())
+    }
+
+    /// Makes a day's directory, its name durable.
+    fn make_partition(&self, day: Day) -> Result<(), Error> {
+        let dir = self.paths.partition(day);
+        match self.disk.list(&dir) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            listed => return listed.map(|_| ()).map_err(io_error("list", &dir)),
+        }
+        self.disk.create_dir_all(&dir).map_err(io_error("create directory", &dir))?;
+        self.sync_dir(&self.paths.partitions())
+    }
+}

@@ -1,0 +1,265 @@
+//! The manifest: which files count, and what every start must know.
+//!
+//! ```text
+//! CURRENT            text: the number of the manifest in force
+//! MANIFEST-000007    header | record*        and MANIFEST-000007.copy, the same bytes
+//! header: magic [8] | version u32 | crc32 u32
+//! record: len u32 | crc32 u32 | edit         the CRC covers len and edit
+//! ```
+//!
+//! A record is one [`Edit`] and takes effect as a whole. Both copies are written and synced before it counts; a start
+//! reads the copy with more valid records. Each start writes a new manifest that begins with the whole state, then
+//! points CURRENT at it.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use crate::{
+    disk::{self, Disk, File},
+    engine::edit::{Edit, State},
+};
+
+const MAGIC: &[u8; 8] = b"PLIMMAN\n";
+const VERSION: u32 = 1;
+const HEADER_SIZE: usize = 16;
+
+/// Why the manifest could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The disk refused.
+    #[error("{action} {path}")]
+    Io {
+        /// What was attempted.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// The disk's answer.
+        source: io::Error,
+    },
+    /// The file was written by a newer version.
+    #[error("{path} has format version {found}; this program reads up to {VERSION}")]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+    },
+    /// An earlier write failed; nothing can be recorded any more.
+    #[error("the manifest could not be written before, so nothing more is recorded")]
+    Failed,
+}
+
+/// The open manifest.
+pub struct Manifest {
+    files: [(PathBuf, Arc<dyn File>); 2],
+    end: u64,
+    failed: bool,
+    state: State,
+}
+
+/// What a start finds.
+#[derive(Debug, Default)]
+pub(crate) struct Loaded {
+    /// The state after all valid records.
+    pub state: State,
+    /// The number of the manifest it came from; 0 where there was none.
+    pub number: u64,
+    /// Whether it ended where its last record ends: nothing was cut off.
+    pub clean: bool,
+}
+
+impl Loaded {
+    /// Reads the manifest that CURRENT names, or the newest there is where CURRENT does not help.
+    pub(crate) fn read(disk: &dyn Disk, dir: &Path) -> Result<Self, Error> {
+        let named = read_current(disk, dir)?;
+        let mut numbers = list_manifests(disk, dir)?;
+        if let Some(named) = named {
+            // A manifest that CURRENT does not name yet was never in force.
+            numbers.retain(|number| *number <= named);
+        }
+        for number in numbers.into_iter().rev() {
+            let copies = paths(dir, number).map(|path| read_copy(disk, &path));
+            let mut best: Option<Self> = None;
+            for copy in copies {
+                let Some((records, clean)) = copy? else { continue };
+                let state = records.iter().fold(State::default(), |state, edit| state.apply(edit));
+                let better = best.as_ref().is_none_or(|best| best.state.records < state.records);
+                if better && !records.is_empty() {
+                    best = Some(Self { state, number, clean });
+                }
+            }
+            if let Some(best) = best {
+                return Ok(best);
+            }
+        }
+        Ok(Self::default())
+    }
+}
+
+impl Manifest {
+    /// Writes a new manifest that holds `state`, and puts it in force.
+    pub fn create(disk: &dyn Disk, dir: &Path, number: u64, state: State) -> Result<Self, Error> {
+        let mut bytes = header().to_vec();
+        put_record(&state.to_edit(), &mut bytes);
+        let mut files = Vec::with_capacity(2);
+        for path in paths(dir, number) {
+            let file = match disk.create(&path) {
+                // Left by a start that ended before CURRENT named it.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => disk.open(&path),
+                file => file,
+            };
+            let file = file.map_err(io_error("create", &path))?;
+            file.set_size(0).map_err(io_error("cut", &path))?;
+            file.write_at(&bytes, 0).map_err(io_error("write", &path))?;
+            file.sync_data().map_err(io_error("sync", &path))?;
+            files.push((path, file));
+        }
+        disk.sync_dir(dir).map_err(io_error("sync the directory", dir))?;
+        let current = dir.join("CURRENT");
+        disk::replace(disk, &current, format!("{number}\n").as_bytes()).map_err(io_error("write", &current))?;
+        let files = files.try_into().unwrap_or_else(|_| unreachable!("two paths make two files"));
+        Ok(Self { files, end: bytes.len() as u64, failed: false, state })
+    }
+
+    /// What is recorded.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Records an edit, durably. After a failure nothing is recorded any more: the file's end is not known.
+    pub fn record(&mut self, edit: &Edit) -> Result<(), Error> {
+        if self.failed {
+            return Err(Error::Failed);
+        }
+        let mut bytes = Vec::new();
+        put_record(edit, &mut bytes);
+        self.failed = true;
+        for (path, file) in &self.files {
+            file.write_at(&bytes, self.end).map_err(io_error("write", path))?;
+            file.sync_data().map_err(io_error("sync", path))?;
+        }
+        self.failed = false;
+        self.end += bytes.len() as u64;
+        self.state = std::mem::take(&mut self.state).apply(edit);
+        Ok(())
+    }
+}
+
+/// Removes manifests older than `number`. What stays behind does no harm.
+pub(crate) fn remove_older(disk: &dyn Disk, dir: &Path, number: u64) -> Result<(), Error> {
+    for old in list_manifests(disk, dir)?.into_iter().filter(|old| *old < number) {
+        for path in paths(dir, old) {
+            match disk.remove(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_error("remove", &path)(error)),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A manifest in readable form, a line per record.
+pub fn describe(disk: &dyn Disk, path: &Path, out: &mut dyn std::fmt::Write) -> Result<(), Box<dyn std::error::Error>> {
+    let (records, clean) = read_copy(disk, path)?.ok_or("no such file, or its header is damaged")?;
+    for (index, record) in records.iter().enumerate() {
+        writeln!(out, "{index:>6}  {record}")?;
+    }
+    writeln!(
+        out,
+        "{} records, {}",
+        records.len(),
+        if clean { "ends cleanly" } else { "then bytes that are no record" }
+    )?;
+    Ok(())
+}
+
+fn paths(dir: &Path, number: u64) -> [PathBuf; 2] {
+    [dir.join(format!("MANIFEST-{number:06}")), dir.join(format!("MANIFEST-{number:06}.copy"))]
+}
+
+fn list_manifests(disk: &dyn Disk, dir: &Path) -> Result<Vec<u64>, Error> {
+    let entries = disk.list(dir).map_err(io_error("list", dir))?;
+    let number = |path: &Path| path.file_name()?.to_str()?.strip_prefix("MANIFEST-")?.split('.').next()?.parse().ok();
+    let mut numbers: Vec<u64> = entries.iter().filter_map(|entry| number(&entry.path)).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    Ok(numbers)
+}
+
+fn read_current(disk: &dyn Disk, dir: &Path) -> Result<Option<u64>, Error> {
+    let path = dir.join("CURRENT");
+    let Some(bytes) = read_file(disk, &path)? else { return Ok(None) };
+    Ok(std::str::from_utf8(&bytes).ok().and_then(|text| text.trim().parse().ok()))
+}
+
+/// The valid records of a copy and whether nothing else is in it; `None` where there is no such file or no header.
+fn read_copy(disk: &dyn Disk, path: &Path) -> Result<Option<(Vec<Edit>, bool)>, Error> {
+    let Some(bytes) = read_file(disk, path)? else { return Ok(None) };
+    let Some((head, mut rest)) = bytes.split_at_checked(HEADER_SIZE) else { return Ok(None) };
+    let u32_at = |at: usize| u32::from_le_bytes(head[at..at + 4].try_into().expect("four bytes"));
+    if &head[..8] != MAGIC || u32_at(12) != crc32fast::hash(&head[..12]) {
+        return Ok(None);
+    }
+    if u32_at(8) > VERSION {
+        return Err(Error::Version { path: path.to_owned(), found: u32_at(8) });
+    }
+    let mut records = Vec::new();
+    while let Some((edit, tail)) = take_record(rest) {
+        records.push(edit);
+        rest = tail;
+    }
+    Ok(Some((records, rest.is_empty())))
+}
+
+fn read_file(disk: &dyn Disk, path: &Path) -> Result<Option<Vec<u8>>, Error> {
+    let file = match disk.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file.map_err(io_error("open", path))?,
+    };
+    let size = file.size().map_err(io_error("measure", path))?;
+    let mut bytes = vec![0; size as usize];
+    file.read_exact_at(&mut bytes, 0).map_err(io_error("read", path))?;
+    Ok(Some(bytes))
+}
+
+fn header() -> [u8; HEADER_SIZE] {
+    let mut bytes = [0; HEADER_SIZE];
+    bytes[..8].copy_from_slice(MAGIC);
+    bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+    let crc = crc32fast::hash(&bytes[..12]);
+    bytes[12..].copy_from_slice(&crc.to_le_bytes());
+    bytes
+}
+
+fn put_record(edit: &Edit, out: &mut Vec<u8>) {
+    let mut body = Vec::new();
+    edit.encode(&mut body);
+    let len = u32::try_from(body.len()).expect("an edit names far fewer files than fill 4 GiB").to_le_bytes();
+    out.extend_from_slice(&len);
+    out.extend_from_slice(&checksum(len, &body).to_le_bytes());
+    out.extend_from_slice(&body);
+}
+
+fn take_record(bytes: &[u8]) -> Option<(Edit, &[u8])> {
+    let (len, rest) = bytes.split_first_chunk::<4>()?;
+    let (crc, rest) = rest.split_first_chunk::<4>()?;
+    let (body, rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
+    if checksum(*len, body) != u32::from_le_bytes(*crc) {
+        return None;
+    }
+    Some((Edit::decode(body).ok()?, rest))
+}
+
+fn checksum(len: [u8; 4], body: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&len);
+    hasher.update(body);
+    hasher.finalize()
+}
+
+fn io_error<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Error + 'a {
+    move |source| Error::Io { action, path: path.to_owned(), source }
+}

@@ -1,0 +1,318 @@
+//! The one owner of state and of background threads: a data directory, open.
+//!
+//! ```text
+//! open:    lock ─► manifest ─► parts, index parts ─► stage scanned ─► verdict ─► stage synced ─► new manifest ─► replay
+//! running: committer, syncer (durability) │ flusher: generation ─► parts │ compactor: parts ─► fewer parts
+//! ```
+//!
+//! Always: a file counts once a manifest record names it, and is complete and durable before that; flushes go in
+//! sequence order, so "everything up to `flushed` is in parts" is one number; what is removed was replaced durably.
+//! What a start cannot account for goes to `quarantine/`, never away.
+//! Every thread is a loop around a step; [`Engine::start`] runs them, tests take the steps themselves.
+//! Not here: what a mode does (`durability`), file formats (their layers), HTTP.
+
+mod compact;
+mod days;
+mod edit;
+mod flushing;
+mod manifest;
+mod names;
+mod open;
+mod partset;
+mod paths;
+mod recover;
+mod threads;
+mod verdict;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::AtomicU64},
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use roaring::RoaringBitmap;
+
+pub use edit::{Edit, FileEntry, Incarnation, State};
+pub use manifest::{Manifest, describe as describe_manifest};
+pub use open::{Open, Recovery};
+pub use partset::{PartSet, StoredPart};
+pub use paths::Paths;
+pub use verdict::{Span, Verdict};
+
+use crate::{
+    disk::{Disk, Lock},
+    durability::{AckLevel, AtRisk, Committer, Durability, Failure, Mode, Refused, Syncer, Ticket, Watermarks},
+    engine::{days::Days, flushing::NewFields, names::StreamIds, partset::Parts, threads::Threads},
+    index::Index,
+    memtable::{Catalogue, Generation, Memtable},
+    metrics::{FileKind as Synced, Label, Metrics},
+    model::{Batch, Day, PartId, SeqNo},
+};
+
+/// How a directory is run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The data directory.
+    pub dir: PathBuf,
+    /// What moves the watermarks.
+    pub mode: Mode,
+    /// Bytes of rows after which a generation is flushed.
+    pub generation_size: usize,
+    /// Age after which a generation is flushed.
+    pub generation_age: Duration,
+    /// Bytes of all generations and of batches on their way; beyond, writes are refused until a flush is done.
+    pub memory_size_max: usize,
+    /// Bytes of a log segment.
+    pub segment_size: u64,
+    /// Streams at most.
+    pub streams_max: u32,
+}
+
+impl Options {
+    /// Sensible settings for a directory.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self {
+            dir: dir.into(),
+            mode: Mode::WalSync,
+            generation_size: 256 << 20,
+            generation_age: Duration::from_secs(30 * 60),
+            memory_size_max: 1 << 30,
+            segment_size: 32 << 20,
+            streams_max: 50_000_000,
+        }
+    }
+}
+
+/// Why a directory could not be opened, or a step not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another server has it.
+    #[error("data directory {} is in use by another server (its LOCK file is held)", .0.display())]
+    Locked(PathBuf),
+    /// The disk refused.
+    #[error("{action} {path}")]
+    Io {
+        /// What was attempted.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// The disk's answer.
+        source: io::Error,
+    },
+    /// The manifest.
+    #[error(transparent)]
+    Manifest(#[from] manifest::Error),
+    /// A file of the stage.
+    #[error(transparent)]
+    Stage(#[from] crate::stage::Error),
+    /// A part.
+    #[error("{action} {path}")]
+    Part {
+        /// What was attempted.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What went wrong.
+        source: crate::parts::Error,
+    },
+    /// An index part.
+    #[error("{action} {path}")]
+    Index {
+        /// What was attempted.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What went wrong.
+        source: crate::index::Error,
+    },
+    /// A thread could not be started.
+    #[error("start a thread")]
+    Thread(#[source] io::Error),
+}
+
+/// A data directory, open. See the module's picture.
+pub struct Engine {
+    disk: Arc<dyn Disk>,
+    paths: Paths,
+    options: Options,
+    metrics: Arc<Metrics>,
+    incarnation: u32,
+    first_number: SeqNo,
+    recovery: Recovery,
+    durability: Arc<Durability>,
+    index: Arc<Index>,
+    memtable: Arc<Memtable>,
+    stream_ids: StreamIds,
+    days: Days,
+    /// Fields of the streams in pages that earlier incarnations left, until the pages are parts.
+    page_fields: Mutex<BTreeMap<Day, NewFields>>,
+    parts: Parts,
+    manifest: Arc<Mutex<Manifest>>,
+    next_file: AtomicU64,
+    /// Files of the stage that earlier incarnations wrote, until all they hold is in parts.
+    leftovers: Mutex<Vec<PathBuf>>,
+    /// Taken by the threads when they start.
+    committer: Mutex<Option<Committer>>,
+    syncer: Mutex<Option<Syncer>>,
+    threads: Threads,
+    clock: Clock,
+    _lock: Box<dyn Lock>,
+}
+
+/// Time since the engine was opened: what `now` means below this layer.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock(Instant);
+
+impl Clock {
+    /// Starts at zero.
+    #[allow(clippy::disallowed_methods)] // the engine is where the clock is read
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// How long ago that was.
+    pub fn now(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+impl Engine {
+    /// The names of streams, tables and fields.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// What was found when the directory was opened.
+    pub fn recovery(&self) -> &Recovery {
+        &self.recovery
+    }
+
+    /// The first number this start gives out.
+    pub fn first_number(&self) -> SeqNo {
+        self.first_number
+    }
+
+    /// Which start of the directory this is.
+    pub fn incarnation(&self) -> u32 {
+        self.incarnation
+    }
+
+    /// The metrics everything records to.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Watermarks and generations.
+    pub fn durability(&self) -> &Durability {
+        &self.durability
+    }
+
+    /// Streams in memory and their slots.
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.memtable.catalogue
+    }
+
+    /// The parts, as they are now.
+    pub fn parts(&self) -> Arc<PartSet> {
+        self.parts.load()
+    }
+
+    /// Which streams have rows on which days.
+    pub fn days(&self) -> &Days {
+        &self.days
+    }
+
+    /// The streams in pages that an earlier incarnation left for a day.
+    pub fn page_streams(&self, day: Day) -> RoaringBitmap {
+        let fields = self.page_fields.lock();
+        fields.get(&day).into_iter().flat_map(|streams| streams.keys()).map(|stream| stream.0).collect()
+    }
+
+    /// The generations in memory, oldest first.
+    pub fn generations(&self) -> Arc<Vec<Arc<Generation>>> {
+        self.durability.generations().load()
+    }
+
+    /// Takes a batch to be numbered and made as safe as `level` (or the mode) says.
+    pub fn submit(&self, batch: Batch, payload: Vec<u8>, level: Option<AckLevel>) -> Result<Ticket, Refused> {
+        let refused = self.durability.submit(batch, payload, level);
+        if matches!(refused, Err(Refused::Overloaded(_))) {
+            self.metrics.overload.inc();
+            self.threads.wake_flusher();
+        }
+        refused
+    }
+
+    /// The watermarks.
+    pub fn watermarks(&self) -> Watermarks {
+        self.durability.watermarks()
+    }
+
+    /// What a crash would take now.
+    pub fn at_risk(&self, failure: Failure) -> AtRisk {
+        self.durability.at_risk(failure, self.clock.now())
+    }
+
+    /// Brings those metrics up to date that are read rather than counted.
+    pub fn refresh_metrics(&self) {
+        let metrics = &self.metrics;
+        for failure in Failure::ALL.iter().copied() {
+            let at_risk = self.at_risk(failure);
+            metrics.at_risk_samples[failure].set(at_risk.samples as i64);
+            metrics.at_risk_bytes[failure].set(at_risk.bytes as i64);
+            metrics.at_risk_age[failure].set(at_risk.age.as_secs_f64());
+        }
+        let generations = self.generations();
+        metrics.generations.set(generations.len() as i64);
+        metrics.memtable_bytes.set(generations.iter().map(|generation| generation.allocated() as i64).sum());
+        metrics.memtable_samples.set(generations.iter().map(|generation| generation.summary().samples as i64).sum());
+        let parts = self.parts();
+        metrics.parts.set(parts.iter().count() as i64);
+        metrics.part_bytes.set(parts.iter().map(|part| part.part.summary().len as i64).sum());
+        metrics.part_samples.set(parts.iter().map(|part| part.part.summary().samples as i64).sum());
+        metrics.streams.set(self.index.streams.count() as i64);
+        metrics.tables.set(self.index.schema.table_count() as i64);
+        metrics.layouts.set(self.index.schema.layout_count() as i64);
+    }
+
+    fn next_file(&self) -> PartId {
+        PartId(self.next_file.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
+    }
+
+    fn sync_file(&self, file: &dyn crate::disk::File, path: &Path) -> Result<(), Error> {
+        self.timed(Synced::Part, || file.sync_data()).map_err(io_error("sync", path))
+    }
+
+    fn sync_dir(&self, dir: &Path) -> Result<(), Error> {
+        self.timed(Synced::Directory, || self.disk.sync_dir(dir)).map_err(io_error("sync directory", dir))
+    }
+
+    fn timed<T>(&self, kind: Synced, sync: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        let start = self.clock.now();
+        let result = sync();
+        self.metrics.fsync_duration[kind].observe((self.clock.now() - start).as_secs_f64());
+        if result.is_err() {
+            self.metrics.fsync_failures[kind].inc();
+        }
+        result
+    }
+
+    /// Records an edit in the manifest, durably.
+    fn record(&self, edit: &Edit) -> Result<(), Error> {
+        let mut manifest = self.manifest.lock();
+        let start = self.clock.now();
+        manifest.record(edit)?;
+        self.metrics.fsync_duration[Synced::Manifest].observe((self.clock.now() - start).as_secs_f64());
+        Ok(())
+    }
+}
+
+fn io_error<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Error + 'a {
+    move |source| Error::Io { action, path: path.to_owned(), source }
+}

@@ -1,0 +1,59 @@
+//! Where everything is in a data directory.
+
+use std::path::{Path, PathBuf};
+
+use crate::model::{Day, PartId};
+
+/// The paths of a data directory.
+#[derive(Clone, Debug)]
+pub struct Paths {
+    /// The directory itself.
+    pub root: PathBuf,
+}
+
+impl Paths {
+    /// Held by the server that uses the directory.
+    pub fn lock(&self) -> PathBuf {
+        self.root.join("LOCK")
+    }
+
+    /// Log segments.
+    pub fn wal(&self) -> PathBuf {
+        self.root.join("wal")
+    }
+
+    /// Containers.
+    pub fn containers(&self) -> PathBuf {
+        self.root.join("containers")
+    }
+
+    /// One directory a day.
+    pub fn partitions(&self) -> PathBuf {
+        self.root.join("partitions")
+    }
+
+    /// Files that are damaged or that nothing accounts for.
+    pub fn quarantine(&self) -> PathBuf {
+        self.root.join("quarantine")
+    }
+
+    /// A day's parts.
+    pub fn partition(&self, day: Day) -> PathBuf {
+        self.partitions().join(day.to_string())
+    }
+
+    /// `partitions/2026-11-20/00000031.part`
+    pub fn part(&self, day: Day, id: PartId) -> PathBuf {
+        self.partition(day).join(format!("{id:08}.part"))
+    }
+
+    /// `partitions/2026-11-20/00000031.index`
+    pub fn index_part(&self, day: Day, id: PartId) -> PathBuf {
+        self.partition(day).join(format!("{id:08}.index"))
+    }
+
+    /// The number a part or index part is named after.
+    pub fn number(path: &Path) -> Option<PartId> {
+        path.file_stem()?.to_str()?.parse().ok().map(PartId)
+    }
+}

@@ -1,0 +1,72 @@
+use super::*;
+
+fn span(incarnation: u32, from: u64, to: u64) -> Span {
+    Span { incarnation, from: SeqNo(from), to: SeqNo(to) }
+}
+
+fn state(flushed: u64, incarnations: &[(u32, u64, Option<u64>)]) -> State {
+    let incarnations = incarnations.iter().map(|&(number, first, end)| Incarnation {
+        number,
+        first: SeqNo(first),
+        end: end.map(SeqNo),
+    });
+    State { flushed: SeqNo(flushed), incarnations: incarnations.collect(), ..State::default() }
+}
+
+#[test]
+fn the_sequence_ends_before_the_first_missing_number_above_what_was_safe() {
+    let state = state(0, &[(1, 1, None)]);
+    let spans = vec![span(1, 1, 1), span(1, 2, 2), span(1, 4, 4)];
+    let verdict = Verdict::new(&state, SeqNo(1), spans.clone());
+    assert_eq!((verdict.end, verdict.damaged.len()), (SeqNo(2), 0));
+    assert!(verdict.keeps(span(1, 2, 2)) && !verdict.keeps(span(1, 4, 4)));
+    let damaged = Verdict::new(&state, SeqNo(4), spans.clone());
+    assert_eq!((damaged.end, damaged.damaged), (SeqNo(4), vec![(SeqNo(3), SeqNo(3))]));
+    let beyond = Verdict::new(&state, SeqNo(6), spans);
+    assert_eq!((beyond.end, beyond.damaged), (SeqNo(6), vec![(SeqNo(3), SeqNo(3)), (SeqNo(5), SeqNo(6))]));
+}
+
+#[test]
+fn what_an_earlier_start_cut_off_is_never_revived() {
+    let state = state(0, &[(1, 1, Some(3)), (2, 100, None)]);
+    let spans = vec![span(1, 1, 3), span(1, 4, 5), span(2, 100, 101), span(1, 99, 99)];
+    let verdict = Verdict::new(&state, SeqNo(3), spans);
+    assert_eq!((verdict.end, verdict.damaged.len()), (SeqNo(101), 0));
+    assert!(!verdict.keeps(span(1, 4, 5)) && !verdict.keeps(span(1, 99, 99)) && verdict.keeps(span(2, 100, 101)));
+}
+
+#[test]
+fn numbers_in_parts_need_no_frame() {
+    let state = state(10, &[(1, 1, None)]);
+    let verdict = Verdict::new(&state, SeqNo(0), vec![span(1, 8, 12)]);
+    assert_eq!((verdict.end, verdict.damaged.len()), (SeqNo(12), 0));
+    let nothing = Verdict::new(&state, SeqNo(0), Vec::new());
+    assert_eq!((nothing.end, nothing.damaged.len()), (SeqNo(10), 0));
+}
+
+#[test]
+fn an_edit_survives_its_bytes() {
+    let entry = FileEntry { id: PartId(31), day: Day(-3), numbers: (SeqNo(1), SeqNo(u64::MAX)) };
+    let edit = Edit {
+        incarnations: vec![
+            Incarnation { number: 1, first: SeqNo(1), end: Some(SeqNo(100)) },
+            Incarnation { number: 2, first: SeqNo(1 << 40), end: None },
+        ],
+        flushed: Some(SeqNo(7)),
+        samples: Some(8),
+        reserved: Some(SeqNo(9)),
+        reserved_streams: Some(10),
+        reserved_files: Some(11),
+        add_parts: vec![entry],
+        remove_parts: vec![PartId(1), PartId(2)],
+        add_index_parts: vec![entry],
+    };
+    let mut bytes = Vec::new();
+    edit.encode(&mut bytes);
+    assert_eq!(Edit::decode(&bytes), Ok(edit.clone()));
+    for cut in 1..bytes.len() {
+        let _ = Edit::decode(&bytes[..cut]);
+    }
+    let state = State::default().apply(&edit);
+    assert_eq!(State { records: 1, removed: state.removed.clone(), ..State::default().apply(&state.to_edit()) }, state);
+}

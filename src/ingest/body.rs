@@ -1,0 +1,207 @@
+//! One body on its way in.
+
+use std::sync::Arc;
+
+use super::{Error, Ingest, keys::KeyCache, layouts::Layouts};
+use crate::{
+    durability::{Ack, AckLevel, Refused, Stopped},
+    metrics::Rejection,
+    model::{Batch, Slot, StreamId, StreamKey},
+    protocol::line::{Frames, KeyError, Line, Parser, Precision, Reason, Rejected, parse_key},
+    stage::RowsEncoder,
+};
+
+/// What a write request says beside its lines.
+#[derive(Clone, Debug, Default)]
+pub struct WriteRequest {
+    /// The database or bucket; becomes the label `db` where the option is on and no tag of that name is there.
+    pub db: Option<String>,
+    /// Unit of the timestamps.
+    pub precision: Precision,
+    /// Unix nanoseconds, for lines without a time.
+    pub now: i64,
+    /// What to wait for; the mode's own level where it is not said.
+    pub ack: Option<AckLevel>,
+}
+
+/// What became of a body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The batch's number and what it waited for; `None` where no sample was in it.
+    pub ack: Option<Ack>,
+    /// Samples that are in.
+    pub accepted_samples: u64,
+    /// Values of well-formed lines that are not in: strings.
+    pub rejected_samples: u64,
+    /// Lines that are no line protocol, or over a limit.
+    pub rejected: Rejected,
+}
+
+/// Buffers of one body, kept for the next.
+pub(crate) struct Scratch {
+    parser: Parser,
+    frames: Frames,
+    filler: Filler,
+    encoder: RowsEncoder,
+}
+
+impl Scratch {
+    pub(crate) fn new(line_size_max: usize) -> Self {
+        Self {
+            parser: Parser::new(line_size_max),
+            frames: Frames::new(line_size_max),
+            filler: Filler::default(),
+            encoder: RowsEncoder::default(),
+        }
+    }
+}
+
+/// A batch being filled.
+#[derive(Default)]
+struct Filler {
+    layouts: Layouts,
+    batch: Batch,
+    rejected: Rejected,
+    strings: u64,
+    inexact: u64,
+    seed: u64,
+    db: Option<String>,
+}
+
+/// A body that is being read. Dropped before [`Body::finish`], it leaves no trace.
+pub struct Body {
+    ingest: Arc<Ingest>,
+    scratch: Option<Box<Scratch>>,
+    ack: Option<AckLevel>,
+    size: usize,
+}
+
+impl Body {
+    pub(crate) fn new(ingest: Arc<Ingest>, mut scratch: Box<Scratch>, request: WriteRequest) -> Self {
+        let db = request.db.filter(|db| ingest.options.db_label && !db.is_empty());
+        scratch.parser.begin(request.precision, request.now);
+        scratch.frames.clear();
+        let filler = &mut scratch.filler;
+        filler.seed = ingest.keys.seed_for(db.as_deref());
+        filler.db = db;
+        filler.layouts.begin();
+        filler.rejected.clear();
+        filler.batch.groups.clear();
+        (filler.strings, filler.inexact) = (0, 0);
+        Self { ingest, scratch: Some(scratch), ack: request.ack, size: 0 }
+    }
+
+    /// Takes the next bytes of the body, unpacked, in pieces of any size.
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.size += bytes.len();
+        if self.size > self.ingest.options.body_size_max {
+            return Err(Error::TooLarge(self.ingest.options.body_size_max));
+        }
+        let Scratch { parser, frames, filler, .. } = &mut **self.scratch.as_mut().expect(HELD);
+        frames.push(bytes, |lines| filler.take(parser, lines, &self.ingest));
+        Ok(())
+    }
+
+    /// Commits the body's good lines as one batch, and waits until they are as safe as was asked.
+    pub async fn finish(mut self) -> Result<Outcome, Error> {
+        let (batch, payload, mut outcome) = self.close();
+        if batch.is_empty() {
+            return Ok(outcome);
+        }
+        let submitted = self.ingest.engine.submit(batch, payload, self.ack);
+        let ticket = submitted.map_err(|refused| match refused {
+            Refused::Overloaded(why) => Error::Overloaded(why),
+            Refused::Stopped(stopped) => stopped.into(),
+        })?;
+        // The scratch serves other bodies while this one waits.
+        drop(self);
+        let gone = || Stopped("the server is shutting down".into());
+        outcome.ack = Some(ticket.await.map_err(|_| gone())??);
+        Ok(outcome)
+    }
+
+    /// Reads the last line, and takes the batch out.
+    fn close(&mut self) -> (Batch, Vec<u8>, Outcome) {
+        let engine = &self.ingest.engine;
+        let Scratch { parser, frames, filler, encoder } = &mut **self.scratch.as_mut().expect(HELD);
+        frames.finish(|lines| filler.take(parser, lines, &self.ingest));
+        let batch = std::mem::take(&mut filler.batch);
+        let mut payload = Vec::new();
+        if engine.durability().wants_payload() {
+            encoder.encode(&batch, &mut payload);
+        }
+        let metrics = engine.metrics();
+        metrics.ingested_bytes.inc_by(self.size as u64);
+        metrics.lines_rejected.inc_by(filler.rejected.count());
+        metrics.strings_dropped.inc_by(filler.strings);
+        metrics.integers_inexact.inc_by(filler.inexact);
+        metrics.samples_rejected[Rejection::Value].inc_by(filler.strings);
+        let outcome = Outcome {
+            ack: None,
+            accepted_samples: batch.samples(),
+            rejected_samples: filler.strings,
+            rejected: std::mem::take(&mut filler.rejected),
+        };
+        (batch, payload, outcome)
+    }
+}
+
+const HELD: &str = "the scratch is only given back on drop";
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        if let Some(scratch) = self.scratch.take() {
+            self.ingest.give_back(scratch);
+        }
+    }
+}
+
+impl Filler {
+    /// Reads whole lines into the batch.
+    fn take(&mut self, parser: &mut Parser, lines: &[u8], ingest: &Ingest) {
+        let mut lines = parser.lines(lines);
+        while let Some(line) = lines.next_line() {
+            match line {
+                Ok(line) => {
+                    if let Err(reason) = self.row(&line, ingest) {
+                        self.rejected.add(&line.refuse(reason));
+                    }
+                }
+                Err(error) => self.rejected.add(&error),
+            }
+        }
+    }
+
+    fn row(&mut self, line: &Line<'_, '_>, ingest: &Ingest) -> Result<(), Reason> {
+        let (stream, slot) = self.stream(line, ingest)?;
+        self.strings += u64::from(line.dropped_strings);
+        self.inexact += u64::from(line.inexact_integers);
+        if line.values.is_empty() {
+            return Ok(());
+        }
+        let number = self.layouts.batch();
+        let layout = self.layouts.of(line.generation(), line.shape, line.shape(), &ingest.engine);
+        let layout = layout.map_err(|limit| Reason::Refused(limit.into()))?;
+        let rows = layout.rows(number, &mut self.batch);
+        rows.streams.push(stream);
+        rows.slots.push(slot);
+        rows.times.push(line.timestamp);
+        layout.put(line.values, &mut rows.values);
+        Ok(())
+    }
+
+    fn stream(&self, line: &Line<'_, '_>, ingest: &Ingest) -> Result<(StreamId, Slot), Reason> {
+        let hash = KeyCache::hash(self.seed, line.raw_key);
+        if let Some(known) = ingest.keys.get(hash) {
+            return Ok(known);
+        }
+        let series = parse_key(line.raw_key)?;
+        let named = |name: &str| series.tags.iter().any(|(tag, _)| tag == name);
+        let db = self.db.as_deref().filter(|_| !named("db")).map(|db| ("db", db));
+        let tags = series.tags.iter().map(|(name, value)| (&**name, &**value)).chain(db);
+        let key = StreamKey::new(&series.measurement, tags).map_err(KeyError::from)?;
+        let (stream, slot) = ingest.engine.stream(&key).map_err(|limit| Reason::Refused(limit.into()))?;
+        ingest.keys.insert(hash, stream, slot);
+        Ok((stream, slot))
+    }
+}

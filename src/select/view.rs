@@ -1,0 +1,250 @@
+//! One consistent view of the data: a set of part images, the generations in memory, and a sequence number.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
+
+use roaring::RoaringBitmap;
+
+use super::{Error, Series, Source, part_cursor::PartCursor};
+use crate::{
+    engine::{Engine, PartSet},
+    index::Selection,
+    memtable::{Generation, Merge},
+    model::{FieldId, Labels, Matcher, Samples, SeqNo, StreamId, TimeRange, metric_name},
+};
+
+/// What a query sees: every batch up to a number, whatever is written meanwhile.
+pub struct View {
+    engine: Arc<Engine>,
+    upto: SeqNo,
+    generations: Arc<Vec<Arc<Generation>>>,
+    parts: Arc<PartSet>,
+}
+
+impl View {
+    /// A view of everything that is visible now.
+    pub fn new(engine: &Arc<Engine>) -> Self {
+        let upto = engine.watermarks().visible;
+        Self::upto(engine, upto)
+    }
+
+    /// A view of what a power cut would leave now.
+    pub fn durable(engine: &Arc<Engine>) -> Self {
+        let upto = engine.watermarks().power_safe;
+        Self::upto(engine, upto)
+    }
+
+    /// The order matters: rows go from generations to parts, so whoever looks at generations first finds a row that
+    /// moves meanwhile in one or in both. Found twice, it is the same row.
+    fn upto(engine: &Arc<Engine>, upto: SeqNo) -> Self {
+        let generations = engine.generations();
+        let parts = engine.parts();
+        Self { engine: Arc::clone(engine), upto, generations, parts }
+    }
+
+    /// The names of all labels of the series that pass the matchers and may have samples in the range; sorted.
+    pub fn label_names(&self, matchers: &[Matcher], range: TimeRange) -> Vec<String> {
+        let within = self.streams_in(range);
+        let index = self.engine.index();
+        index.streams.label_names(&index.schema, matchers, within.as_ref())
+    }
+
+    /// The values of a label of the series that pass the matchers and may have samples in the range; sorted.
+    pub fn label_values(&self, name: &str, matchers: &[Matcher], range: TimeRange) -> Vec<String> {
+        let within = self.streams_in(range);
+        let index = self.engine.index();
+        index.streams.label_values(&index.schema, name, matchers, within.as_ref())
+    }
+
+    /// The label sets of the series that pass the matchers and may have samples in the range; sorted.
+    pub fn series(&self, matchers: &[Matcher], range: TimeRange) -> Vec<Labels> {
+        let within = self.streams_in(range);
+        let index = self.engine.index();
+        index.streams.series(&index.schema, matchers, within.as_ref())
+    }
+
+    /// The streams that may have samples in a range, to the day; `None` for all.
+    fn streams_in(&self, range: TimeRange) -> Option<RoaringBitmap> {
+        if range == TimeRange::ALL {
+            return None;
+        }
+        let mut streams = self.engine.days().streams_in(range);
+        for stored in self.parts.in_range(range).filter(|stored| stored.file.is_none()) {
+            // Pages that an earlier incarnation left are in no index part yet; they are few and soon become parts.
+            streams |= self.engine.page_streams(stored.day);
+        }
+        for generation in self.generations.iter() {
+            if generation.summary().times.is_some_and(|(first, last)| range.overlaps(first, last)) {
+                let catalogue = self.engine.catalogue();
+                let slots = generation.touched_slots().filter_map(|slot| catalogue.stream_at(slot));
+                streams.extend(slots.map(|(_, stream)| stream.0));
+            }
+        }
+        Some(streams)
+    }
+}
+
+impl Source for View {
+    fn select<'a>(
+        &'a self,
+        matchers: &'a [Matcher],
+        range: TimeRange,
+    ) -> Result<Box<dyn Iterator<Item = Result<Series, Error>> + 'a>, Error> {
+        let index = self.engine.index();
+        let selections = index.streams.select(&index.schema, matchers, None);
+        let mut collisions = Collisions::new(self, &selections);
+        let mut selections = selections.into_iter();
+        let mut walk: Option<Walk<'a>> = None;
+        let mut ready: Vec<Series> = Vec::new();
+        Ok(Box::new(std::iter::from_fn(move || {
+            loop {
+                if let Some(series) = ready.pop() {
+                    return Some(Ok(series));
+                }
+                if let Some(current) = &mut walk {
+                    match current.next_stream(&mut ready, &mut collisions) {
+                        Ok(true) => continue,
+                        Ok(false) => walk = None,
+                        Err(error) => return Some(Err(error)),
+                    }
+                }
+                match selections.next() {
+                    Some(selection) => walk = Some(Walk::new(self, selection, range)),
+                    None => match collisions.take() {
+                        Some(series) => ready.push(series),
+                        None => return None,
+                    },
+                }
+            }
+        })))
+    }
+}
+
+/// Where a stream's samples may be, in sequence order.
+enum Place<'v> {
+    Part(Box<PartCursor<'v>>),
+    Memory(&'v Generation),
+}
+
+/// The streams of one selection, in order.
+struct Walk<'v> {
+    view: &'v View,
+    selection: Selection,
+    streams: roaring::bitmap::IntoIter,
+    range: TimeRange,
+    places: Vec<Place<'v>>,
+    merge: Merge,
+}
+
+impl<'v> Walk<'v> {
+    fn new(view: &'v View, selection: Selection, range: TimeRange) -> Self {
+        let schema = &view.engine.index().schema;
+        let table = schema.table_name(selection.table);
+        let fields: Vec<&str> = selection.fields.iter().map(|field| schema.field_name(*field)).collect();
+        let mut places: Vec<(SeqNo, Place<'v>)> = Vec::new();
+        for stored in view.parts.in_range(range) {
+            let cursor = PartCursor::new(stored, table, &fields, range);
+            places.push((stored.numbers.0, Place::Part(Box::new(cursor))));
+        }
+        for generation in view.generations.iter() {
+            if generation.summary().times.is_some_and(|(first, last)| range.overlaps(first, last)) {
+                places.push((generation.first(), Place::Memory(generation)));
+            }
+        }
+        places.sort_by_key(|(first, _)| *first);
+        let places = places.into_iter().map(|(_, place)| place).collect();
+        let streams = selection.streams.clone().into_iter();
+        Self { view, selection, streams, range, places, merge: Merge::default() }
+    }
+
+    /// Reads the next stream's series. Whether there was one.
+    fn next_stream(&mut self, ready: &mut Vec<Series>, collisions: &mut Collisions) -> Result<bool, Error> {
+        let Some(stream) = self.streams.next().map(StreamId) else { return Ok(false) };
+        let mut runs: Vec<Vec<Samples>> = vec![Vec::new(); self.selection.fields.len()];
+        for place in &mut self.places {
+            match place {
+                Place::Part(cursor) => cursor.take(stream, &self.selection.streams, &mut runs)?,
+                Place::Memory(generation) => {
+                    read_memory(self.view, generation, &self.selection, stream, self.range, &mut self.merge, &mut runs);
+                }
+            }
+        }
+        if runs.iter().all(Vec::is_empty) {
+            return Ok(true);
+        }
+        let index = self.view.engine.index();
+        let key = index.key(stream);
+        for (field, runs) in self.selection.fields.iter().zip(runs) {
+            let samples = Samples::merge(runs);
+            if samples.is_empty() {
+                continue;
+            }
+            let labels = key.labels(index.schema.field_name(*field));
+            if !collisions.keep(stream, &labels, &samples) {
+                ready.push(Series { labels, times: samples.times, values: samples.values });
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn read_memory(
+    view: &View,
+    generation: &Generation,
+    selection: &Selection,
+    stream: StreamId,
+    range: TimeRange,
+    merge: &mut Merge,
+    runs: &mut [Vec<Samples>],
+) {
+    let Some(slot) = view.engine.catalogue().slot(selection.table, stream) else { return };
+    let schema = &view.engine.index().schema;
+    let fields_of = |layout| &*schema.layout(layout).fields;
+    for group in merge.columns(generation, slot, (SeqNo(0), view.upto), range, fields_of) {
+        for (field, values) in &group.fields {
+            if let Ok(place) = selection.fields.binary_search(field) {
+                runs[place].push(Samples { times: group.times.clone(), values: values.clone() });
+            }
+        }
+    }
+}
+
+/// Series that several (table, field) pairs can carry, through a coincidence of names. They are held back and put
+/// together: where two streams have the same time, the greater stream id wins.
+struct Collisions {
+    names: HashSet<String>,
+    held: BTreeMap<Labels, Vec<(StreamId, Samples)>>,
+}
+
+impl Collisions {
+    fn new(view: &View, selections: &[Selection]) -> Self {
+        let schema = &view.engine.index().schema;
+        let mut pairs: HashMap<String, HashSet<(crate::model::TableId, FieldId)>> = HashMap::new();
+        for selection in selections {
+            for field in &selection.fields {
+                let name = metric_name(schema.table_name(selection.table), schema.field_name(*field));
+                pairs.entry(name).or_default().insert((selection.table, *field));
+            }
+        }
+        let names = pairs.into_iter().filter(|(_, pairs)| pairs.len() > 1).map(|(name, _)| name).collect();
+        Self { names, held: BTreeMap::new() }
+    }
+
+    /// Holds a series back if its name is one of those. Whether it did.
+    fn keep(&mut self, stream: StreamId, labels: &Labels, samples: &Samples) -> bool {
+        let held = self.names.contains(labels.metric());
+        if held {
+            self.held.entry(labels.clone()).or_default().push((stream, samples.clone()));
+        }
+        held
+    }
+
+    fn take(&mut self) -> Option<Series> {
+        let (labels, mut runs) = self.held.pop_first()?;
+        runs.sort_by_key(|(stream, _)| *stream);
+        let samples = Samples::merge(runs.into_iter().map(|(_, samples)| samples).collect());
+        Some(Series { labels, times: samples.times, values: samples.values })
+    }
+}

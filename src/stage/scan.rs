@@ -1,0 +1,155 @@
+//! Reading a file of the stage back, damage and all.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{Error, segment::io_error};
+use crate::{
+    disk::File,
+    stage::{
+        FILE_HEADER_SIZE, FRAME_HEADER_SIZE, FileHeader, Frame, Kind,
+        frame::{ALIGNMENT, MAGIC, checksum, padded, parse_header},
+    },
+};
+
+/// How much is read at a time while looking for the next frame.
+const CHUNK: usize = 1 << 20;
+
+/// What stands next in a file.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A valid frame.
+    Frame(Frame),
+    /// `bytes` that hold something but no valid frame, with a valid one behind them.
+    Damage {
+        /// First byte.
+        offset: u64,
+        /// How many.
+        bytes: u64,
+    },
+}
+
+/// Walks over the frames of one file.
+pub struct Scan {
+    file: Arc<dyn File>,
+    path: PathBuf,
+    id: u64,
+    size: u64,
+    at: u64,
+    chunk: Vec<u8>,
+}
+
+impl Scan {
+    /// Starts at the first frame of the file with number `id`. Fails where a newer version wrote it.
+    pub fn new(file: Arc<dyn File>, path: &Path, id: u64) -> Result<Self, Error> {
+        FileHeader::read(&*file, path)?;
+        let size = file.size().map_err(io_error("measure", path))?;
+        Ok(Self { file, path: path.to_owned(), id, size, at: FILE_HEADER_SIZE, chunk: Vec::new() })
+    }
+
+    /// Where the frame that comes next would start: behind the last valid one.
+    pub fn offset(&self) -> u64 {
+        self.at
+    }
+
+    /// What comes next; `None` when no valid frame follows.
+    #[allow(clippy::should_implement_trait)] // a failing read ends it, which an iterator would not say
+    pub fn next(&mut self) -> Result<Option<Found>, Error> {
+        if let Some(frame) = self.frame_at(self.at)? {
+            self.at += padded(FRAME_HEADER_SIZE + frame.payload.len()) as u64;
+            return Ok(Some(Found::Frame(frame)));
+        }
+        let offset = self.at;
+        Ok(self.find_behind(offset)?.map(|next| {
+            self.at = next;
+            Found::Damage { offset, bytes: next - offset }
+        }))
+    }
+
+    /// The frame at `offset`, if a valid one starts there.
+    fn frame_at(&self, offset: u64) -> Result<Option<Frame>, Error> {
+        let mut head = [0; FRAME_HEADER_SIZE];
+        if offset + head.len() as u64 > self.size {
+            return Ok(None);
+        }
+        self.file.read_exact_at(&mut head, offset).map_err(io_error("read", &self.path))?;
+        let Some((len, crc, header)) = parse_header(&head) else { return Ok(None) };
+        let ours = header.place.segment == self.id && header.place.offset == offset;
+        if !ours || offset + len as u64 > self.size {
+            return Ok(None);
+        }
+        let mut bytes = vec![0; len];
+        self.file.read_exact_at(&mut bytes, offset).map_err(io_error("read", &self.path))?;
+        if checksum(&bytes) != crc {
+            return Ok(None);
+        }
+        bytes.drain(..FRAME_HEADER_SIZE);
+        Ok(Some(Frame { header, payload: bytes }))
+    }
+
+    /// The next offset behind `from` at which a valid frame starts.
+    fn find_behind(&mut self, from: u64) -> Result<Option<u64>, Error> {
+        let mut at = from + ALIGNMENT as u64;
+        while at < self.size {
+            let mut chunk = std::mem::take(&mut self.chunk);
+            chunk.resize(CHUNK, 0);
+            let read = self.file.read_at(&mut chunk, at).map_err(io_error("read", &self.path))?;
+            for place in (0..read.saturating_sub(3)).step_by(ALIGNMENT) {
+                let candidate = at + place as u64;
+                if chunk[place..place + 4] == MAGIC.to_le_bytes() && self.frame_at(candidate)?.is_some() {
+                    self.chunk = chunk;
+                    return Ok(Some(candidate));
+                }
+            }
+            self.chunk = chunk;
+            at += CHUNK as u64;
+        }
+        Ok(None)
+    }
+}
+
+/// A file of the stage in readable form, a line per frame.
+pub fn describe(file: Arc<dyn File>, path: &Path, out: &mut dyn fmt::Write) -> Result<(), Box<dyn std::error::Error>> {
+    let header = FileHeader::read(&*file, path)?.ok_or("the file's header is damaged")?;
+    writeln!(out, "{:?} {} of incarnation {}", header.kind, header.id, header.incarnation)?;
+    let mut scan = Scan::new(file, path, header.id)?;
+    while let Some(found) = scan.next()? {
+        match found {
+            Found::Damage { offset, bytes } => writeln!(out, "{offset:>12}  DAMAGED {bytes} bytes")?,
+            Found::Frame(frame) => describe_frame(&frame, out)?,
+        }
+    }
+    writeln!(out, "{:>12}  end of frames", scan.offset())?;
+    Ok(())
+}
+
+fn describe_frame(frame: &Frame, out: &mut dyn fmt::Write) -> fmt::Result {
+    let header = &frame.header;
+    write!(
+        out,
+        "{:>12}  {:<7} number {} safe {} samples {} payload {} bytes",
+        header.place.offset,
+        format!("{:?}", header.kind),
+        header.number,
+        header.safe,
+        header.samples,
+        frame.payload.len()
+    )?;
+    match header.kind {
+        Kind::Commit => match super::decode_commit(&frame.payload) {
+            Ok((commit, _)) => write!(out, ": after {}, {} pages", commit.after, commit.pages.len())?,
+            Err(error) => write!(out, ": {error}")?,
+        },
+        Kind::Batch => match super::decode_batch(&frame.payload) {
+            Ok((defined, _)) => {
+                write!(out, ": defines {} streams, {} layouts", defined.streams.len(), defined.layouts.len())?
+            }
+            Err(error) => write!(out, ": {error}")?,
+        },
+        Kind::Void => {}
+    }
+    writeln!(out)
+}

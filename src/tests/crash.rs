@@ -1,0 +1,380 @@
+//! The crash test: a real engine on the simulated disk, crashed at chosen disk operations, several times in a row.
+//!
+//! A seed chooses the workload (batches, ack levels, flushes, compactions, clean stops) and the crashes. After each
+//! crash the directory is opened again (now and then crashing in that, too), and what is there is compared with what
+//! was sent: it must be the effect of a prefix of the sequence, exactly, and the prefix must hold everything that was
+//! answered at a level that survives such a crash.
+
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+
+use fastrand::Rng;
+
+use crate::{
+    disk::{CrashKind, SimDisk},
+    durability::{Ack, AckLevel, Failure, Mode, Ticket, survives},
+    engine::{Engine, Options},
+    metrics::Metrics,
+    model::{Batch, Labels, Matcher, Rows, SeqNo, StreamKey, TimeRange},
+    select::{Source, View},
+    stage::RowsEncoder,
+};
+
+/// Every sample of every series, as the bits of its value.
+type Contents = BTreeMap<(String, i64), u64>;
+
+/// One sample a client sent.
+#[derive(Clone, Debug)]
+struct Sent {
+    table: &'static str,
+    host: u32,
+    field: &'static str,
+    time: i64,
+    value: f64,
+}
+
+/// A batch and what became of it.
+struct Tracked {
+    number: SeqNo,
+    samples: Vec<Sent>,
+    ticket: Option<Ticket>,
+    acked: Option<Ack>,
+}
+
+/// How a run is crashed.
+#[derive(Clone, Copy, Debug)]
+struct Crash {
+    kind: CrashKind,
+    /// How many disk operations from the opening on.
+    after: u64,
+    /// How many operations into the recovery it crashes again.
+    again: Option<u64>,
+}
+
+struct World {
+    disk: SimDisk,
+    mode: Mode,
+    rng: Rng,
+    now: Duration,
+    /// All batches that got a number and whose loss was not found out yet, in order.
+    batches: Vec<Tracked>,
+    counter: u64,
+    /// Whatever must have survived the last crash is at or below this number.
+    must_have: SeqNo,
+}
+
+const TABLES: [&str; 2] = ["cpu", "disk"];
+const FIELDS: [&str; 3] = ["a", "b", "value"];
+const DAY: i64 = 86_400_000_000_000;
+
+impl World {
+    fn new(seed: u64, mode: Mode) -> Self {
+        let (rng, now) = (Rng::with_seed(seed), Duration::ZERO);
+        Self { disk: SimDisk::new(seed), mode, rng, now, batches: Vec::new(), counter: 0, must_have: SeqNo(0) }
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            mode: self.mode,
+            generation_size: 256 << 10,
+            segment_size: 4 << 10,
+            memory_size_max: 16 << 20,
+            ..Options::new("/data")
+        }
+    }
+
+    fn open(&self) -> Result<Arc<Engine>, crate::engine::Error> {
+        Engine::open(Arc::new(self.disk.clone()), self.options(), Metrics::new())
+    }
+
+    /// A batch as ingest would make it: a few rows of a few streams, with duplicates now and then.
+    ///
+    /// `None` where the disk is down and no id can be reserved.
+    fn make_batch(&mut self, engine: &Engine) -> Option<(Batch, Vec<Sent>)> {
+        let mut batch = Batch::default();
+        let mut sent = Vec::new();
+        for _ in 0..self.rng.usize(1..4) {
+            let table = TABLES[self.rng.usize(..TABLES.len())];
+            let fields: Vec<&'static str> = match self.rng.u8(..3) {
+                0 => vec![FIELDS[self.rng.usize(..3)]],
+                1 => vec!["a", "b"],
+                _ => FIELDS.to_vec(),
+            };
+            let (layout, order) = engine.layout(table, &fields).unwrap();
+            let mut rows = Rows { layout, width: fields.len(), ..Rows::default() };
+            for _ in 0..self.rng.usize(1..6) {
+                let host = self.rng.u32(..5);
+                let key = StreamKey::new(table, [("host", host.to_string().as_str())]).unwrap();
+                let (stream, slot) = engine.stream(&key).ok()?;
+                let time = DAY * self.rng.i64(0..2) + self.rng.i64(0..40) * 1_000_000_000;
+                rows.streams.push(stream);
+                rows.slots.push(slot);
+                rows.times.push(time);
+                for place in &order {
+                    let field = fields[usize::from(*place)];
+                    self.counter += 1;
+                    let value = self.value();
+                    rows.values.push(value);
+                    sent.push(Sent { table, host, field, time, value });
+                }
+            }
+            // A layout comes once in a batch; a second group of it would be ordered behind all rows of others.
+            if !batch.groups.iter().any(|group| group.layout == layout) {
+                batch.groups.push(rows);
+            } else {
+                sent.truncate(sent.len() - rows.values.len());
+            }
+        }
+        Some((batch, sent))
+    }
+
+    /// A value that no other sample has, in the shapes the codec treats differently.
+    fn value(&mut self) -> f64 {
+        let n = self.counter as f64;
+        match self.rng.u8(..8) {
+            0 => n / 100.0,
+            1 => f64::from_bits(0x7ff8_0000_0000_0000 | self.counter),
+            2 => n.sqrt(),
+            _ => n,
+        }
+    }
+
+    fn write(&mut self, engine: &Engine, next: &mut SeqNo) {
+        let Some((batch, samples)) = self.make_batch(engine) else { return };
+        let mut payload = Vec::new();
+        if engine.durability().wants_payload() {
+            RowsEncoder::default().encode(&batch, &mut payload);
+        }
+        let level = match self.rng.u8(..6) {
+            0 => Some(AckLevel::Memory),
+            1 => Some(AckLevel::Os),
+            2 => Some(AckLevel::Disk),
+            _ => None,
+        };
+        if let Ok(ticket) = engine.submit(batch, payload, level) {
+            self.batches.push(Tracked { number: *next, samples, ticket: Some(ticket), acked: None });
+            *next = next.next();
+        }
+    }
+
+    /// Takes the answers that have come.
+    fn take_answers(&mut self) {
+        for batch in &mut self.batches {
+            let Some(ticket) = &mut batch.ticket else { continue };
+            match ticket.try_recv() {
+                Ok(Ok(ack)) => {
+                    assert_eq!(ack.number, batch.number, "batches are numbered in the order they came");
+                    batch.acked = Some(ack);
+                    batch.ticket = None;
+                }
+                Ok(Err(_)) => batch.ticket = None,
+                Err(tokio::sync::oneshot::error::TryRecvError::Closed) => batch.ticket = None,
+                Err(tokio::sync::oneshot::error::TryRecvError::Empty) => {}
+            }
+        }
+    }
+
+    /// Does random things until the machine is down or `steps` are done.
+    fn run(&mut self, engine: &Arc<Engine>, steps: usize) {
+        let mut next = engine.first_number();
+        for _ in 0..steps {
+            if self.disk.is_down() {
+                break;
+            }
+            self.now += Duration::from_millis(self.rng.u64(0..400));
+            let now = self.now;
+            // Errors are what a crash looks like from inside.
+            match self.rng.u8(..20) {
+                0..8 => self.write(engine, &mut next),
+                8..13 => drop(engine.commit_step(now)),
+                13..17 => drop(engine.sync_step(now)),
+                17 => engine.durability().request_rotation(),
+                18 => drop(engine.flush_step(now)),
+                _ => drop(engine.compact_step()),
+            }
+            self.take_answers();
+            self.check_at_risk(engine);
+        }
+    }
+
+    /// What is said to be at risk is what was answered above the watermark.
+    fn check_at_risk(&self, engine: &Engine) {
+        let marks = engine.watermarks();
+        for failure in [Failure::Process, Failure::Power] {
+            let mark = marks.of(survives(failure));
+            let exposed = self.batches.iter().filter(|batch| batch.acked.is_some() && batch.number > mark);
+            let samples: u64 = exposed.map(|batch| batch.samples.len() as u64).sum();
+            assert_eq!(engine.durability().at_risk(failure, self.now).samples, samples, "{failure:?}");
+        }
+    }
+
+    /// Crashes as told, and notes what must survive it.
+    fn note_crash(&mut self, crash: Crash, engine: &Engine) {
+        let failure = if crash.kind == CrashKind::Process { Failure::Process } else { Failure::Power };
+        let survivors =
+            self.batches.iter().filter(|batch| batch.acked.is_some_and(|ack| ack.level >= survives(failure)));
+        let acked = survivors.map(|batch| batch.number).max().unwrap_or_default();
+        // A watermark that was shown is a promise too.
+        self.must_have = self.must_have.max(acked).max(engine.watermarks().of(survives(failure)));
+    }
+
+    /// Opens the directory again and compares.
+    fn check(&mut self, context: &str) -> Arc<Engine> {
+        let engine = self.open().unwrap_or_else(|error| {
+            panic!("{context}: does not open: {}\n{}", crate::durability::error_chain(&error), self.disk.trace())
+        });
+        let end = engine.recovery().end;
+        assert!(engine.recovery().damaged.is_empty(), "{context}: damage: {:?}", engine.recovery());
+        assert_eq!(engine.recovery().orphaned_rows, 0, "{context}");
+        let sent = self.batches.last().map_or(SeqNo(0), |batch| batch.number);
+        assert!(
+            end >= self.must_have,
+            "{context}: {} was promised, {end} survived\n{}",
+            self.must_have,
+            self.disk.trace()
+        );
+        assert!(end <= sent.max(self.must_have), "{context}: {end} survived, {sent} was sent");
+        // What is cut off must never come back.
+        self.batches.retain(|batch| batch.number <= end);
+        self.batches.iter_mut().for_each(|batch| batch.ticket = None);
+        let expected = self.expected();
+        let found = contents(&engine);
+        assert!(
+            found == expected,
+            "{context}: contents differ up to {end}: {}\n{}",
+            difference(&found, &expected),
+            self.disk.trace()
+        );
+        engine
+    }
+
+    /// What all batches that count add up to: the later one wins.
+    fn expected(&self) -> Contents {
+        let mut contents = Contents::new();
+        for sample in self.batches.iter().flat_map(|batch| &batch.samples) {
+            let name = crate::model::metric_name(sample.table, sample.field);
+            let labels = Labels::from([("__name__", name.as_str()), ("host", sample.host.to_string().as_str())]);
+            contents.insert((labels.to_string(), sample.time), sample.value.to_bits());
+        }
+        contents
+    }
+
+    /// One life: open, run, crash, and now and then crash while opening again.
+    fn live(&mut self, crash: Crash, steps: usize, context: &str) {
+        let engine = self.check(context);
+        self.disk.crash_at(self.disk.ops() + crash.after, crash.kind);
+        self.run(&engine, steps);
+        if !self.disk.is_down() {
+            self.disk.crash(crash.kind);
+        }
+        self.take_answers();
+        self.note_crash(crash, &engine);
+        drop(engine);
+        self.disk.restart();
+        if let Some(again) = crash.again {
+            self.disk.crash_at(self.disk.ops() + again, crash.kind);
+            drop(self.open());
+            if !self.disk.is_down() {
+                self.disk.crash(crash.kind);
+            }
+            self.disk.restart();
+        }
+    }
+}
+
+fn contents(engine: &Arc<Engine>) -> Contents {
+    let view = View::new(engine);
+    let everything = [Matcher::new("__name__", crate::model::MatchOp::Regex, ".+").unwrap()];
+    let mut contents = Contents::new();
+    for series in view.select(&everything, TimeRange::ALL).unwrap() {
+        let series = series.unwrap();
+        assert!(series.times.is_sorted_by(|a, b| a < b), "times ascend");
+        for (time, value) in series.times.iter().zip(&series.values) {
+            let before = contents.insert((series.labels.to_string(), *time), value.to_bits());
+            assert_eq!(before, None, "a series comes once");
+        }
+    }
+    contents
+}
+
+fn difference(found: &Contents, expected: &Contents) -> String {
+    let missing = expected.iter().filter(|(key, _)| !found.contains_key(*key)).count();
+    let extra = found.iter().filter(|(key, _)| !expected.contains_key(*key)).count();
+    let changed: Vec<_> =
+        expected.iter().filter(|(k, v)| found.get(*k).is_some_and(|other| other != *v)).take(3).collect();
+    format!("{missing} missing, {extra} extra, changed: {changed:?}")
+}
+
+fn modes() -> [Mode; 2] {
+    [Mode::WalSync, Mode::Parts(Duration::from_millis(500))]
+}
+
+const KINDS: [CrashKind; 3] = [CrashKind::Process, CrashKind::PowerNone, CrashKind::PowerRandom];
+
+/// Seeds of the random test; `PLIMSOLL_CRASH_SEEDS` asks for more.
+fn seeds() -> u64 {
+    std::env::var("PLIMSOLL_CRASH_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000)
+}
+
+#[test]
+fn what_was_promised_survives_crashes_in_a_row_for_every_seed() {
+    for mode in modes() {
+        for seed in 0..seeds() {
+            let mut world = World::new(seed, mode);
+            for life in 0..3 {
+                let kind = KINDS[world.rng.usize(..3)];
+                let again = world.rng.bool().then(|| world.rng.u64(0..40));
+                let crash = Crash { kind, after: world.rng.u64(0..200), again };
+                let steps = world.rng.usize(20..160);
+                world.live(crash, steps, &format!("{mode}, seed {seed}, life {life}"));
+            }
+            drop(world.check(&format!("{mode}, seed {seed}, end")));
+        }
+    }
+}
+
+#[test]
+fn what_was_promised_survives_a_crash_at_every_disk_operation() {
+    for mode in modes() {
+        for seed in 0..6 {
+            for kind in KINDS {
+                for after in 0.. {
+                    let mut world = World::new(seed, mode);
+                    let crash = Crash { kind, after, again: Some(after % 23) };
+                    let before = world.disk.ops();
+                    world.live(crash, 120, &format!("{mode}, seed {seed}, {kind:?} at {after}"));
+                    let all_done = world.disk.ops() < before + after;
+                    drop(world.check(&format!("{mode}, seed {seed}, {kind:?} at {after}, after it")));
+                    if all_done {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_clean_stop_loses_nothing_and_leaves_nothing_to_replay() {
+    for mode in modes() {
+        for seed in 0..40 {
+            let mut world = World::new(seed, mode);
+            let engine = world.check("start");
+            world.run(&engine, 200);
+            engine.close().unwrap();
+            world.take_answers();
+            world.must_have = world.batches.last().map_or(SeqNo(0), |batch| batch.number);
+            drop(engine);
+            world.disk.crash(CrashKind::PowerNone);
+            world.disk.restart();
+            let engine = world.check(&format!("{mode}, seed {seed}"));
+            assert_eq!(engine.recovery().replayed_batches, 0);
+            assert!(
+                world
+                    .disk
+                    .entries()
+                    .iter()
+                    .all(|entry| !entry.path.starts_with(Path::new("/data/containers")) || entry.is_dir)
+            );
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Tests that cross layers.
+
+mod crash;
+mod layers;
