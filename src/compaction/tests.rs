@@ -14,8 +14,8 @@ fn a_plan_takes_the_newest_run_in_which_no_part_dwarfs_those_after_it() {
 #[test]
 fn repeated_compaction_keeps_the_number_of_parts_logarithmic() {
     let (mut sizes, mut rewritten) = (Vec::new(), 0);
-    for _ in 0..1_000 {
-        sizes.push(1_u64);
+    for size in [1_u64; 1_000] {
+        sizes.push(size);
         while let Some(run) = plan(&sizes) {
             let sum = sizes[run.clone()].iter().sum();
             rewritten += sum;

@@ -64,7 +64,7 @@ impl Committer {
         start: Start,
     ) -> Self {
         let (writer, generation) = memtable.generation(start.next);
-        shared.generations.push(Arc::clone(&generation));
+        shared.generations.push(&generation);
         let options = LogOptions { dir: start.log_dir, segment_size: start.segment_size };
         let log = LogWriter::new(disk, options, start.incarnation, start.next_segment);
         Self {
@@ -121,7 +121,7 @@ impl Committer {
             return;
         }
         let (writer, generation) = self.memtable.generation(self.next);
-        self.shared.generations.push(Arc::clone(&generation));
+        self.shared.generations.push(&generation);
         (self.writer, self.generation) = (writer, generation);
     }
 

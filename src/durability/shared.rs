@@ -133,8 +133,8 @@ impl Generations {
     }
 
     /// Adds the newest.
-    pub fn push(&self, generation: Arc<Generation>) {
-        self.0.rcu(|all| all.iter().cloned().chain([Arc::clone(&generation)]).collect::<Vec<_>>());
+    pub fn push(&self, generation: &Arc<Generation>) {
+        self.0.rcu(|all| all.iter().cloned().chain([Arc::clone(generation)]).collect::<Vec<_>>());
     }
 
     /// Removes one whose parts are committed.

@@ -228,7 +228,7 @@ impl Replay<'_> {
         let fits = |(of, writer): &(u32, Writer)| *of == incarnation && !writer.is_full(number);
         if !writer.as_ref().is_some_and(fits) {
             let (new, generation) = self.memtable.generation(number);
-            self.generations.push(generation);
+            self.generations.push(&generation);
             *writer = Some((incarnation, new));
         }
         let (_, writer) = writer.as_mut().expect("set above if it was not");

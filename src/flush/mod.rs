@@ -62,7 +62,7 @@ pub fn push_day<S: Sink>(
             let mut fields: Vec<_> =
                 group.fields.iter().map(|(field, values)| (schema.field_name(*field), &**values, *field)).collect();
             // Ids are in order of first appearance; parts want names in order.
-            fields.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+            fields.sort_unstable_by(|a, b| a.0.cmp(b.0));
             fields.iter().for_each(|(.., field)| pushed(table, stream, slot, *field));
             let fields: Vec<_> = fields.iter().map(|(name, values, _)| (*name, *values)).collect();
             out.push(table_name, stream, &group.times, &fields)?;

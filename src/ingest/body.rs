@@ -71,13 +71,13 @@ struct Filler {
 /// A body that is being read. Dropped before [`Body::finish`], it leaves no trace.
 pub struct Body {
     ingest: Arc<Ingest>,
-    scratch: Option<Box<Scratch>>,
+    scratch: Option<Scratch>,
     ack: Option<AckLevel>,
     size: usize,
 }
 
 impl Body {
-    pub(crate) fn new(ingest: Arc<Ingest>, mut scratch: Box<Scratch>, request: WriteRequest) -> Self {
+    pub(crate) fn new(ingest: Arc<Ingest>, mut scratch: Scratch, request: WriteRequest) -> Self {
         let db = request.db.filter(|db| ingest.options.db_label && !db.is_empty());
         scratch.parser.begin(request.precision, request.now);
         scratch.frames.clear();
@@ -97,7 +97,7 @@ impl Body {
         if self.size > self.ingest.options.body_size_max {
             return Err(Error::TooLarge(self.ingest.options.body_size_max));
         }
-        let Scratch { parser, frames, filler, .. } = &mut **self.scratch.as_mut().expect(HELD);
+        let Scratch { parser, frames, filler, .. } = self.scratch.as_mut().expect(HELD);
         frames.push(bytes, |lines| filler.take(parser, lines, &self.ingest));
         Ok(())
     }
@@ -123,7 +123,7 @@ impl Body {
     /// Reads the last line, and takes the batch out.
     fn close(&mut self) -> (Batch, Vec<u8>, Outcome) {
         let engine = &self.ingest.engine;
-        let Scratch { parser, frames, filler, encoder } = &mut **self.scratch.as_mut().expect(HELD);
+        let Scratch { parser, frames, filler, encoder } = self.scratch.as_mut().expect(HELD);
         frames.finish(|lines| filler.take(parser, lines, &self.ingest));
         let batch = std::mem::take(&mut filler.batch);
         let mut payload = Vec::new();

@@ -61,7 +61,7 @@ pub struct Ingest {
     engine: Arc<Engine>,
     options: Options,
     keys: KeyCache,
-    spares: Mutex<Vec<Box<Scratch>>>,
+    spares: Mutex<Vec<Scratch>>,
 }
 
 impl Ingest {
@@ -74,11 +74,11 @@ impl Ingest {
     /// Begins a body.
     pub fn body(self: &Arc<Self>, request: WriteRequest) -> Body {
         let spare = self.spares.lock().pop();
-        let scratch = spare.unwrap_or_else(|| Box::new(Scratch::new(self.options.line_size_max)));
+        let scratch = spare.unwrap_or_else(|| Scratch::new(self.options.line_size_max));
         Body::new(Arc::clone(self), scratch, request)
     }
 
-    fn give_back(&self, scratch: Box<Scratch>) {
+    fn give_back(&self, scratch: Scratch) {
         let mut spares = self.spares.lock();
         if spares.len() < SPARES_MAX {
             spares.push(scratch);

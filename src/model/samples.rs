@@ -41,7 +41,7 @@ impl Samples {
             runs = std::iter::from_fn(|| {
                 let older = pairs.next()?;
                 Some(match pairs.next() {
-                    Some(newer) => older.merged_with(newer),
+                    Some(newer) => older.merged_with(&newer),
                     None => older,
                 })
             })
@@ -50,7 +50,7 @@ impl Samples {
         runs.pop().unwrap_or_default()
     }
 
-    fn merged_with(mut self, newer: Self) -> Self {
+    fn merged_with(mut self, newer: &Self) -> Self {
         if self.times.last() < newer.times.first() {
             self.extend(&newer.times, &newer.values);
             return self;

@@ -145,7 +145,7 @@ fn describe_frame(frame: &Frame, out: &mut dyn fmt::Write) -> fmt::Result {
         },
         Kind::Batch => match super::decode_batch(&frame.payload) {
             Ok((defined, _)) => {
-                write!(out, ": defines {} streams, {} layouts", defined.streams.len(), defined.layouts.len())?
+                write!(out, ": defines {} streams, {} layouts", defined.streams.len(), defined.layouts.len())?;
             }
             Err(error) => write!(out, ": {error}")?,
         },
