@@ -1,8 +1,4 @@
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
 use proptest::prelude::*;
 
@@ -134,11 +130,11 @@ proptest! {
             0..60,
         ),
     ) {
-        let of = |(&id, (table, tags, fields)): (&u32, &(String, BTreeMap<String, String>, BTreeSet<String>))| {
+        let mut entries = Vec::new();
+        for (id, (table, tags, fields)) in &streams {
             let key = StreamKey::new(table, tags.iter().map(|(name, value)| (&**name, &**value))).unwrap();
-            entry(id, key, &fields.iter().map(|field| &**field).collect::<Vec<_>>())
-        };
-        let entries: Vec<IndexEntry> = streams.iter().map(of).collect();
+            entries.push(entry(*id, key, &fields.iter().map(|field| &**field).collect::<Vec<_>>()));
+        }
         prop_assert_eq!(read_all(&build(&entries)).unwrap(), entries);
     }
 
