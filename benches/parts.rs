@@ -1,18 +1,15 @@
-//! Parts: building and reading, ns a sample and bytes a sample, in the shapes a fleet of agents gives them.
+//! Parts: building and reading, ns a sample and bytes a sample, in the shapes a fleet of agents gives them. An argument
+//! picks the shapes whose title contains it.
 
 #[allow(unreachable_pub)] // it is shared by benches, each a crate of its own
 mod common;
 
-use std::{
-    hint::black_box,
-    io,
-    sync::{Arc, Mutex},
-};
+use std::{hint::black_box, path::Path};
 
 use common::{Case, interleaved};
 use plimsoll::{
     codec::Level,
-    disk::File,
+    disk::{Disk, RealDisk},
     model::{Day, PartId, SeqNo, StreamId, TimeRange},
     parts::{Builder, FieldRef, Footer, Options, Part, Summary},
 };
@@ -72,7 +69,7 @@ impl Fleet {
 /// Whole percentages, two-decimal gauges, counters, and noise by turns.
 fn column(number: u64, rows: usize) -> Vec<f64> {
     let mut random = fastrand::Rng::with_seed(number);
-    let mut level = 50.0;
+    let mut level = f64::from(random.u32(0..100));
     let mut next = || {
         level = match number % 4 {
             0 => (level + f64::from(random.i32(-1..=1))).clamp(0.0, 100.0),
@@ -85,9 +82,11 @@ fn column(number: u64, rows: usize) -> Vec<f64> {
     (0..rows).map(|_| next()).collect()
 }
 
-fn open(bytes: Vec<u8>) -> Part {
-    let len = bytes.len() as u64;
-    Part::open(Arc::new(Memory(Mutex::new(bytes))), 0, len).expect("just built")
+/// A part in a file, which the kernel has in its cache.
+fn open(path: &Path, bytes: &[u8]) -> Part {
+    let file = RealDisk.create(path).expect("the directory is new");
+    file.write_at(bytes, 0).expect("there is space");
+    Part::open(file, 0, bytes.len() as u64).expect("just built")
 }
 
 fn read(part: &Part, streams: &RoaringBitmap, fields: &[FieldRef]) -> f64 {
@@ -122,11 +121,13 @@ fn main() {
         ("minute: 10000 hosts x 6 rows", Fleet::new(10_000, 6, 10)),
         ("commit: 40000 hosts x 1 row", Fleet::new(40_000, 1, 10)),
     ];
-    for (title, fleet) in &shapes {
+    let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
+    for (title, fleet) in shapes.iter().filter(|(title, _)| title.contains(&wanted)) {
         let samples = fleet.samples();
         for level in [Level::Full, Level::Light] {
             let (bytes, summary) = fleet.build(level);
-            let part = open(bytes);
+            let directory = tempfile::tempdir().expect("there is a directory for temporary files");
+            let part = open(&directory.path().join("1.part"), &bytes);
             let fields: Vec<FieldRef> = FIELDS.iter().filter_map(|field| part.field(field)).collect();
             let everyone: RoaringBitmap = (0..fleet.hosts).collect();
             let one: RoaringBitmap = [17].into_iter().collect();
@@ -140,38 +141,5 @@ fn main() {
             let per_sample = summary.len as f64 / samples;
             interleaved(&format!("{title}, {level:?}, {per_sample:.3} B/sample"), "sample", 5, cases);
         }
-    }
-}
-
-/// A file in memory, so that the disk is not what is measured.
-struct Memory(Mutex<Vec<u8>>);
-
-impl File for Memory {
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        let bytes = self.0.lock().expect("no reader panics");
-        let rest = bytes.get(offset as usize..).unwrap_or_default();
-        let size = rest.len().min(buf.len());
-        buf[..size].copy_from_slice(&rest[..size]);
-        Ok(size)
-    }
-
-    fn size(&self) -> io::Result<u64> {
-        Ok(self.0.lock().expect("no reader panics").len() as u64)
-    }
-
-    fn write_at(&self, _: &[u8], _: u64) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn set_size(&self, _: u64) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
-
-    fn allocate(&self, _: u64) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
     }
 }

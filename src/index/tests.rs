@@ -1,3 +1,5 @@
+mod part;
+
 use std::{
     collections::BTreeSet,
     sync::atomic::{AtomicBool, Ordering},

@@ -1,6 +1,6 @@
 //! Short groups on their way to a block of many streams.
 
-use std::collections::HashMap;
+use hashbrown::HashTable;
 
 use crate::{
     model::StreamId,
@@ -25,7 +25,8 @@ pub(super) struct Gather {
     /// Where in `stamps` each distinct sequence of timestamps begins and ends.
     sequences: Vec<(usize, usize)>,
     stamps: Vec<i64>,
-    by_hash: HashMap<u64, u32>,
+    /// Numbers of the sequences by their hash.
+    by_hash: HashTable<(u64, u32)>,
     /// Per field, the values of all streams.
     values: Vec<Vec<f64>>,
     rows: usize,
@@ -41,10 +42,21 @@ impl Gather {
             which: Vec::new(),
             sequences: Vec::new(),
             stamps: Vec::new(),
-            by_hash: HashMap::new(),
+            by_hash: HashTable::new(),
             rows: 0,
             bytes: Vec::new(),
         }
+    }
+
+    /// Forgets the rows and keeps their memory.
+    pub(super) fn clear(&mut self) {
+        self.streams.clear();
+        self.which.clear();
+        self.sequences.clear();
+        self.stamps.clear();
+        self.by_hash.clear();
+        self.values.iter_mut().for_each(Vec::clear);
+        self.rows = 0;
     }
 
     pub(super) fn rows(&self) -> usize {
@@ -76,13 +88,11 @@ impl Gather {
             return last;
         }
         let hash = hash_of(times, &mut self.bytes);
-        if let Some(&known) = self.by_hash.get(&hash)
-            && same(&self.sequences[known as usize])
-        {
+        if let Some(&(_, known)) = self.by_hash.find(hash, |&(_, known)| same(&self.sequences[known as usize])) {
             return known;
         }
         let number = self.sequences.len() as u32;
-        self.by_hash.entry(hash).or_insert(number);
+        self.by_hash.insert_unique(hash, (hash, number), |&(hash, _)| hash);
         self.sequences.push((self.stamps.len(), self.stamps.len() + times.len()));
         self.stamps.extend_from_slice(times);
         number

@@ -44,6 +44,7 @@ mod read;
 mod scan;
 mod sink;
 mod store;
+mod table;
 
 #[cfg(test)]
 mod tests;

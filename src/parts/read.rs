@@ -66,8 +66,8 @@ impl<'a> Rows<'a> {
 
     /// The rows of these streams in `range`; streams without such a row are left out.
     pub fn select(self, streams: &RoaringBitmap, range: TimeRange) -> impl Iterator<Item = Run<'a>> {
-        let wanted = self.runs().filter(|run| streams.contains(run.stream.0));
-        wanted.map(move |run| run.within(range)).filter(|run| !run.times.is_empty())
+        let wanted = self.decoded.places_of(streams).into_iter();
+        wanted.map(move |place| self.decoded.run(place).within(range)).filter(|run| !run.times.is_empty())
     }
 }
 
@@ -104,6 +104,18 @@ struct RunPlace {
 }
 
 impl Decoded {
+    /// Where the runs of these streams are: each stream looked up among the runs, or each run among the streams,
+    /// whichever is less work.
+    fn places_of(&self, streams: &RoaringBitmap) -> Vec<usize> {
+        let (Some(first), Some(last)) = (self.runs.first(), self.runs.last()) else { return Vec::new() };
+        let bounds = first.stream.0..=last.stream.0;
+        if streams.range_cardinality(bounds.clone()) < self.runs.len() as u64 / 16 {
+            let place = |id: u32| self.runs.binary_search_by_key(&id, |run| run.stream.0).ok();
+            return streams.range(bounds).filter_map(place).collect();
+        }
+        (0..self.runs.len()).filter(|&place| streams.contains(self.runs[place].stream.0)).collect()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.runs.len()
     }
@@ -120,11 +132,20 @@ pub(super) struct Fetcher<'p> {
     part: &'p Part,
     decoder: Decoder,
     bytes: Vec<u8>,
+    streams: StreamColumns,
+}
+
+/// What the stream column of a gathered block is made of.
+#[derive(Default)]
+struct StreamColumns {
+    ids: Vec<i64>,
+    which: Vec<i64>,
+    lengths: Vec<i64>,
 }
 
 impl<'p> Fetcher<'p> {
     pub(super) fn new(part: &'p Part) -> Self {
-        Self { part, decoder: Decoder::new(), bytes: Vec::new() }
+        Self { part, decoder: Decoder::new(), bytes: Vec::new(), streams: StreamColumns::default() }
     }
 
     /// Decodes a block's streams and times, and these columns of it.
@@ -185,48 +206,55 @@ impl<'p> Fetcher<'p> {
             }
             Streams::Many { count, column, .. } => {
                 self.part.payload("stream column", column, &mut self.bytes)?;
-                let runs = many_runs(&mut self.decoder, &self.bytes, count as usize, entry, &mut decoded.runs);
+                let streams =
+                    self.streams.decode(&mut self.decoder, &self.bytes, count as usize, entry.stamps as usize);
+                let runs = streams.and_then(|()| self.streams.place_runs(entry, &mut decoded.runs));
                 runs.map_err(|source| self.part.malformed("stream column", column.offset, source))
             }
         }
     }
 }
 
-/// Takes the stream column of a gathered block apart, and checks that its rows are all the block's rows.
-fn many_runs(
-    decoder: &mut Decoder,
-    bytes: &[u8],
-    count: usize,
-    entry: &Entry,
-    runs: &mut Vec<RunPlace>,
-) -> Result<(), codec::Error> {
-    let mut reader = Reader::new(bytes);
-    let stamps = entry.stamps as usize;
-    let sequences = reader.count(stamps)?;
-    let mut ints = |reader: &mut Reader<'_>, count: usize| {
-        let mut numbers = Vec::new();
-        decoder.ints(reader.sized_bytes()?, count, &mut numbers)?;
-        Ok(numbers)
-    };
-    let ids = ints(&mut reader, count)?;
-    let (which, lengths) = match sequences {
-        1 => (vec![0; count], vec![stamps as i64]),
-        _ => (ints(&mut reader, count)?, ints(&mut reader, sequences)?),
-    };
-    reader.finish()?;
-
-    let sequences = sequence_ranges(&lengths, stamps)?;
-    let mut rows = 0;
-    for (&id, &which) in ids.iter().zip(&which) {
-        let stream = StreamId(u32::try_from(id).map_err(|_| codec::Error::Invalid("stream id"))?);
-        let times = usize::try_from(which).ok().and_then(|which| sequences.get(which));
-        let times = times.ok_or(codec::Error::Invalid("timestamp sequence"))?.clone();
-        let end = rows + times.len();
-        runs.push(RunPlace { stream, times, rows: rows..end });
-        rows = end;
+impl StreamColumns {
+    fn decode(&mut self, decoder: &mut Decoder, bytes: &[u8], count: usize, stamps: usize) -> Result<(), codec::Error> {
+        let Self { ids, which, lengths } = self;
+        let mut reader = Reader::new(bytes);
+        let sequences = reader.count(stamps)?;
+        let mut ints = |count: usize, numbers: &mut Vec<i64>| {
+            numbers.clear();
+            decoder.ints(reader.sized_bytes()?, count, numbers)
+        };
+        ints(count, ids)?;
+        match sequences {
+            1 => {
+                which.clear();
+                which.resize(count, 0);
+                lengths.clear();
+                lengths.push(stamps as i64);
+            }
+            _ => {
+                ints(count, which)?;
+                ints(sequences, lengths)?;
+            }
+        }
+        reader.finish()
     }
-    let ascending = runs.is_sorted_by(|a, b| a.stream < b.stream);
-    if rows == entry.rows as usize && ascending { Ok(()) } else { Err(codec::Error::Invalid("streams and rows")) }
+
+    /// Says where each stream's rows and timestamps are, and checks that they are all the block's.
+    fn place_runs(&self, entry: &Entry, runs: &mut Vec<RunPlace>) -> Result<(), codec::Error> {
+        let sequences = sequence_ranges(&self.lengths, entry.stamps as usize)?;
+        let mut rows = 0;
+        for (&id, &which) in self.ids.iter().zip(&self.which) {
+            let stream = StreamId(u32::try_from(id).map_err(|_| codec::Error::Invalid("stream id"))?);
+            let times = usize::try_from(which).ok().and_then(|which| sequences.get(which));
+            let times = times.ok_or(codec::Error::Invalid("timestamp sequence"))?.clone();
+            let end = rows + times.len();
+            runs.push(RunPlace { stream, times, rows: rows..end });
+            rows = end;
+        }
+        let ascending = runs.is_sorted_by(|a, b| a.stream < b.stream);
+        if rows == entry.rows as usize && ascending { Ok(()) } else { Err(codec::Error::Invalid("streams and rows")) }
+    }
 }
 
 /// Where each sequence lies among `stamps` timestamps, which they must fill.

@@ -6,7 +6,7 @@ use crate::{
     model::StreamId,
     parts::{
         Error, FieldRef, Part, Run,
-        page::{Entry, Streams},
+        page::Entry,
         read::{Decoded, Fetcher},
     },
 };
@@ -58,9 +58,9 @@ impl<'a> Group<'a> {
     }
 }
 
-/// Table, stream, and time of a run. A gathered block not yet open has no time and so comes first: its first run's
-/// time is not known, and only the runs of open blocks can be put in order.
-type Key = (u32, StreamId, Option<i64>);
+/// Table, stream, and first time of a run. A gathered block not yet open stands where its first run would at the
+/// earliest.
+type Key = (u32, StreamId, i64);
 
 impl<'p> Scan<'p> {
     pub(super) fn new(part: &'p Part) -> Self {
@@ -101,18 +101,14 @@ impl<'p> Scan<'p> {
     fn smallest_run(&self) -> Option<(Key, usize)> {
         let key = |open: &Open| {
             let run = open.decoded.run(open.next_run);
-            (open.entry.table, run.stream, run.times.first().copied())
+            (open.entry.table, run.stream, run.times[0])
         };
         self.open.iter().map(key).zip(0..).min()
     }
 
     fn next_entry(&self) -> Option<Key> {
         let entry = self.entries.as_slice().first()?;
-        let time = match entry.streams {
-            Streams::One(_) => Some(entry.min_time),
-            Streams::Many { .. } => None,
-        };
-        Some((entry.table, entry.streams.first(), time))
+        Some((entry.table, entry.streams.first(), entry.min_time))
     }
 
     fn open_next_entry(&mut self) -> Result<(), Error> {

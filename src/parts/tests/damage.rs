@@ -18,7 +18,7 @@ fn small() -> Vec<Input> {
 }
 
 /// All a part has to tell, or the first error.
-fn read_all(bytes: Vec<u8>) -> Result<(Footer, Summary, Samples, Samples, Vec<String>), Error> {
+fn read_all(bytes: &[u8]) -> Result<(Footer, Summary, Samples, Samples, Vec<String>), Error> {
     let part = open(bytes)?;
     let mut aggregates = Vec::new();
     for table in part.tables() {
@@ -35,14 +35,14 @@ fn read_all(bytes: Vec<u8>) -> Result<(Footer, Summary, Samples, Samples, Vec<St
 fn every_changed_byte_is_noticed_or_changes_nothing() {
     for level in [Level::Light, Level::Full] {
         let bytes = build(level, &small());
-        let whole = read_all(bytes.clone()).unwrap();
+        let whole = read_all(&bytes).unwrap();
         assert_eq!(whole.2, expected(&small(), &all_streams(), TimeRange::ALL));
         let mut noticed = 0;
         for place in 0..bytes.len() {
             for flip in [0x01, 0x10, 0x80, 0xff] {
                 let mut damaged = bytes.clone();
                 damaged[place] ^= flip;
-                match read_all(damaged) {
+                match read_all(&damaged) {
                     Err(_) => noticed += 1,
                     Ok(answer) => assert_eq!(answer, whole, "byte {place} ^ {flip:02x}"),
                 }
@@ -56,9 +56,9 @@ fn every_changed_byte_is_noticed_or_changes_nothing() {
 fn a_file_cut_short_says_so_at_every_length() {
     let bytes = build(Level::Full, &small());
     for len in 0..bytes.len() {
-        let error = open(bytes[..len].to_vec()).err().unwrap();
+        let error = open(&bytes[..len]).err().unwrap();
         assert!(matches!(error, Error::CutShort { len: found, .. } if found == len as u64), "{len}: {error}");
-        let error = Part::open(Memory::file(bytes[..len].to_vec()), 0, bytes.len() as u64).err().unwrap();
+        let error = Part::open(file(&bytes[..len]), 0, bytes.len() as u64).err().unwrap();
         assert!(matches!(error, Error::CutShort { .. }), "{len}: {error}");
     }
 }
@@ -66,7 +66,7 @@ fn a_file_cut_short_says_so_at_every_length() {
 #[test]
 fn a_foreign_file_and_another_version_are_told_from_damage() {
     let bytes = build(Level::Full, &small());
-    let with_header = |header: &[u8]| open([header, &bytes[header.len()..]].concat()).err().unwrap();
+    let with_header = |header: &[u8]| open(&[header, &bytes[header.len()..]].concat()).err().unwrap();
     assert!(matches!(with_header(b"PLIMWAL_"), Error::NotAPart { .. }));
     let mut header = bytes[..12].to_vec();
     header[8] = 2;
@@ -83,12 +83,12 @@ fn a_damaged_column_leaves_the_others_readable() {
         input("cpu", 2, seconds(0, 1000), &[("idle", &values(3, 1000)), ("user", &values(4, 1000))]),
     ];
     let bytes = build(Level::Full, &inputs);
-    let entry = &open(bytes.clone()).unwrap().read_page(0).unwrap()[0];
+    let entry = &open(&bytes).unwrap().read_page(0).unwrap()[0];
     let page::Values::Stored(place) = entry.fields[1].values else { panic!("the column is stored") };
     let mut damaged = bytes;
     damaged[place.offset as usize + 5] ^= 4;
 
-    let part = open(damaged).unwrap();
+    let part = open(&damaged).unwrap();
     let [idle, user] = ["idle", "user"].map(|field| part.field(field).unwrap());
     let blocks = part.blocks("cpu", &all_streams(), None, TimeRange::ALL).unwrap();
     let error = part.reader(&[idle, user]).read(&blocks[0]).err().unwrap();
@@ -112,9 +112,9 @@ fn a_damaged_index_page_leaves_the_others_readable() {
     let inputs: Vec<_> =
         (0..1200).map(|n| input("t", n, seconds(0, 1000), &[("f", &values(u64::from(n) % 5, 1000))])).collect();
     let mut bytes = build(Level::Light, &inputs);
-    let first = *open(bytes.clone()).unwrap().page_ref(0);
+    let first = *open(&bytes).unwrap().page_ref(0);
     bytes[first.column.offset as usize] ^= 1;
-    let part = open(bytes).unwrap();
+    let part = open(&bytes).unwrap();
     let one = |stream: u32| std::iter::once(stream).collect::<RoaringBitmap>();
     let error = part.blocks("t", &one(0), None, TimeRange::ALL).err().unwrap();
     assert!(matches!(error, Error::Damaged { what: "index page", .. }), "{error}");
@@ -138,7 +138,7 @@ proptest! {
 
     #[test]
     fn no_change_behind_the_checksums_makes_the_page_decoder_panic(changes in prop::collection::vec((any::<u16>(), any::<u8>()), 1..4)) {
-        let part = open(build(Level::Full, &small())).unwrap();
+        let part = open(&build(Level::Full, &small())).unwrap();
         let mut raw = page::encode(&part.read_page(0).unwrap());
         prop_assert_eq!(page::encode(&page::decode(&raw).unwrap()), raw.clone());
         for (place, byte) in changes {

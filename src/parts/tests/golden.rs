@@ -19,7 +19,7 @@ fn version_1() -> Vec<Input> {
 
 #[test]
 fn the_golden_file_of_version_1_is_read() {
-    let part = open(VERSION_1.to_vec()).unwrap();
+    let part = open(VERSION_1).unwrap();
     assert_eq!(*part.footer(), footer());
     assert_eq!((part.summary().streams, part.summary().blocks), (5, 4));
     assert_eq!(scan(&part).unwrap(), expected(&version_1(), &all_streams(), TimeRange::ALL));
@@ -31,7 +31,7 @@ fn the_golden_file_of_version_1_is_read() {
 #[test]
 fn the_builder_of_today_writes_the_golden_samples_readably() {
     for level in [Level::Light, Level::Full] {
-        let part = open(build(level, &version_1())).unwrap();
+        let part = open(&build(level, &version_1())).unwrap();
         assert_eq!(scan(&part).unwrap(), expected(&version_1(), &all_streams(), TimeRange::ALL));
     }
 }

@@ -5,18 +5,14 @@ mod golden;
 mod random;
 mod sharing;
 
-use std::{
-    collections::BTreeMap,
-    io,
-    sync::{Arc, Mutex},
-};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use roaring::RoaringBitmap;
 
 use super::*;
 use crate::{
     codec::Level,
-    disk::File,
+    disk::{Disk, File, SimDisk},
     model::{Day, SeqNo, StreamId, TimeRange},
 };
 
@@ -75,9 +71,9 @@ fn build(level: Level, inputs: &[Input]) -> Vec<u8> {
     bytes
 }
 
-fn open(bytes: Vec<u8>) -> Result<Part, Error> {
+fn open(bytes: &[u8]) -> Result<Part, Error> {
     let len = bytes.len() as u64;
-    Part::open(Memory::file(bytes), 0, len)
+    Part::open(file(bytes), 0, len)
 }
 
 /// What the inputs hold of these streams in `range`.
@@ -143,48 +139,9 @@ fn scan(part: &Part) -> Result<Samples, Error> {
     }
 }
 
-/// A file in memory.
-struct Memory(Mutex<Vec<u8>>);
-
-impl Memory {
-    fn file(bytes: Vec<u8>) -> Arc<dyn File> {
-        Arc::new(Self(Mutex::new(bytes)))
-    }
-}
-
-impl File for Memory {
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        let bytes = self.0.lock().unwrap();
-        let rest = bytes.get(offset as usize..).unwrap_or_default();
-        let size = rest.len().min(buf.len());
-        buf[..size].copy_from_slice(&rest[..size]);
-        Ok(size)
-    }
-
-    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
-        let mut bytes = self.0.lock().unwrap();
-        let end = offset as usize + buf.len();
-        if bytes.len() < end {
-            bytes.resize(end, 0);
-        }
-        bytes[offset as usize..end].copy_from_slice(buf);
-        Ok(())
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        panic!("a part is not synced by its builder")
-    }
-
-    fn size(&self) -> io::Result<u64> {
-        Ok(self.0.lock().unwrap().len() as u64)
-    }
-
-    fn set_size(&self, size: u64) -> io::Result<()> {
-        self.0.lock().unwrap().resize(size as usize, 0);
-        Ok(())
-    }
-
-    fn allocate(&self, _: u64) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
-    }
+/// A file with these bytes.
+fn file(bytes: &[u8]) -> Arc<dyn File> {
+    let file = SimDisk::new(0).create(Path::new("/part")).unwrap();
+    file.write_at(bytes, 0).unwrap();
+    file
 }

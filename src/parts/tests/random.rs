@@ -75,7 +75,7 @@ proptest! {
     ) {
         let groups = groups(seed, streams.min(60_000 / rows as u32), rows);
         let level = if full { Level::Full } else { Level::Light };
-        let part = open(build(level, &groups)).unwrap();
+        let part = open(&build(level, &groups)).unwrap();
         let samples: u64 = groups.iter().map(|group| (group.times.len() * group.fields.len()) as u64).sum();
         prop_assert_eq!(part.summary().samples, samples);
         let all = expected(&groups, &all_streams(), TimeRange::ALL);
@@ -88,7 +88,7 @@ proptest! {
         seed: u64, start in -10_i64..700, length in 0_i64..700, picks in prop::collection::btree_set(0_u32..60, 0..30),
     ) {
         let groups = groups(seed, 15, 300);
-        let part = open(build(Level::Full, &groups)).unwrap();
+        let part = open(&build(Level::Full, &groups)).unwrap();
         let streams: RoaringBitmap = picks.into_iter().collect();
         let range = TimeRange { start: start * 1_000_000_000, end: (start + length) * 1_000_000_000 };
         prop_assert_eq!(select(&part, &streams, range).unwrap(), expected(&groups, &streams, range));
@@ -96,7 +96,7 @@ proptest! {
 
     #[test]
     fn every_aggregate_is_that_of_the_blocks_values(seed: u64) {
-        let part = open(build(Level::Full, &groups(seed, 6, 2000))).unwrap();
+        let part = open(&build(Level::Full, &groups(seed, 6, 2000))).unwrap();
         for table in part.tables() {
             for block in part.blocks(&table.name, &all_streams(), None, TimeRange::ALL).unwrap() {
                 for field in table.fields.iter().filter_map(|field| part.field(field)).filter(|&field| block.has(field)) {
