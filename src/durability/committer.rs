@@ -109,8 +109,11 @@ impl Committer {
         if let Err(error) = self.commit(now) {
             let why = error_chain(&error);
             tracing::error!("writes stop: {why}");
-            self.group.clear();
-            self.shared.stop(&why);
+            let stopped = self.shared.stop(&why);
+            for submission in self.group.drain(..) {
+                // The client may have hung up, which changes nothing.
+                let _ = submission.reply.send(Err(stopped.clone()));
+            }
         }
         true
     }

@@ -290,7 +290,7 @@ impl Durability {
     }
 
     /// Stops acknowledging, and tells everybody who waits.
-    pub(crate) fn stop(&self, why: &str) {
+    pub(crate) fn stop(&self, why: &str) -> Stopped {
         let stopped = self.stopped.get_or_init(|| Stopped(why.into())).clone();
         let abandoned = std::mem::take(&mut self.inbox.lock().submissions);
         let waiting = {
@@ -303,6 +303,7 @@ impl Durability {
             let _ = reply.send(Err(stopped.clone()));
         }
         self.inbox_changed.notify_all();
+        stopped
     }
 
     /// Parks those who wait for more than to be visible; before the watermarks of their group move.

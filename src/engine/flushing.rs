@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -9,7 +10,9 @@ use std::{
 use super::{Edit, Engine, Error, FileEntry, StoredPart, io_error};
 use crate::{
     codec::Level,
-    compaction, flush,
+    compaction,
+    disk::File,
+    flush,
     index::IndexPartBuilder,
     memtable::{Generation, Merge},
     model::{Day, FieldId, PartId, SeqNo, StreamId},
@@ -111,14 +114,31 @@ impl Engine {
     ) -> Result<(), Error> {
         let id = self.next_file();
         let path = self.paths.part(day, id);
-        let failed = |action| {
-            let path = path.clone();
-            move |source| Error::Part { action, path, source }
-        };
         self.make_partition(day)?;
         let file = self.disk.create(&path).map_err(io_error("create part", &path))?;
+        let part = self.fill_part(&file, &path, id, day, numbers, replaces, fill).inspect_err(|_| {
+            // No record names it, so a start would set it aside; on a full disk its space is wanted now.
+            let _ = self.disk.remove(&path);
+        })?;
+        written.edit.add_parts.push(FileEntry { id, day, numbers });
+        written.parts.push(Arc::new(StoredPart { part, day, numbers, file: Some((id, path)) }));
+        Ok(())
+    }
+
+    #[allow(clippy::too_many_arguments)] // the fields of a footer, and where it goes
+    fn fill_part(
+        &self,
+        file: &Arc<dyn File>,
+        path: &Path,
+        id: PartId,
+        day: Day,
+        numbers: (SeqNo, SeqNo),
+        replaces: Vec<PartId>,
+        fill: impl FnOnce(&mut Builder<FileSink>) -> Result<(), parts::Error>,
+    ) -> Result<Arc<Part>, Error> {
+        let failed = |action| move |source| Error::Part { action, path: path.to_owned(), source };
         let options = parts::Options { level: Level::Full };
-        let mut out = Builder::new(FileSink::new(Arc::clone(&file), 0), options).map_err(failed("write part"))?;
+        let mut out = Builder::new(FileSink::new(Arc::clone(file), 0), options).map_err(failed("write part"))?;
         fill(&mut out).map_err(failed("write part"))?;
         let footer = Footer {
             part: id,
@@ -130,12 +150,9 @@ impl Engine {
             tombstone: 0,
         };
         let summary = out.finish(footer).map_err(failed("write part"))?;
-        self.sync_file(&*file, &path)?;
+        self.sync_file(&**file, path)?;
         self.sync_dir(&self.paths.partition(day))?;
-        let part = Arc::new(Part::open(file, 0, summary.len).map_err(failed("open part"))?);
-        written.edit.add_parts.push(FileEntry { id, day, numbers });
-        written.parts.push(Arc::new(StoredPart { part, day, numbers, file: Some((id, path)) }));
-        Ok(())
+        Ok(Arc::new(Part::open(Arc::clone(file), 0, summary.len).map_err(failed("open part"))?))
     }
 
     /// Writes the index part that tells of streams and fields new on a day, durably; none where there are none.

@@ -92,6 +92,12 @@ impl Options {
 /// Why a directory could not be opened, or a step not be done.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// There are parts, but no manifest that says which of them count.
+    #[error(
+        "no manifest in {} can be read, but there are parts; restore MANIFEST-* and CURRENT, or move the partitions away",
+        .0.display()
+    )]
+    NoManifest(PathBuf),
     /// Another server has it.
     #[error("data directory {} is in use by another server (its LOCK file is held)", .0.display())]
     Locked(PathBuf),
@@ -247,6 +253,11 @@ impl Engine {
             self.threads.wake_flusher();
         }
         refused
+    }
+
+    /// What keeps the server from doing its work, if anything does: writes have stopped, or flushes fail.
+    pub fn problem(&self) -> Option<String> {
+        self.durability.stopped().map(ToString::to_string).or_else(|| self.threads.problem())
     }
 
     /// The watermarks.

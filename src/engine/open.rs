@@ -83,6 +83,10 @@ impl Engine {
             _ => io_error("lock", &paths.lock())(source),
         })?;
         let loaded = Loaded::read(&*disk, &paths.root)?;
+        // Without a manifest every part would be a stray: rather than move them all away, say so.
+        if loaded.number == 0 && !list(&*disk, &paths.partitions())?.is_empty() {
+            return Err(Error::NoManifest(paths.root));
+        }
         let mut open = Open::new(disk, paths, options, metrics, loaded.state);
         open.open_parts()?;
         open.quarantine_strays(loaded.clean)?;
@@ -186,10 +190,9 @@ impl Open {
 
     /// Moves what no record names to quarantine; removes what was replaced durably.
     fn quarantine_strays(&mut self, manifest_is_clean: bool) -> Result<(), Error> {
-        let list = |dir: &Path| self.disk.list(dir).map_err(io_error("list", dir));
         let mut strays = Vec::new();
-        for partition in list(&self.paths.partitions())?.into_iter().filter(|entry| entry.is_dir) {
-            for file in list(&partition.path)? {
+        for partition in list(&*self.disk, &self.paths.partitions())?.into_iter().filter(|entry| entry.is_dir) {
+            for file in list(&*self.disk, &partition.path)? {
                 let Some(id) = Paths::number(&file.path) else { continue };
                 self.last_file = self.last_file.max(id.0);
                 if !self.state.parts.contains_key(&id) && !self.state.index_parts.contains_key(&id) {
@@ -357,6 +360,10 @@ impl Open {
             recovery.duration
         );
     }
+}
+
+fn list(disk: &dyn Disk, dir: &Path) -> Result<Vec<crate::disk::Entry>, Error> {
+    disk.list(dir).map_err(io_error("list", dir))
 }
 
 fn make_dirs(disk: &dyn Disk, paths: &Paths) -> Result<(), Error> {

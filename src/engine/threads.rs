@@ -36,6 +36,11 @@ impl Threads {
         self.compactor.ring(false);
     }
 
+    /// Why the last flush or compaction failed, if one did.
+    pub(crate) fn problem(&self) -> Option<String> {
+        self.flusher.problem.lock().clone().or_else(|| self.compactor.problem.lock().clone())
+    }
+
     /// How long ago the generation that begins at `first` was first asked about.
     pub(crate) fn age_of(&self, first: SeqNo, now: Duration) -> Duration {
         let mut open_since = self.open_since.lock();
@@ -52,6 +57,8 @@ struct Bell {
     /// Rung since the last look; told to end.
     state: Mutex<(bool, bool)>,
     changed: Condvar,
+    /// Why the last step failed, if it did.
+    problem: Mutex<Option<String>>,
 }
 
 impl Bell {
@@ -59,6 +66,16 @@ impl Bell {
         let mut state = self.state.lock();
         *state = (true, state.1 || end);
         self.changed.notify_all();
+    }
+
+    /// Remembers how a step ended; a problem that lasts is logged once.
+    fn note(&self, problem: Option<String>) {
+        let before = std::mem::replace(&mut *self.problem.lock(), problem.clone());
+        match problem {
+            Some(problem) if before.as_ref() != Some(&problem) => tracing::error!("{problem}"),
+            None if before.is_some() => tracing::info!("what failed before works again"),
+            _ => {}
+        }
     }
 
     /// Waits for a ring, or for `nap` to pass. Whether to go on.
@@ -112,14 +129,13 @@ impl Engine {
     fn repeat(&self, bell: &Bell, clock: Clock, step: impl Fn(&Self, Duration) -> Result<bool, Error>) {
         let mut nap = NAP;
         while bell.wait(nap) {
-            nap = match step(self, clock.now()) {
+            let done = step(self, clock.now());
+            nap = match &done {
                 Ok(true) => Duration::ZERO,
                 Ok(false) => NAP,
-                Err(error) => {
-                    tracing::error!("{}", crate::durability::error_chain(&error));
-                    NAP_AFTER_FAILURE
-                }
+                Err(_) => NAP_AFTER_FAILURE,
             };
+            bell.note(done.err().map(|error| crate::durability::error_chain(&error)));
         }
     }
 
@@ -147,5 +163,21 @@ impl Engine {
 }
 
 fn spawn<T: Send + 'static>(name: &str, run: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>, Error> {
+    let run = move || {
+        let _guard = AbortOnPanic;
+        run()
+    };
     thread::Builder::new().name(name.to_owned()).spawn(run).map_err(Error::Thread)
+}
+
+/// Ends the process where a background thread panics: nobody knows what state it left, and what was promised is safe on
+/// disk. A server that went on without its committer would only look alive.
+struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            std::process::abort();
+        }
+    }
 }

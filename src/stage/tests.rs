@@ -189,7 +189,7 @@ proptest! {
 
 #[test]
 fn a_group_larger_than_a_column_may_be_is_split() {
-    let count = crate::codec::COUNT_MAX + 10;
+    let count = codec::COUNT_MAX + 10;
     let rows = Rows {
         layout: LayoutId(1),
         width: 1,
