@@ -4,3 +4,4 @@ mod crash;
 mod layers;
 mod promql;
 mod promqltest;
+mod stored;

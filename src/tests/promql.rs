@@ -1,37 +1,15 @@
-//! The evaluator against Prometheus's scripts and our own.
+//! The evaluator and the storage below it against Prometheus's scripts and our own.
 
 use std::path::{Path, PathBuf};
 
 use crate::{
-    model::{Matcher, TimeRange},
     promql::functions::FUNCTIONS,
-    select::{Error, Series, Source},
-    tests::promqltest::{Outcome, run},
+    select::Series,
+    tests::{
+        promqltest::{Outcome, run},
+        stored::{Kept, source},
+    },
 };
-
-/// Series in memory.
-struct Memory(Vec<Series>);
-
-impl Source for Memory {
-    fn select<'a>(
-        &'a self,
-        matchers: &'a [Matcher],
-        range: TimeRange,
-    ) -> Result<Box<dyn Iterator<Item = Result<Series, Error>> + 'a>, Error> {
-        let passes =
-            move |series: &&Series| matchers.iter().all(|matcher| matcher.matches(series.labels.get(&matcher.name)));
-        let cut = move |series: &Series| {
-            let inside = range.indices_in(&series.times);
-            let (times, values) = (series.times[inside.clone()].to_vec(), series.values[inside].to_vec());
-            (!times.is_empty()).then(|| Ok(Series { labels: series.labels.clone(), times, values }))
-        };
-        Ok(Box::new(self.0.iter().filter(passes).filter_map(cut)))
-    }
-}
-
-fn in_memory(series: &[Series]) -> Box<dyn Source> {
-    Box::new(Memory(series.to_vec()))
-}
 
 /// Scripts of Prometheus, how many of their cases pass at least, and whether all that need no native histograms must.
 /// Sources carry no start timestamps yet, hence the one exception.
@@ -59,12 +37,13 @@ const SCRIPTS: [(&str, usize, bool); 21] = [
     ("type_and_unit", 49, true),
 ];
 
-/// Runs a script, prints how it went, and gives the numbers of passed and failed cases.
+/// Runs a script with its data kept in one way, prints how it went, and gives the numbers of passed and failed cases.
 #[allow(clippy::disallowed_methods)] // test data is read from real files
-fn run_file(path: &Path) -> (usize, usize) {
+fn run_file(path: &Path, kept: Kept) -> (usize, usize) {
     let name = path.file_stem().unwrap().to_string_lossy().into_owned();
     let text = std::fs::read_to_string(path).unwrap();
-    let report = run(&text, &in_memory).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let report = run(&text, &move |series: &[Series]| source(kept, series))
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let (mut passed, mut failed, mut waiting) = (0, 0, 0);
     for (line, outcome) in &report {
         match outcome {
@@ -76,7 +55,7 @@ fn run_file(path: &Path) -> (usize, usize) {
             }
         }
     }
-    println!("{name:<24} {passed:>4} passed {failed:>4} failed {waiting:>4} need native histograms");
+    println!("{name:<24} {kept:<10?} {passed:>4} passed {failed:>4} failed {waiting:>4} need native histograms");
     (passed, failed)
 }
 
@@ -87,10 +66,12 @@ fn the_scripts_of_prometheus_pass() {
         println!("skipped: no {}", folder.display());
         return;
     }
-    for (name, floor, complete) in SCRIPTS {
-        let (passed, failed) = run_file(&folder.join(format!("{name}.test")));
-        assert!(passed >= floor, "{name}: {passed} cases pass, {floor} did before");
-        assert!(!complete || failed == 0, "{name}: {failed} cases fail");
+    for kept in Kept::ALL {
+        for (name, floor, complete) in SCRIPTS {
+            let (passed, failed) = run_file(&folder.join(format!("{name}.test")), kept);
+            assert!(passed >= floor, "{name}, {kept:?}: {passed} cases pass, {floor} did before");
+            assert!(!complete || failed == 0, "{name}, {kept:?}: {failed} cases fail");
+        }
     }
 }
 
@@ -98,7 +79,8 @@ fn the_scripts_of_prometheus_pass() {
 fn our_own_scripts_pass() {
     let scripts = scripts_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/promql"));
     assert!(!scripts.is_empty(), "no scripts in testdata/promql");
-    let results: Vec<(usize, usize)> = scripts.iter().map(|path| run_file(path)).collect();
+    let results: Vec<(usize, usize)> =
+        Kept::ALL.into_iter().flat_map(|kept| scripts.iter().map(move |path| run_file(path, kept))).collect();
     assert!(results.iter().all(|&(passed, failed)| passed > 0 && failed == 0), "see above which cases fail");
 }
 

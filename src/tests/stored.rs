@@ -1,0 +1,98 @@
+//! Series in a real engine on the simulated disk, kept in several ways.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use crate::{
+    disk::SimDisk,
+    durability::Mode,
+    engine::{Engine, Options},
+    metrics::Metrics,
+    model::{Batch, METRIC_NAME, Rows, StreamKey},
+    select::{Series, Source, View},
+    stage::RowsEncoder,
+};
+
+/// Where the samples are when they are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// All in the memtable.
+    InMemory,
+    /// All in parts.
+    InParts,
+    /// Every other sample in parts of its own, compacted now and then; the rest in the memtable.
+    Spread,
+    /// In memory again after a start that replayed the log.
+    Replayed,
+    /// In the pages of containers, as a start found them.
+    InPages,
+}
+
+impl Kept {
+    pub(crate) const ALL: [Self; 5] = [Self::InMemory, Self::InParts, Self::Spread, Self::Replayed, Self::InPages];
+}
+
+/// An engine that holds `series`.
+pub(crate) fn source(kept: Kept, series: &[Series]) -> Box<dyn Source> {
+    let disk = SimDisk::new(1);
+    let engine = open(&disk, kept);
+    match kept {
+        Kept::Spread => {
+            for turn in 0..6 {
+                write(&engine, series, |index| index % 6 == turn);
+                if turn < 5 {
+                    flush(&engine);
+                }
+            }
+        }
+        _ => write(&engine, series, |_| true),
+    }
+    match kept {
+        Kept::InMemory | Kept::Spread => Box::new(View::new(&engine)),
+        Kept::InParts => {
+            flush(&engine);
+            Box::new(View::new(&engine))
+        }
+        Kept::Replayed | Kept::InPages => {
+            assert!(engine.sync_step(Duration::from_secs(9)) || series.is_empty(), "something waits to be synced");
+            drop(engine);
+            Box::new(View::new(&open(&disk, kept)))
+        }
+    }
+}
+
+fn open(disk: &SimDisk, kept: Kept) -> Arc<Engine> {
+    let mode = if kept == Kept::InPages { Mode::Parts(Duration::from_secs(1)) } else { Mode::WalSync };
+    let options = Options { mode, generation_size: 4 << 20, segment_size: 1 << 20, ..Options::new(Path::new("/data")) };
+    Engine::open(Arc::new(disk.clone()), options, Metrics::new()).unwrap()
+}
+
+/// Writes those samples of each series whose place passes, a batch a series.
+fn write(engine: &Engine, series: &[Series], wanted: impl Fn(usize) -> bool) {
+    for series in series {
+        let tags = series.labels.iter().filter(|(name, _)| *name != METRIC_NAME);
+        let key = StreamKey::new(series.labels.metric(), tags).unwrap();
+        let (stream, slot) = engine.stream(&key).unwrap();
+        let (layout, _) = engine.layout(series.labels.metric(), &["value"]).unwrap();
+        let mut rows = Rows { layout, width: 1, ..Rows::default() };
+        for index in (0..series.times.len()).filter(|index| wanted(*index)) {
+            rows.streams.push(stream);
+            rows.slots.push(slot);
+            rows.times.push(series.times[index]);
+            rows.values.push(series.values[index]);
+        }
+        let batch = Batch { groups: vec![rows] };
+        if !batch.is_empty() {
+            let mut payload = Vec::new();
+            RowsEncoder::default().encode(&batch, &mut payload);
+            drop(engine.submit(batch, payload, None).unwrap());
+        }
+    }
+    engine.commit_step(Duration::from_secs(1));
+}
+
+fn flush(engine: &Engine) {
+    engine.durability().request_rotation();
+    engine.commit_step(Duration::from_secs(2));
+    while engine.flush_step(Duration::from_secs(2)).unwrap() {}
+    while engine.compact_step().unwrap() {}
+}
