@@ -19,3 +19,6 @@ pub mod disk;
 pub mod model;
 pub mod promql;
 pub mod select;
+
+#[cfg(test)]
+mod tests;

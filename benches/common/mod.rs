@@ -33,7 +33,8 @@ pub fn interleaved(title: &str, unit: &str, rounds: usize, mut cases: Vec<Case<'
     for (case, times) in cases.iter().zip(&mut times) {
         times.sort_by(f64::total_cmp);
         let [median, min, max] = [times[rounds / 2], times[0], times[rounds - 1]].map(|t| t / case.units);
-        let rate = if case.bytes > 0.0 { format!("  {:6.2} GB/s", case.bytes / times[rounds / 2]) } else { String::new() };
+        let rate =
+            if case.bytes > 0.0 { format!("  {:6.2} GB/s", case.bytes / times[rounds / 2]) } else { String::new() };
         println!("  {:<40} {median:8.2} ns/{unit} [{min:.2}-{max:.2}]{rate}", case.name);
     }
 }

@@ -1,0 +1,4 @@
+//! Tests that cross layers.
+
+mod promql;
+mod promqltest;
