@@ -58,8 +58,8 @@ impl Eval<'_> {
             DurationExpr::Paren(inner) => self.duration(inner),
             DurationExpr::Negate(inner) => Ok(self.duration(inner)?.saturating_neg()),
             expr => match self.duration_seconds(expr)? {
-                value if value.is_finite() => Ok(nanos(value)),
-                _ => Err(Error::BadData("duration is not a finite number".to_owned())),
+                value if value.abs() < seconds(i64::MAX) => Ok(nanos(value)),
+                _ => Err(Error::BadData("duration is out of range".to_owned())),
             },
         }
     }

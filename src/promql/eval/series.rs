@@ -148,19 +148,19 @@ pub(crate) fn without_metadata(labels: &Labels) -> Labels {
     }
 }
 
-/// Makes one series of those with the same labels, as long as they are never there at the same time.
+/// Makes one series of those that are the same in the end, as long as they are never there at the same time.
 pub(crate) fn merge_equal(series: Vec<Kept>, conflict: impl Fn() -> Error) -> Result<Vec<Kept>> {
     let mut places = HashMap::with_capacity(series.len());
     let mut merged: Vec<Kept> = Vec::with_capacity(series.len());
     for kept in series {
-        match places.get(&kept.labels) {
+        let key = (kept.labels.clone(), kept.drop_name);
+        match places.get(&key) {
             None => {
-                places.insert(kept.labels.clone(), merged.len());
+                places.insert(key, merged.len());
                 merged.push(kept);
             }
             Some(&place) => {
                 let first: &mut Kept = &mut merged[place];
-                first.drop_name |= kept.drop_name;
                 if !first.points.absorb(&kept.points) {
                     return Err(conflict());
                 }

@@ -1,4 +1,4 @@
-//! What the scripts do not reach: limits, interrupts, names dropped at once.
+//! Limits, interrupts, what is read, and names dropped at once.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
