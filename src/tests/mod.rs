@@ -2,3 +2,5 @@
 
 mod crash;
 mod layers;
+mod promql;
+mod promqltest;

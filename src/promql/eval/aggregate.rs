@@ -1,0 +1,170 @@
+//! Aggregations: groups, and series folded or picked within them.
+
+use std::{collections::HashMap, sync::Arc};
+
+use crate::{
+    model::Labels,
+    promql::{
+        ast::{Aggregate, AggregateOp, Expr, Span},
+        eval::{
+            Error, Eval, Result,
+            fold::{Fold, fold_for},
+            scalar::text,
+            series::{ABSENT, Points, Row, Sink, is_metadata, is_present},
+            steps::Steps,
+        },
+        format, is_utf8,
+        quantile::quantile,
+        quote,
+    },
+};
+
+/// The labels series of a group share.
+pub(super) fn group_labels(labels: &Labels, aggregate: &Aggregate) -> Labels {
+    let listed = |name: &str| aggregate.grouping.iter().any(|label| **label == *name);
+    match aggregate.without {
+        true => labels.filtered(|name| !is_metadata(name) && !listed(name)),
+        false if aggregate.grouping.is_empty() => Labels::default(),
+        false => labels.filtered(listed),
+    }
+}
+
+/// Groups in the order of their first series. A group's name goes in the end if that of any member was to go.
+pub(super) struct Groups<G> {
+    places: HashMap<Labels, usize>,
+    pub groups: Vec<(Labels, bool, G)>,
+}
+
+impl<G> Groups<G> {
+    pub(super) fn new() -> Self {
+        Self { places: HashMap::new(), groups: Vec::new() }
+    }
+
+    /// The place of a group, made where it is new.
+    pub(super) fn place(&mut self, labels: Labels, drop_name: bool, new: impl FnOnce() -> G) -> usize {
+        let groups = &mut self.groups;
+        let place = *self.places.entry(labels).or_insert_with_key(|labels| {
+            groups.push((labels.clone(), false, new()));
+            groups.len() - 1
+        });
+        self.groups[place].1 |= drop_name;
+        place
+    }
+}
+
+impl<'a> Eval<'a> {
+    pub(super) fn stream_aggregate(&self, aggregate: &'a Aggregate, steps: Steps, sink: &mut Sink<'_>) -> Result<()> {
+        match aggregate.op {
+            AggregateOp::Topk | AggregateOp::Bottomk => self.stream_ranked(aggregate, steps, sink),
+            AggregateOp::Limitk => self.stream_limited(aggregate, steps, sink),
+            AggregateOp::LimitRatio => self.stream_ratio(aggregate, steps, sink),
+            AggregateOp::Quantile => self.stream_quantile(aggregate, steps, sink),
+            AggregateOp::CountValues => self.stream_value_counts(aggregate, steps, sink),
+            _ => self.stream_folded(aggregate, steps, sink),
+        }
+    }
+
+    /// The aggregation's first argument.
+    pub(super) fn param(aggregate: &'a Aggregate) -> &'a Expr {
+        aggregate.param.as_ref().expect("the parser gives this aggregation its argument")
+    }
+
+    fn stream_folded(&self, aggregate: &'a Aggregate, steps: Steps, sink: &mut Sink<'_>) -> Result<()> {
+        let new = || fold_for(aggregate.op, steps.count).expect("the others have functions of their own");
+        let patience = self.patience();
+        let mut held = self.hold(0)?;
+        let mut groups: Groups<Box<dyn Fold>> = Groups::new();
+        self.stream(&aggregate.expr, steps, &mut |row| {
+            patience.spend(steps.count)?;
+            if row.points.is_empty() {
+                return Ok(());
+            }
+            let before = groups.groups.len();
+            let place = groups.place(group_labels(&row.labels, aggregate), row.drop_name, new);
+            if groups.groups.len() > before {
+                held.grow(steps.count, self.options.samples_max)?;
+            }
+            groups.groups[place].2.add(&row.points.floats);
+            Ok(())
+        })?;
+        for (labels, drop_name, fold) in groups.groups {
+            let mut points = Points::floats(fold.finish());
+            sink(Row { labels, drop_name, points: &mut points })?;
+        }
+        Ok(())
+    }
+
+    fn stream_quantile(&self, aggregate: &'a Aggregate, steps: Steps, sink: &mut Sink<'_>) -> Result<()> {
+        let param = Self::param(aggregate);
+        let wanted = self.scalars(param, steps)?;
+        self.check_quantiles(wanted.values(), param.span);
+        let rows = self.collect_sorted(&aggregate.expr, steps)?;
+        let mut groups: Groups<Vec<usize>> = Groups::new();
+        for (index, kept) in rows.series.iter().enumerate() {
+            let place = groups.place(group_labels(&kept.labels, aggregate), kept.drop_name, Vec::new);
+            groups.groups[place].2.push(index);
+        }
+        let patience = self.patience();
+        let mut values = Vec::new();
+        for (labels, drop_name, members) in groups.groups {
+            let mut points = Points::absent(steps.count);
+            for (step, out) in points.floats.iter_mut().enumerate() {
+                patience.spend(members.len())?;
+                values.clear();
+                let column = members.iter().map(|&index| rows.series[index].points.floats[step]);
+                values.extend(column.filter(|&value| is_present(value)));
+                *out = if values.is_empty() { ABSENT } else { quantile(wanted.at(step), &mut values) };
+            }
+            sink(Row { labels, drop_name, points: &mut points })?;
+        }
+        Ok(())
+    }
+
+    /// Says so for every one of some numbers that is no quantile.
+    pub(crate) fn check_quantiles(&self, quantiles: &[f64], span: Span) {
+        for &q in quantiles.iter().filter(|q| !(0.0..=1.0).contains(*q)) {
+            self.warn(format!("quantile value should be between 0 and 1, got {}", format::shortest(q)), span);
+        }
+    }
+
+    fn stream_value_counts(&self, aggregate: &'a Aggregate, steps: Steps, sink: &mut Sink<'_>) -> Result<()> {
+        let label: &Arc<str> = text(Self::param(aggregate));
+        if label.is_empty() || !is_utf8(label) {
+            return Err(Error::execution(format!("invalid label name {}", quote(label))));
+        }
+        let mut by = aggregate.clone();
+        if !by.without {
+            by.grouping.push(label.clone());
+        }
+        let patience = self.patience();
+        let mut held = self.hold(0)?;
+        let mut groups: Groups<Vec<f64>> = Groups::new();
+        self.stream(&aggregate.expr, steps, &mut |row| {
+            // Most series have few different values: look each up once.
+            let mut places: HashMap<u64, usize> = HashMap::new();
+            for (step, &value) in row.points.floats.iter().enumerate().filter(|&(_, &value)| is_present(value)) {
+                patience.spend(1)?;
+                let place = match places.get(&value.to_bits()) {
+                    Some(&place) => place,
+                    None => {
+                        let mut labels = row.labels.to_builder();
+                        labels.set(label.clone(), format::plain(value));
+                        let labels = group_labels(&labels.build(), &by);
+                        held.grow(steps.count, self.options.samples_max)?;
+                        let place = groups.place(labels, row.drop_name, || vec![ABSENT; steps.count]);
+                        places.insert(value.to_bits(), place);
+                        place
+                    }
+                };
+                let count = &mut groups.groups[place].2[step];
+                *count = if is_present(*count) { *count + 1.0 } else { 1.0 };
+            }
+            Ok(())
+        })?;
+        for (labels, drop_name, counts) in groups.groups {
+            let mut points = Points::floats(counts);
+            sink(Row { labels, drop_name, points: &mut points })?;
+        }
+        Ok(())
+    }
+}

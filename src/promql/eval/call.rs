@@ -1,0 +1,149 @@
+//! Function calls: the arguments a function's body works on.
+
+use std::collections::HashSet;
+
+use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+
+use crate::{
+    model::Labels,
+    promql::{
+        ast::{Call, Expr, Span, ValueType},
+        eval::{
+            Error, Eval, Result, Scalars,
+            series::{ABSENT, Points, Row, Sink, without_metadata},
+            steps::Steps,
+            window::Windows,
+        },
+        functions::{Body, Kernel, Naming},
+    },
+};
+
+/// A call and its place in the query.
+#[derive(Clone, Copy)]
+pub(crate) struct Site<'a> {
+    /// The call.
+    pub call: &'a Call,
+    /// All of it.
+    pub span: Span,
+}
+
+/// Drops names from the results of a function: at once, where two series must not become one; or by a mark.
+pub(crate) struct NameDropper {
+    seen: Option<HashSet<Labels>>,
+}
+
+impl NameDropper {
+    pub(super) fn new(delayed: bool) -> Self {
+        Self { seen: (!delayed).then(HashSet::new) }
+    }
+
+    /// Drops the name of a series.
+    pub(crate) fn drop_from(&mut self, row: &mut Row<'_>) -> Result<()> {
+        let Some(seen) = &mut self.seen else {
+            row.drop_name = true;
+            return Ok(());
+        };
+        row.labels = without_metadata(&row.labels);
+        if !row.points.is_empty() && !seen.insert(row.labels.clone()) {
+            return Err(Error::duplicate_labels());
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Eval<'a> {
+    /// Hands each series of a call's result to `sink`.
+    pub(super) fn stream_call(&self, site: Site<'a>, steps: Steps, sink: &mut Sink<'_>) -> Result<()> {
+        let args = &site.call.args;
+        match site.call.function.body {
+            Body::Map(change) => self.stream_dropping(&args[0], steps, sink, |points| {
+                points.map(|_, value| change(value));
+            }),
+            Body::MapWith(change) => {
+                let scalars = self.scalar_args(site, steps)?;
+                let mut numbers = vec![0.0; scalars.len()];
+                let mut names = self.name_dropper();
+                self.stream(&args[0], steps, &mut |mut row| {
+                    row.points.map(|step, value| {
+                        numbers.iter_mut().zip(&scalars).for_each(|(number, scalar)| *number = scalar.at(step));
+                        change(value, &numbers).unwrap_or(ABSENT)
+                    });
+                    names.drop_from(&mut row)?;
+                    sink(row)
+                })
+            }
+            Body::Calendar(field) => match args.first() {
+                Some(arg) => self.stream_dropping(arg, steps, sink, |points| points.map(|_, value| part(value, field))),
+                None => {
+                    let floats = (0..steps.count).map(|step| part(steps.seconds(step), field)).collect();
+                    let mut points = Points::floats(floats);
+                    sink(Row { labels: Labels::default(), drop_name: false, points: &mut points })
+                }
+            },
+            Body::Window(kernel, naming) => self.stream_windows(site, kernel, naming, steps, sink),
+            Body::Vector(body) => body(self, site, steps, sink),
+            Body::Scalar(_) => unreachable!("the parser's type check lets no number stand for a vector"),
+        }
+    }
+
+    /// The arguments that are numbers, in order.
+    pub(crate) fn scalar_args(&self, site: Site<'a>, steps: Steps) -> Result<Vec<Scalars>> {
+        let numbers = site.call.args.iter().filter(|arg| arg.value_type() == ValueType::Scalar);
+        numbers.map(|arg| self.scalars(arg, steps)).collect()
+    }
+
+    /// Hands each series that a kernel makes of windows to `sink`.
+    pub(crate) fn stream_windows(
+        &self,
+        site: Site<'a>,
+        kernel: Kernel,
+        naming: Naming,
+        steps: Steps,
+        sink: &mut Sink<'_>,
+    ) -> Result<()> {
+        let arg = range_arg(site);
+        let args = self.scalar_args(site, steps)?;
+        let patience = self.patience();
+        let mut names = self.name_dropper();
+        let mut points = Points::absent(steps.count);
+        self.stream_raw(arg, steps, &mut |frame, series| {
+            let windows =
+                Windows { frame, times: &series.times, values: &series.values, args: &args, patience: &patience };
+            kernel(&windows, &mut points.floats)?;
+            if points.is_empty() {
+                return Ok(());
+            }
+            let mut row = Row { labels: series.labels, drop_name: series.drop_name, points: &mut points };
+            if naming == Naming::Counter {
+                self.check_counter_name(&row.labels, arg.span);
+            }
+            if naming != Naming::Kept {
+                names.drop_from(&mut row)?;
+            }
+            sink(row)
+        })
+    }
+
+    /// Says so where a name does not look like that of a counter.
+    fn check_counter_name(&self, labels: &Labels, span: Span) {
+        let name = labels.metric();
+        let counter = ["_total", "_sum", "_count", "_bucket"].iter().any(|suffix| name.ends_with(suffix));
+        if !name.is_empty() && !counter {
+            let remark = "metric might not be a counter, name does not end in _total/_sum/_count/_bucket";
+            self.inform(format!("{remark}: {name:?}"), span);
+        }
+    }
+}
+
+/// The argument that is a range vector.
+pub(crate) fn range_arg<'a>(site: Site<'a>) -> &'a Expr {
+    let found = site.call.args.iter().find(|arg| arg.value_type() == ValueType::Matrix);
+    found.expect("a function over windows has a range vector among its arguments")
+}
+
+/// A part of the date and time, in UTC, that a number of Unix seconds is; NaN where that is no time.
+fn part(seconds: f64, field: fn(DateTime) -> f64) -> f64 {
+    // The cast cuts fractions off, as Prometheus does, and keeps huge numbers out of range.
+    let time = (!seconds.is_nan()).then(|| Timestamp::from_second(seconds as i64).ok()).flatten();
+    time.map_or(f64::NAN, |time| field(TimeZone::UTC.to_datetime(time)))
+}

@@ -1,0 +1,90 @@
+//! Durations that are expressions, and what `offset` and `@` make of a time.
+
+use crate::promql::{
+    ast::{At, BinaryOp, DurationExpr, TimeShift},
+    eval::{
+        Error, Eval, Result,
+        steps::{nanos, seconds},
+    },
+};
+
+/// Where a selector looks from a step.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Shift {
+    at: Option<i64>,
+    offset: i64,
+}
+
+impl Shift {
+    /// The time it looks at from `time`.
+    #[inline]
+    pub(crate) fn apply(self, time: i64) -> i64 {
+        self.at.unwrap_or(time).saturating_sub(self.offset)
+    }
+
+    /// One shift after another.
+    pub(crate) fn then(self, inner: Self) -> Self {
+        match inner.at {
+            Some(_) => inner,
+            None => Self { at: self.at, offset: self.offset.saturating_add(inner.offset) },
+        }
+    }
+}
+
+impl Eval<'_> {
+    /// What a selector's `offset` and `@` say.
+    pub(crate) fn shift(&self, shift: &TimeShift) -> Result<Shift> {
+        let at = shift.at.map(|at| match at {
+            At::Time(time) => time,
+            At::Start => self.query.start,
+            At::End => self.query.end(),
+        });
+        let offset = shift.offset.as_ref().map_or(Ok(0), |offset| self.duration(offset))?;
+        Ok(Shift { at, offset })
+    }
+
+    /// Nanoseconds of a window or a step, which must be more than none.
+    pub(crate) fn positive_duration(&self, expr: &DurationExpr) -> Result<i64> {
+        match self.duration(expr)? {
+            nanos if nanos > 0 => Ok(nanos),
+            _ => Err(Error::BadData("duration must be greater than 0".to_owned())),
+        }
+    }
+
+    /// Nanoseconds of a duration.
+    pub(crate) fn duration(&self, expr: &DurationExpr) -> Result<i64> {
+        match expr {
+            DurationExpr::Literal(nanos) => Ok(*nanos),
+            DurationExpr::Paren(inner) => self.duration(inner),
+            DurationExpr::Negate(inner) => Ok(self.duration(inner)?.saturating_neg()),
+            expr => match self.duration_seconds(expr)? {
+                value if value.abs() < seconds(i64::MAX) => Ok(nanos(value)),
+                _ => Err(Error::BadData("duration is out of range".to_owned())),
+            },
+        }
+    }
+
+    fn duration_seconds(&self, expr: &DurationExpr) -> Result<f64> {
+        Ok(match expr {
+            DurationExpr::Literal(nanos) => seconds(*nanos),
+            DurationExpr::Number(seconds) => *seconds,
+            DurationExpr::Step => seconds(self.query.step),
+            DurationExpr::Range => seconds(self.query.end().saturating_sub(self.query.start)),
+            DurationExpr::Paren(inner) => self.duration_seconds(inner)?,
+            DurationExpr::Negate(inner) => -self.duration_seconds(inner)?,
+            DurationExpr::MinOf(a, b) => self.duration_seconds(a)?.min(self.duration_seconds(b)?),
+            DurationExpr::MaxOf(a, b) => self.duration_seconds(a)?.max(self.duration_seconds(b)?),
+            DurationExpr::Binary { op, left, right } => {
+                arithmetic(*op, self.duration_seconds(left)?, self.duration_seconds(right)?)?
+            }
+        })
+    }
+}
+
+fn arithmetic(op: BinaryOp, left: f64, right: f64) -> Result<f64> {
+    match op {
+        BinaryOp::Div if right == 0.0 => Err(Error::BadData("division by zero".to_owned())),
+        BinaryOp::Mod if right == 0.0 => Err(Error::BadData("modulo by zero".to_owned())),
+        op => Ok(super::binary::arithmetic(op)(left, right)),
+    }
+}

@@ -1,0 +1,244 @@
+//! Trees to values: the evaluator.
+//!
+//! A node is evaluated for all steps of the query at once, and hands on one series at a time ([`series::Row`]: labels
+//! and a column with one place per step). So `sum by (x) (rate(m[5m]))` reads a series, moves a window over its samples,
+//! adds the column to its group's, and forgets it; only nodes that need all series of an input at once (vector matching,
+//! `topk`, `sort` …) collect it. An instant query is a range query of one step.
+//!
+//! Always: each selector asks the source for exactly the time it needs; the deadline and the limit on samples hold inside
+//! loops; the clock is not read. Parts whose selectors are all pinned by `@` are evaluated once for all steps.
+//! Not here: which series pass the matchers and how their samples are stored (`select`); HTTP and its limits.
+
+mod aggregate;
+mod binary;
+mod call;
+mod duration;
+mod error;
+mod fold;
+mod invariant;
+mod limits;
+mod matching;
+mod pick;
+mod result;
+mod scalar;
+mod selector;
+pub(crate) mod series;
+mod set;
+pub(crate) mod steps;
+mod subquery;
+pub(crate) mod window;
+
+#[cfg(test)]
+mod tests;
+
+use parking_lot::Mutex;
+
+pub use error::Error;
+pub use limits::{Options, Stats, Stop};
+
+pub(crate) use call::Site;
+pub(crate) use duration::Shift;
+pub(crate) use error::Result;
+pub(crate) use limits::{Held, Patience};
+pub(crate) use scalar::{Scalars, text};
+pub(crate) use selector::Pick;
+
+use crate::{
+    promql::{
+        annotations::{Annotation, Notes, Severity},
+        ast::{Expr, Node, Span, ValueType},
+        eval::{
+            limits::Meter,
+            series::{Kept, Row, Sink},
+            steps::Steps,
+        },
+        value::Value,
+    },
+    select::Source,
+};
+
+/// What a query answers, what there is to say about it, and what it took.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The result.
+    pub value: Value,
+    /// What may be wrong with it.
+    pub warnings: Vec<Annotation>,
+    /// What is good to know about it.
+    pub infos: Vec<Annotation>,
+    /// What it took.
+    pub stats: Stats,
+}
+
+/// Evaluates a query at one time (Unix nanoseconds).
+///
+/// # Errors
+/// See [`Error`]: the data does not allow an answer, a limit was reached, or the source failed.
+pub fn instant(
+    source: &dyn Source,
+    expr: &Expr,
+    time: i64,
+    options: &Options<'_>,
+) -> std::result::Result<Answer, Error> {
+    let eval = Eval::new(source, options, Steps::instant(time), false);
+    let value = eval.instant_value(expr, time)?;
+    Ok(eval.answer(value))
+}
+
+/// Evaluates a query at `start`, `start + step`, … up to `end` (Unix nanoseconds).
+///
+/// # Errors
+/// As [`instant`], and [`Error::BadData`] where `step` is not positive or the query is neither number nor vector.
+pub fn range(
+    source: &dyn Source,
+    expr: &Expr,
+    start: i64,
+    end: i64,
+    step: i64,
+    options: &Options<'_>,
+) -> std::result::Result<Answer, Error> {
+    let kind = match expr.value_type() {
+        ValueType::Matrix => "range vector",
+        ValueType::String => "string",
+        _ => "",
+    };
+    if !kind.is_empty() {
+        let reason = format!("invalid expression type \"{kind}\" for range query, must be Scalar or instant Vector");
+        return Err(Error::BadData(reason));
+    }
+    if step <= 0 {
+        let reason = "zero or negative query resolution step widths are not accepted. Try a positive integer";
+        return Err(Error::BadData(reason.to_owned()));
+    }
+    let eval = Eval::new(source, options, Steps::range(start, end, step), true);
+    eval.check_size(eval.query.count)?;
+    let value = eval.range_value(expr)?;
+    Ok(eval.answer(value))
+}
+
+/// A query being evaluated.
+pub(crate) struct Eval<'a> {
+    source: &'a dyn Source,
+    /// How.
+    pub options: &'a Options<'a>,
+    /// The times of the whole query: what `start()`, `end()`, `step()` and `range()` mean.
+    pub query: Steps,
+    /// Whether it is a range query.
+    pub is_range: bool,
+    notes: Mutex<Notes>,
+    meter: Meter,
+}
+
+impl<'a> Eval<'a> {
+    fn new(source: &'a dyn Source, options: &'a Options<'a>, query: Steps, is_range: bool) -> Self {
+        Self { source, options, query, is_range, notes: Mutex::default(), meter: Meter::default() }
+    }
+
+    fn answer(self, value: Value) -> Answer {
+        let (warnings, infos) = self.notes.into_inner().into_parts();
+        Answer { value, warnings, infos, stats: self.meter.stats() }
+    }
+
+    /// Hands each series of a vector expression to `sink`. Series without anything at any step may be left out.
+    pub(crate) fn stream(&self, expr: &'a Expr, steps: Steps, sink: &mut Sink<'_>) -> Result<()> {
+        match steps.count {
+            0 => Ok(()),
+            1 => self.stream_node(expr, steps, sink),
+            count if invariant::is_invariant(expr) => self.stream_node(expr, Steps::instant(steps.start), &mut |row| {
+                let mut points = row.points.broadcast(count);
+                sink(Row { points: &mut points, ..row })
+            }),
+            _ => self.stream_node(expr, steps, sink),
+        }
+    }
+
+    fn stream_node(&self, expr: &'a Expr, steps: Steps, sink: &mut Sink<'_>) -> Result<()> {
+        match &expr.node {
+            Node::Paren(inner) | Node::Unary { negate: false, expr: inner } => self.stream(inner, steps, sink),
+            Node::Unary { negate: true, expr: inner } => self.stream_dropping(inner, steps, sink, |points| {
+                points.map(|_, value| -value);
+            }),
+            Node::Vector(selector) => self.stream_latest(selector, steps, Pick::Value, sink),
+            Node::Call(call) => self.stream_call(Site { call, span: expr.span }, steps, sink),
+            Node::Binary(binary) => self.stream_binary(binary, expr.span, steps, sink),
+            Node::Aggregate(aggregate) => self.stream_aggregate(aggregate, steps, sink),
+            Node::Number(_) | Node::String(_) | Node::Matrix(_) | Node::Subquery(_) => {
+                unreachable!("the parser's type check lets only vectors stand here")
+            }
+        }
+    }
+
+    /// All series of a vector expression that have anything.
+    pub(crate) fn collect(&self, expr: &'a Expr, steps: Steps) -> Result<Rows<'_>> {
+        let mut rows = Rows { series: Vec::new(), held: self.hold(0)? };
+        self.stream(expr, steps, &mut |row| {
+            if !row.points.is_empty() {
+                rows.held.grow(steps.count, self.options.samples_max)?;
+                let points = row.points.clone();
+                rows.series.push(Kept { labels: row.labels, drop_name: row.drop_name, points });
+            }
+            Ok(())
+        })?;
+        Ok(rows)
+    }
+
+    /// As [`Self::collect`], sorted by labels, so that ties are broken the same way whatever order the source has.
+    pub(crate) fn collect_sorted(&self, expr: &'a Expr, steps: Steps) -> Result<Rows<'_>> {
+        let mut rows = self.collect(expr, steps)?;
+        rows.series.sort_by(|a, b| a.labels.cmp(&b.labels));
+        Ok(rows)
+    }
+
+    /// Streams `expr` with its points changed and its names dropped.
+    pub(crate) fn stream_dropping(
+        &self,
+        expr: &'a Expr,
+        steps: Steps,
+        sink: &mut Sink<'_>,
+        change: impl Fn(&mut series::Points),
+    ) -> Result<()> {
+        let mut names = self.name_dropper();
+        self.stream(expr, steps, &mut |mut row| {
+            change(row.points);
+            names.drop_from(&mut row)?;
+            sink(row)
+        })
+    }
+
+    /// Something that drops the names of series, now or by a mark.
+    pub(crate) fn name_dropper(&self) -> call::NameDropper {
+        call::NameDropper::new(self.options.delayed_name_removal)
+    }
+
+    /// Takes memory for samples.
+    pub(crate) fn hold(&self, samples: usize) -> Result<Held<'_>> {
+        self.meter.hold(samples, self.options.samples_max)
+    }
+
+    /// Fails where a single column would be more than may be in memory; asked before one is made.
+    fn check_size(&self, steps: usize) -> Result<()> {
+        self.hold(steps).map(drop)
+    }
+
+    /// Something to ask from inner loops whether to go on.
+    pub(crate) fn patience(&self) -> Patience<'a> {
+        Patience::new(self.options)
+    }
+
+    /// Says what may be wrong.
+    pub(crate) fn warn(&self, message: String, span: Span) {
+        self.notes.lock().add(Severity::Warning, message, span);
+    }
+
+    /// Says what is good to know.
+    pub(crate) fn inform(&self, message: String, span: Span) {
+        self.notes.lock().add(Severity::Info, message, span);
+    }
+}
+
+/// Collected series and the memory they take.
+pub(crate) struct Rows<'e> {
+    /// The series.
+    pub series: Vec<Kept>,
+    held: Held<'e>,
+}

@@ -1,0 +1,155 @@
+//! Aggregations that pick series: `topk`, `bottomk`, `limitk`, `limit_ratio`.
+
+use std::cmp::Ordering;
+
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::{
+    model::Labels,
+    promql::{
+        ast::{Aggregate, AggregateOp},
+        eval::{
+            Error, Eval, Result, Scalars,
+            aggregate::{Groups, group_labels},
+            series::{ABSENT, Kept, Sink, is_present},
+            steps::Steps,
+        },
+        format,
+    },
+};
+
+impl<'a> Eval<'a> {
+    /// How many series to pick at each step; an error where that is no number an `i64` can hold.
+    fn limits(&self, aggregate: &'a Aggregate, steps: Steps) -> Result<Scalars> {
+        let limits = self.scalars(Self::param(aggregate), steps)?;
+        for &limit in limits.values() {
+            let size = 2f64.powi(63);
+            if limit.is_nan() {
+                return Err(Error::execution("Parameter value is NaN"));
+            } else if limit <= -size {
+                return Err(Error::execution(format!("Scalar value {} underflows int64", format::shortest(limit))));
+            } else if limit >= size {
+                return Err(Error::execution(format!("Scalar value {} overflows int64", format::shortest(limit))));
+            }
+        }
+        Ok(limits)
+    }
+
+    /// The greatest or least values of each group; series tied with one another rank by their labels.
+    pub(super) fn stream_ranked(&self, aggregate: &'a Aggregate, steps: Steps, sink: &mut Sink<'_>) -> Result<()> {
+        let limits = self.limits(aggregate, steps)?;
+        let top = aggregate.op == AggregateOp::Topk;
+        let rank = |a: f64, b: f64| match (a.is_nan(), b.is_nan()) {
+            (false, false) if top => b.partial_cmp(&a).expect("neither is NaN"),
+            (false, false) => a.partial_cmp(&b).expect("neither is NaN"),
+            (a, b) => a.cmp(&b),
+        };
+        let mut rows = self.collect_sorted(&aggregate.expr, steps)?;
+        let groups = members(&rows.series, aggregate);
+        let patience = self.patience();
+        let mut order = Vec::new();
+        let mut ranked: Vec<usize> = Vec::new();
+        for members in &groups {
+            for step in 0..steps.count {
+                patience.spend(members.len())?;
+                ranked.clear();
+                ranked.extend(members.iter().filter(|&&index| is_present(rows.series[index].points.floats[step])));
+                let value = |index: usize| rows.series[index].points.floats[step];
+                let compare = |a: &usize, b: &usize| -> Ordering { rank(value(*a), value(*b)).then(a.cmp(b)) };
+                let limit = limits.at(step).max(0.0) as usize;
+                if limit < ranked.len() {
+                    if limit > 0 {
+                        ranked.select_nth_unstable_by(limit - 1, compare);
+                    }
+                    for &index in &ranked[limit..] {
+                        rows.series[index].points.floats[step] = ABSENT;
+                    }
+                    ranked.truncate(limit);
+                }
+                if steps.count == 1 {
+                    let value = |index: usize| rows.series[index].points.floats[step];
+                    ranked.sort_by(|a, b| rank(value(*a), value(*b)).then(a.cmp(b)));
+                    order.extend_from_slice(&ranked);
+                }
+            }
+        }
+        if steps.count != 1 {
+            order.extend(groups.iter().flatten());
+        }
+        order.into_iter().try_for_each(|index| send_floats(&mut rows.series[index], sink))
+    }
+
+    /// The first few series of each group, by labels.
+    pub(super) fn stream_limited(&self, aggregate: &'a Aggregate, steps: Steps, sink: &mut Sink<'_>) -> Result<()> {
+        let limits = self.limits(aggregate, steps)?;
+        let mut rows = self.collect_sorted(&aggregate.expr, steps)?;
+        let patience = self.patience();
+        for members in members(&rows.series, aggregate) {
+            let mut picked = vec![0u64; steps.count];
+            for index in members {
+                patience.spend(steps.count)?;
+                let kept = &mut rows.series[index];
+                let mut keep = vec![false; steps.count];
+                for (step, keep) in keep.iter_mut().enumerate().filter(|&(step, _)| kept.points.has(step)) {
+                    *keep = (picked[step] as f64) < limits.at(step).trunc();
+                    picked[step] += u64::from(*keep);
+                }
+                kept.points.retain(|step| keep[step]);
+                kept.send(sink)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The series whose place between 0 and 1, given by their labels, is below the ratio, or above 1 plus a negative one.
+    pub(super) fn stream_ratio(&self, aggregate: &'a Aggregate, steps: Steps, sink: &mut Sink<'_>) -> Result<()> {
+        let param = Self::param(aggregate);
+        let ratios = self.scalars(param, steps)?;
+        if ratios.values().iter().any(|ratio| ratio.is_nan()) {
+            return Err(Error::execution("Ratio value is NaN"));
+        }
+        let max = ratios.values().iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let min = ratios.values().iter().copied().fold(f64::INFINITY, f64::min);
+        for (ratio, cap) in [(max > 1.0).then_some((max, 1)), (min < -1.0).then_some((min, -1))].into_iter().flatten() {
+            let ratio = format::shortest(ratio);
+            let warning = format!("ratio value should be between -1 and 1, got {ratio}, capping to {cap}");
+            self.warn(warning, param.span);
+        }
+        self.stream(&aggregate.expr, steps, &mut |row| {
+            let place = place(&row.labels);
+            row.points.retain(|step| match ratios.at(step).clamp(-1.0, 1.0) {
+                ratio if ratio >= 0.0 => place < ratio,
+                ratio => place >= 1.0 + ratio,
+            });
+            sink(row)
+        })
+    }
+}
+
+/// The series of each group, as indices.
+fn members(series: &[Kept], aggregate: &Aggregate) -> Vec<Vec<usize>> {
+    let mut groups: Groups<Vec<usize>> = Groups::new();
+    for (index, kept) in series.iter().enumerate() {
+        let place = groups.place(group_labels(&kept.labels, aggregate), false, Vec::new);
+        groups.groups[place].2.push(index);
+    }
+    groups.groups.into_iter().map(|(_, _, members)| members).collect()
+}
+
+/// Sends what numbers a series has.
+fn send_floats(kept: &mut Kept, sink: &mut Sink<'_>) -> Result<()> {
+    kept.points.histograms.clear();
+    kept.send(sink)
+}
+
+/// Where a label set lies in `[0, 1)`: the same in every run, and spread evenly.
+fn place(labels: &Labels) -> f64 {
+    let mut hash = Xxh3::new();
+    for (name, value) in labels.iter() {
+        for part in [name, value] {
+            hash.update(part.as_bytes());
+            hash.update(&[0xff]); // in no UTF-8 text, so it separates
+        }
+    }
+    (hash.digest() >> 11) as f64 / 2f64.powi(53)
+}

@@ -1,0 +1,76 @@
+//! The set operators: `and`, `or`, `unless`.
+
+use std::collections::HashMap;
+
+use crate::{
+    model::Labels,
+    promql::{
+        ast::{Binary, BinaryOp, Matching},
+        eval::{
+            Error, Eval, Result,
+            matching::signature,
+            series::{Kept, Sink, merge_equal},
+            steps::Steps,
+        },
+    },
+};
+
+/// For each signature, the steps at which some series has it.
+type Presence = HashMap<Labels, Vec<bool>>;
+
+impl<'a> Eval<'a> {
+    pub(super) fn stream_set(&self, binary: &'a Binary, steps: Steps, sink: &mut Sink<'_>) -> Result<()> {
+        let matching = binary.matching.as_ref().expect("the parser gives set operators a matching");
+        match binary.op {
+            BinaryOp::And => self.stream_filtered(binary, matching, true, steps, sink),
+            BinaryOp::Unless => self.stream_filtered(binary, matching, false, steps, sink),
+            _ => self.stream_or(binary, matching, steps, sink),
+        }
+    }
+
+    /// The left series where the right side has (`and`) or has not (`unless`) something of the same signature.
+    fn stream_filtered(
+        &self,
+        binary: &'a Binary,
+        matching: &Matching,
+        wanted: bool,
+        steps: Steps,
+        sink: &mut Sink<'_>,
+    ) -> Result<()> {
+        let mut presence = Presence::new();
+        self.stream(&binary.right, steps, &mut |row| {
+            let mask = presence.entry(signature(&row.labels, matching)).or_insert_with(|| vec![false; steps.count]);
+            row.points.mark(mask);
+            Ok(())
+        })?;
+        self.stream(&binary.left, steps, &mut |row| {
+            match presence.get(&signature(&row.labels, matching)) {
+                Some(mask) => row.points.retain(|step| mask[step] == wanted),
+                None if wanted => return Ok(()),
+                None => {}
+            }
+            sink(row)
+        })
+    }
+
+    /// All left series, and the right ones where the left side has nothing of the same signature.
+    fn stream_or(&self, binary: &'a Binary, matching: &Matching, steps: Steps, sink: &mut Sink<'_>) -> Result<()> {
+        let mut presence = Presence::new();
+        let mut rows = self.collect(&binary.left, steps)?;
+        for kept in &rows.series {
+            let mask = presence.entry(signature(&kept.labels, matching)).or_insert_with(|| vec![false; steps.count]);
+            kept.points.mark(mask);
+        }
+        let mut right = self.collect(&binary.right, steps)?;
+        for mut kept in right.series.drain(..) {
+            if let Some(mask) = presence.get(&signature(&kept.labels, matching)) {
+                kept.points.retain(|step| !mask[step]);
+            }
+            if !kept.points.is_empty() {
+                rows.series.push(kept);
+            }
+        }
+        let merged = merge_equal(rows.series, Error::duplicate_labels)?;
+        merged.into_iter().try_for_each(|mut kept: Kept| kept.send(sink))
+    }
+}

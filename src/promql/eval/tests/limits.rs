@@ -1,0 +1,126 @@
+//! Limits, interrupts, what is read, and names dropped at once.
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use crate::{
+    model::{Labels, Matcher, TimeRange},
+    promql::{Answer, Error, Options, Stop, Value, eval, parse},
+    select::{self, Series, Source},
+};
+
+const SECOND: i64 = 1_000_000_000;
+
+/// `count` series `m{i="…"}`, each with a sample a second; they have all the times asked for.
+struct Endless {
+    count: usize,
+    names: &'static [&'static str],
+}
+
+impl Source for Endless {
+    fn select<'a>(
+        &'a self,
+        _: &'a [Matcher],
+        range: TimeRange,
+    ) -> Result<Box<dyn Iterator<Item = Result<Series, select::Error>> + 'a>, select::Error> {
+        let first = range.start.div_euclid(SECOND) + 1;
+        let times: Vec<i64> =
+            (first..).map(|second| second * SECOND).take_while(|&time| range.contains(time)).collect();
+        let series = self.names.iter().flat_map(move |name| (0..self.count).map(move |index| (name, index)));
+        Ok(Box::new(series.map(move |(name, index)| {
+            let labels = Labels::from([("__name__", *name), ("i", &index.to_string())]);
+            Ok(Series { labels, values: vec![1.0; times.len()], times: times.clone() })
+        })))
+    }
+}
+
+const ONE: Endless = Endless { count: 1, names: &["m_total"] };
+
+fn range(source: &dyn Source, query: &str, end: i64, options: &Options<'_>) -> Result<Answer, Error> {
+    eval::range(source, &parse(query).unwrap(), 0, end * SECOND, SECOND, options)
+}
+
+#[test]
+fn a_query_fails_at_its_limit_of_samples_and_not_before() {
+    let source = Endless { count: 10, names: &["m"] };
+    let few = Options { samples_max: 5000, ..Options::default() };
+    // A fold holds one series at a time, so ten series of a thousand samples are no matter.
+    let stats = range(&source, "sum(m)", 1000, &few).unwrap().stats;
+    assert_eq!((stats.series_read, stats.samples_read), (10, 13_000));
+    assert!(stats.samples_peak < 5000, "{stats:?}");
+    let error = range(&source, "topk(1, m)", 1000, &few).unwrap_err();
+    assert_eq!(error.kind(), "execution");
+    assert_eq!(error.to_string(), "query processing would load too many samples into memory in query execution");
+}
+
+#[test]
+fn steps_that_fit_no_memory_are_refused_before_a_column_is_made() {
+    for query in ["1", "m", "vector(1)", "absent(m)", "hour()"] {
+        let answer = eval::range(&ONE, &parse(query).unwrap(), 0, i64::MAX, 1, &Options::default());
+        assert_eq!(answer.unwrap_err().kind(), "execution", "{query}");
+    }
+    let subquery =
+        parse("sum_over_time(time()[5y:1ms])").map_or_else(|_| parse("sum_over_time(vector(1)[5y:1ms])"), Ok);
+    let answer = eval::instant(&ONE, &subquery.unwrap(), 0, &Options::default());
+    assert_eq!(answer.unwrap_err().kind(), "execution");
+}
+
+#[test]
+fn an_interrupt_ends_a_query_inside_its_loops() {
+    for (stop, kind) in [(Stop::Timeout, "timeout"), (Stop::Canceled, "canceled")] {
+        let asked = AtomicUsize::new(0);
+        let interrupt = || (asked.fetch_add(1, Relaxed) == 20).then_some(stop);
+        let options = Options { interrupt: Some(&interrupt), ..Options::default() };
+        // One series only: the question comes from between its windows.
+        let error = range(&ONE, "stddev_over_time(m_total[1h])", 4000, &options).unwrap_err();
+        assert_eq!((error.kind(), asked.load(Relaxed)), (kind, 21));
+    }
+}
+
+#[test]
+fn names_dropped_at_once_may_not_make_two_series_one() {
+    let two = Endless { count: 1, names: &["a_total", "b_total"] };
+    let query = "sum(rate({i=\"0\"}[1m]))";
+    let error = range(&two, query, 60, &Options::default()).unwrap_err();
+    assert_eq!(error.to_string(), "vector cannot contain metrics with the same labelset");
+    let delayed = Options { delayed_name_removal: true, ..Options::default() };
+    assert!(range(&two, query, 60, &delayed).is_ok());
+}
+
+#[test]
+fn a_pinned_part_is_evaluated_once() {
+    let questions = |query: &str| {
+        let asked = AtomicUsize::new(0);
+        let interrupt = || {
+            asked.fetch_add(1, Relaxed);
+            None
+        };
+        let options = Options { interrupt: Some(&interrupt), ..Options::default() };
+        range(&ONE, query, 4000, &options).unwrap();
+        asked.load(Relaxed)
+    };
+    // The number of questions tells how many samples the windows had in all.
+    assert!(questions("stddev_over_time(m_total[1h] @ 5000)") < 5);
+    assert!(questions("stddev_over_time(m_total[1h] @ 5000) + time()") < 5);
+    assert!(questions("stddev_over_time(m_total[1h])") > 500);
+}
+
+#[test]
+fn the_source_is_asked_for_no_more_than_the_windows() {
+    let read = |query: &str| range(&ONE, query, 100, &Options::default()).unwrap().stats.samples_read;
+    assert_eq!(read("m_total"), 400); // (-300 s, 100 s]
+    assert_eq!(read("rate(m_total[1m] offset 1h)"), 160);
+    assert_eq!(read("sum_over_time(m_total[1m:10s])"), 450); // the first inner step is at -50 s
+}
+
+#[test]
+fn types_and_steps_of_range_queries_are_checked() {
+    let error = range(&ONE, "m_total[5m]", 10, &Options::default()).unwrap_err();
+    assert_eq!(
+        (error.kind(), &error.to_string()[..45]),
+        ("bad_data", "invalid expression type \"range vector\" for ra")
+    );
+    let error = eval::range(&ONE, &parse("1").unwrap(), 0, 1, 0, &Options::default()).unwrap_err();
+    assert_eq!(error.kind(), "bad_data");
+    let answer = eval::range(&ONE, &parse("1").unwrap(), 1, 0, 1, &Options::default()).unwrap();
+    assert_eq!(answer.value, Value::Matrix(Vec::new()));
+}

@@ -1,0 +1,4 @@
+//! What the scripts do not reach.
+
+mod limits;
+mod steps;

@@ -1,0 +1,195 @@
+//! Range selectors: a window moving over the samples of a series.
+
+use std::ops::Range;
+
+use crate::{
+    model::{Labels, TimeRange},
+    promql::{
+        ast::{Expr, MatrixSelector, Node, RangeExtension},
+        eval::{
+            Eval, Patience, Result, Scalars,
+            duration::Shift,
+            series::{ABSENT, is_present},
+            steps::Steps,
+        },
+    },
+};
+
+/// Where the windows of a range selector or subquery lie.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Frame {
+    /// One window for each.
+    pub steps: Steps,
+    /// Where it ends, from the step.
+    pub shift: Shift,
+    /// Its length in nanoseconds.
+    pub range: i64,
+    /// Whether it takes in samples around it.
+    pub extension: Option<RangeExtension>,
+    /// How far `extension` reaches.
+    pub lookback: i64,
+}
+
+impl Frame {
+    /// How much earlier than the window its samples begin, and how much later they end.
+    fn margins(&self) -> (i64, i64) {
+        match self.extension {
+            None => (0, 0),
+            Some(RangeExtension::Anchored) => (self.lookback, 0),
+            Some(RangeExtension::Smoothed) => (self.lookback, self.lookback),
+        }
+    }
+
+    /// The time all its windows lie in.
+    fn time_range(&self) -> TimeRange {
+        let (before, after) = self.margins();
+        let first = self.shift.apply(self.steps.start).saturating_sub(self.range).saturating_sub(before);
+        let last = self.shift.apply(self.steps.end()).saturating_add(after);
+        TimeRange { start: first.saturating_add(1), end: last.saturating_add(1) }
+    }
+}
+
+/// A series whose windows are to be looked at.
+pub(crate) struct Windows<'w> {
+    /// Where they are.
+    pub frame: Frame,
+    /// Times of all samples, ascending.
+    pub times: &'w [i64],
+    /// Their values; no stale marker among them.
+    pub values: &'w [f64],
+    /// The numbers given to the function beside the range.
+    pub args: &'w [Scalars],
+    /// Asked in inner loops.
+    pub patience: &'w Patience<'w>,
+}
+
+/// The samples of one window, at least one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Window<'w> {
+    /// Their times.
+    pub times: &'w [i64],
+    /// Their values.
+    pub values: &'w [f64],
+    /// The index of the first among the samples of the series.
+    pub first: usize,
+    /// The window is `(start, end]`, in nanoseconds.
+    pub start: i64,
+    /// See `start`.
+    pub end: i64,
+    /// The step it belongs to.
+    pub step: usize,
+}
+
+impl Window<'_> {
+    /// The places of its samples among those of the series.
+    pub(crate) fn indices(&self) -> Range<usize> {
+        self.first..self.first + self.values.len()
+    }
+}
+
+impl<'w> Windows<'w> {
+    /// Fills a column: what `of` makes of each window that has samples; absent elsewhere.
+    #[inline]
+    pub(crate) fn each(&self, out: &mut [f64], mut of: impl FnMut(&Window<'w>) -> Option<f64>) -> Result<()> {
+        let (before, after) = self.frame.margins();
+        let (mut from, mut to) = (0, 0);
+        for (step, out) in out.iter_mut().enumerate() {
+            let end = self.frame.shift.apply(self.frame.steps.time(step));
+            let start = end.saturating_sub(self.frame.range);
+            let (earliest, latest) = (start.saturating_sub(before), end.saturating_add(after));
+            while to < self.times.len() && self.times[to] <= latest {
+                to += 1;
+            }
+            while from < to && self.times[from] <= earliest {
+                from += 1;
+            }
+            *out = ABSENT;
+            if from < to {
+                self.patience.spend(to - from)?;
+                let (times, values) = (&self.times[from..to], &self.values[from..to]);
+                let window = Window { times, values, first: from, start, end, step };
+                *out = of(&window).unwrap_or(ABSENT);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A series handed on with its samples instead of points.
+pub(crate) struct RawSeries {
+    /// See [`super::series::Row::labels`].
+    pub labels: Labels,
+    /// See [`super::series::Row::drop_name`].
+    pub drop_name: bool,
+    /// Times, ascending.
+    pub times: Vec<i64>,
+    /// Values, none of them a stale marker.
+    pub values: Vec<f64>,
+}
+
+impl<'a> Eval<'a> {
+    /// Where the windows of a range expression lie, without reading any.
+    pub(crate) fn frame(&self, expr: &'a Expr, steps: Steps) -> Result<Frame> {
+        let (shift, range, extension) = match &expr.node {
+            Node::Paren(inner) => return self.frame(inner, steps),
+            Node::Matrix(matrix) => (&matrix.selector.at, &matrix.range, matrix.selector.extension),
+            Node::Subquery(subquery) => (&subquery.at, &subquery.range, None),
+            _ => unreachable!("the parser's type check lets only range vectors stand here"),
+        };
+        let (shift, range) = (self.shift(shift)?, self.positive_duration(range)?);
+        Ok(Frame { steps, shift, range, extension, lookback: self.options.lookback })
+    }
+
+    /// Hands each series of a range expression to `sink`, with the samples that its windows need.
+    pub(crate) fn stream_raw(
+        &self,
+        expr: &'a Expr,
+        steps: Steps,
+        sink: &mut dyn FnMut(Frame, RawSeries) -> Result<()>,
+    ) -> Result<()> {
+        match &expr.node {
+            Node::Paren(inner) => self.stream_raw(inner, steps, sink),
+            Node::Subquery(subquery) => {
+                let frame = self.frame(expr, steps)?;
+                self.stream_subquery(subquery, frame, &mut |series| sink(frame, series))
+            }
+            Node::Matrix(matrix) => {
+                let frame = self.frame(expr, steps)?;
+                self.stream_matrix(matrix, frame, &mut |series| sink(frame, series))
+            }
+            _ => unreachable!("the parser's type check lets only range vectors stand here"),
+        }
+    }
+
+    fn stream_matrix(
+        &self,
+        matrix: &MatrixSelector,
+        frame: Frame,
+        sink: &mut dyn FnMut(RawSeries) -> Result<()>,
+    ) -> Result<()> {
+        self.read(&matrix.selector.matchers, frame.time_range(), &mut |series| {
+            let (mut times, mut values) = (series.times, series.values);
+            remove_stale(&mut times, &mut values);
+            if times.is_empty() {
+                return Ok(());
+            }
+            sink(RawSeries { labels: series.labels, drop_name: false, times, values })
+        })
+    }
+}
+
+/// Takes stale markers and their times out.
+fn remove_stale(times: &mut Vec<i64>, values: &mut Vec<f64>) {
+    if values.iter().all(|&value| is_present(value)) {
+        return;
+    }
+    let mut kept = 0;
+    for index in 0..values.len() {
+        if is_present(values[index]) {
+            (times[kept], values[kept]) = (times[index], values[index]);
+            kept += 1;
+        }
+    }
+    times.truncate(kept);
+    values.truncate(kept);
+}

@@ -1,0 +1,161 @@
+//! `info`: adds to series the labels of info series, such as `target_info`, that describe the same instance and job.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    model::{Labels, METRIC_NAME, MatchOp, Matcher},
+    promql::{
+        ast::{Expr, Node, TimeShift},
+        eval::{
+            Error, Eval, Pick, Result, Shift, Site,
+            series::{Kept, Points, Sink, is_metadata, is_present, merge_equal},
+            steps::Steps,
+        },
+    },
+};
+
+/// The labels by which series and info series find each other.
+const IDENTIFYING: [&str; 2] = ["instance", "job"];
+
+/// What the second argument asks for.
+struct Wanted {
+    /// Conditions on names of info series.
+    names: Vec<Matcher>,
+    /// Conditions on the labels to add. Where there are any, no others are added.
+    data: Vec<Matcher>,
+}
+
+pub(super) fn info<'a>(eval: &Eval<'a>, site: Site<'a>, steps: Steps, sink: &mut Sink<'_>) -> Result<()> {
+    let base = &site.call.args[0];
+    let wanted = Wanted::new(site.call.args.get(1));
+    let shift = reference(eval, base)?.unwrap_or_default();
+    let infos = read_infos(eval, &wanted, shift, steps)?;
+    let mut results = Vec::new();
+    for kept in eval.collect(base, steps)?.series {
+        if wanted.names.iter().all(|matcher| matcher.matches(kept.labels.metric())) {
+            results.push(kept); // an info series itself
+        } else {
+            enrich(&kept, &infos, &wanted, &mut results)?;
+        }
+    }
+    merge_equal(results, Error::duplicate_labels)?.into_iter().try_for_each(|mut kept| kept.send(sink))
+}
+
+impl Wanted {
+    fn new(arg: Option<&Expr>) -> Self {
+        let matchers = match arg.map(|arg| &arg.node) {
+            Some(Node::Vector(selector)) => selector.matchers.clone(),
+            _ => Vec::new(),
+        };
+        let (mut names, data): (Vec<_>, Vec<_>) = matchers.into_iter().partition(|m| *m.name == *METRIC_NAME);
+        if names.is_empty() {
+            names.push(Matcher::equal(METRIC_NAME, "target_info"));
+        } else if names.iter().all(|name| matches!(name.op, MatchOp::NotEqual | MatchOp::NotRegex)) {
+            // Only told what not to take, it takes what looks like an info series.
+            let pattern = Matcher::new(METRIC_NAME, MatchOp::Regex, ".+_info");
+            names.push(pattern.expect("the pattern is a good one"));
+        }
+        Self { names, data }
+    }
+
+    /// Whether a label of an info series is to be added.
+    fn takes(&self, name: &str, value: &str) -> bool {
+        let about = || self.data.iter().filter(|matcher| *matcher.name == *name);
+        let asked = self.data.is_empty() || about().next().is_some();
+        asked && !is_metadata(name) && !IDENTIFYING.contains(&name) && about().all(|matcher| matcher.matches(value))
+    }
+}
+
+/// The info series, with the times of their samples.
+fn read_infos(eval: &Eval<'_>, wanted: &Wanted, shift: Shift, steps: Steps) -> Result<Vec<Kept>> {
+    let must = wanted.data.iter().filter(|matcher| !matcher.matches_empty());
+    let matchers: Vec<Matcher> = wanted.names.iter().chain(must).cloned().collect();
+    let mut infos = Vec::new();
+    eval.stream_picked(&matchers, shift, steps, Pick::Time, &mut |row| {
+        infos.push(Kept { labels: row.labels, drop_name: false, points: row.points.clone() });
+        Ok(())
+    })?;
+    infos.sort_by(|a, b| a.labels.cmp(&b.labels));
+    Ok(infos)
+}
+
+/// How far the selectors of an expression look from its evaluation time, judged by the first one.
+fn reference(eval: &Eval<'_>, expr: &Expr) -> Result<Option<Shift>> {
+    let own = |shift: &TimeShift| eval.shift(shift).map(Some);
+    match &expr.node {
+        Node::Vector(selector) => own(&selector.at),
+        Node::Matrix(matrix) => own(&matrix.selector.at),
+        Node::Subquery(subquery) => {
+            let outer = eval.shift(&subquery.at)?;
+            Ok(reference(eval, &subquery.expr)?.map(|inner| outer.then(inner)))
+        }
+        Node::Paren(inner) | Node::Unary { expr: inner, .. } => reference(eval, inner),
+        Node::Aggregate(aggregate) => reference(eval, &aggregate.expr),
+        Node::Binary(binary) => match reference(eval, &binary.left)? {
+            None => reference(eval, &binary.right),
+            found => Ok(found),
+        },
+        Node::Call(call) => {
+            for arg in &call.args {
+                if let Some(found) = reference(eval, arg)? {
+                    return Ok(Some(found));
+                }
+            }
+            Ok(None)
+        }
+        Node::Number(_) | Node::String(_) => Ok(None),
+    }
+}
+
+/// Adds to `results` a series under the labels it has at each step.
+fn enrich(kept: &Kept, infos: &[Kept], wanted: &Wanted, results: &mut Vec<Kept>) -> Result<()> {
+    let same = |info: &&Kept| IDENTIFYING.iter().all(|label| info.labels.get(label) == kept.labels.get(label));
+    let identified = IDENTIFYING.iter().any(|label| !kept.labels.get(label).is_empty());
+    let infos: Vec<&Kept> = infos.iter().filter(|_| identified).filter(same).collect();
+    let steps = kept.points.floats.len();
+    let mut columns: BTreeMap<Vec<usize>, Points> = BTreeMap::new();
+    for (step, &value) in kept.points.floats.iter().enumerate().filter(|(_, value)| is_present(**value)) {
+        let current = current_infos(&infos, step)?;
+        if !current.is_empty() || wanted.data.iter().all(Matcher::matches_empty) {
+            columns.entry(current).or_insert_with(|| Points::absent(steps)).floats[step] = value;
+        }
+    }
+    for (current, points) in columns {
+        let labels = enriched(&kept.labels, current.iter().map(|&index| &infos[index].labels), wanted)?;
+        results.push(Kept { labels, drop_name: kept.drop_name, points });
+    }
+    Ok(())
+}
+
+/// Of the info series of each name, the one with the newest sample at a step.
+fn current_infos(infos: &[&Kept], step: usize) -> Result<Vec<usize>> {
+    let mut current: Vec<usize> = Vec::new();
+    for (index, info) in infos.iter().enumerate().filter(|(_, info)| is_present(info.points.floats[step])) {
+        let time = info.points.floats[step];
+        match current.iter_mut().find(|other| infos[**other].labels.metric() == info.labels.metric()) {
+            None => current.push(index),
+            Some(other) if infos[*other].points.floats[step] < time => *other = index,
+            Some(other) if infos[*other].points.floats[step] > time => {}
+            Some(other) => {
+                let (first, second) = (&infos[*other].labels, &info.labels);
+                return Err(Error::execution(format!("found duplicate series for info metric: {first}, {second}")));
+            }
+        }
+    }
+    Ok(current)
+}
+
+/// Labels with those of info series added; what is there already stays.
+fn enriched<'l>(base: &Labels, infos: impl Iterator<Item = &'l Labels>, wanted: &Wanted) -> Result<Labels> {
+    let mut added: BTreeMap<&str, &str> = BTreeMap::new();
+    for (name, value) in infos.flat_map(Labels::iter).filter(|(name, value)| wanted.takes(name, value)) {
+        if *added.entry(name).or_insert(value) != value {
+            return Err(Error::execution(format!("conflicting label: {name}")));
+        }
+    }
+    let mut labels = base.to_builder();
+    for (name, value) in added.into_iter().filter(|(name, _)| base.get(name).is_empty()) {
+        labels.set(name, value);
+    }
+    Ok(labels.build())
+}

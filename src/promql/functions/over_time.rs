@@ -1,0 +1,160 @@
+//! Functions of the values in a window: `*_over_time`, `changes`, `resets`.
+
+use crate::promql::{
+    eval::{
+        Eval, Result, Site,
+        series::Sink,
+        steps::{Steps, seconds},
+        window::Windows,
+    },
+    functions::{
+        Kernel, Naming, extended,
+        sliding::{Greatest, Least, Sliding},
+    },
+    kahan::{Mean, Sum, Variance},
+    quantile,
+};
+
+pub(super) fn sum(windows: &Windows<'_>, out: &mut [f64]) -> Result<()> {
+    let mut sums = Sliding::<Sum>::new(windows.values);
+    windows.each(out, |window| match sums.of(window.indices()) {
+        sum if sum.total.is_finite() => Some(sum.value()),
+        _ => Some(Sum::of(window.values)), // what an infinity leaves behind depends on the order
+    })
+}
+
+pub(super) fn avg(windows: &Windows<'_>, out: &mut [f64]) -> Result<()> {
+    let mut sums = Sliding::<Sum>::new(windows.values);
+    windows.each(out, |window| match sums.of(window.indices()) {
+        sum if sum.total.is_finite() => {
+            let count = window.values.len() as f64;
+            Some(sum.total / count + sum.lost / count)
+        }
+        _ => Some(Mean::of(window.values)),
+    })
+}
+
+pub(super) fn count(windows: &Windows<'_>, out: &mut [f64]) -> Result<()> {
+    windows.each(out, |window| Some(window.values.len() as f64))
+}
+
+pub(super) fn present(windows: &Windows<'_>, out: &mut [f64]) -> Result<()> {
+    windows.each(out, |_| Some(1.0))
+}
+
+pub(super) fn first(windows: &Windows<'_>, out: &mut [f64]) -> Result<()> {
+    windows.each(out, |window| window.values.first().copied())
+}
+
+pub(super) fn last(windows: &Windows<'_>, out: &mut [f64]) -> Result<()> {
+    windows.each(out, |window| window.values.last().copied())
+}
+
+pub(super) fn min(windows: &Windows<'_>, out: &mut [f64]) -> Result<()> {
+    let mut least = Sliding::<Least>::new(windows.values);
+    windows.each(out, |window| Some(least.of(window.indices()).0))
+}
+
+pub(super) fn max(windows: &Windows<'_>, out: &mut [f64]) -> Result<()> {
+    let mut greatest = Sliding::<Greatest>::new(windows.values);
+    windows.each(out, |window| Some(greatest.of(window.indices()).0))
+}
+
+pub(super) fn ts_of_first(windows: &Windows<'_>, out: &mut [f64]) -> Result<()> {
+    windows.each(out, |window| window.times.first().copied().map(seconds))
+}
+
+pub(super) fn ts_of_last(windows: &Windows<'_>, out: &mut [f64]) -> Result<()> {
+    windows.each(out, |window| window.times.last().copied().map(seconds))
+}
+
+pub(super) fn ts_of_min(windows: &Windows<'_>, out: &mut [f64]) -> Result<()> {
+    windows.each(out, |window| Some(seconds(window.times[best(window.values, |value, least| value <= least)])))
+}
+
+pub(super) fn ts_of_max(windows: &Windows<'_>, out: &mut [f64]) -> Result<()> {
+    windows.each(out, |window| Some(seconds(window.times[best(window.values, |value, most| value >= most)])))
+}
+
+/// The index of the last value that is as good as any; NaN is only where all are.
+fn best(values: &[f64], as_good: impl Fn(f64, f64) -> bool) -> usize {
+    let mut best = 0;
+    for (index, &value) in values.iter().enumerate().skip(1) {
+        if as_good(value, values[best]) || values[best].is_nan() {
+            best = index;
+        }
+    }
+    best
+}
+
+pub(super) fn stdvar(windows: &Windows<'_>, out: &mut [f64]) -> Result<()> {
+    windows.each(out, |window| Some(variance(window.values)))
+}
+
+pub(super) fn stddev(windows: &Windows<'_>, out: &mut [f64]) -> Result<()> {
+    windows.each(out, |window| Some(variance(window.values).sqrt()))
+}
+
+fn variance(values: &[f64]) -> f64 {
+    let mut variance = Variance::default();
+    values.iter().for_each(|&value| variance.add(value));
+    variance.value()
+}
+
+/// The median distance from the median.
+pub(super) fn mad(windows: &Windows<'_>, out: &mut [f64]) -> Result<()> {
+    let mut scratch = Vec::new();
+    windows.each(out, |window| {
+        if window.values.iter().any(|value| value.is_nan()) {
+            return Some(f64::NAN);
+        }
+        scratch.clear();
+        scratch.extend_from_slice(window.values);
+        let median = quantile::quantile(0.5, &mut scratch);
+        scratch.iter_mut().for_each(|value| *value = (*value - median).abs());
+        Some(quantile::quantile(0.5, &mut scratch))
+    })
+}
+
+pub(super) fn quantile<'a>(eval: &Eval<'a>, site: Site<'a>, steps: Steps, sink: &mut Sink<'_>) -> Result<()> {
+    const KERNEL: Kernel = |windows, out| {
+        let mut scratch = Vec::new();
+        windows.each(out, |window| {
+            scratch.clear();
+            scratch.extend_from_slice(window.values);
+            Some(quantile::quantile(windows.args[0].at(window.step), &mut scratch))
+        })
+    };
+    let wanted = &site.call.args[0];
+    eval.check_quantiles(eval.scalars(wanted, steps)?.values(), wanted.span);
+    eval.stream_windows(site, KERNEL, Naming::Dropped, steps, sink)
+}
+
+/// How often a value differs from the one before; from NaN to NaN nothing changes.
+pub(super) fn changes(windows: &Windows<'_>, out: &mut [f64]) -> Result<()> {
+    count_pairs(windows, out, |before, after| before != after && !(before.is_nan() && after.is_nan()))
+}
+
+/// How often a value is less than the one before.
+pub(super) fn resets(windows: &Windows<'_>, out: &mut [f64]) -> Result<()> {
+    count_pairs(windows, out, |before, after| after < before)
+}
+
+fn count_pairs(windows: &Windows<'_>, out: &mut [f64], counts: impl Fn(f64, f64) -> bool) -> Result<()> {
+    // With the pairs up to each sample counted once, a window costs the same however long it is.
+    let mut passed = Vec::with_capacity(windows.values.len());
+    let mut pairs = 0u32;
+    passed.push(0);
+    for pair in windows.values.windows(2) {
+        pairs += u32::from(counts(pair[0], pair[1]));
+        passed.push(pairs);
+    }
+    windows.each(out, |window| {
+        let indices = window.indices();
+        let first = match windows.frame.extension {
+            None => indices.start,
+            Some(_) => indices.start + extended::anchored(window)?,
+        };
+        Some((passed[indices.end - 1] - passed[first]).into())
+    })
+}

@@ -1,0 +1,151 @@
+//! What windows that move forward have in common need not be worked out again.
+//!
+//! The trick is that of a queue made of two stacks: [`Sliding`] keeps the total of every suffix of an older part of the
+//! samples, and one total of the newer part. Samples leave at the front by taking the next shorter suffix, and come in at
+//! the back by one addition; when the front is used up, the back becomes the front. So a sample is added twice, however
+//! many windows it lies in.
+
+use std::ops::Range;
+
+use crate::promql::kahan::Sum;
+
+/// Totals that can be put together from those of parts. The default is the total of nothing.
+pub(super) trait Total: Copy + Default {
+    /// Takes in the next sample behind.
+    fn add(&mut self, value: f64);
+    /// Takes in the total of all that is behind.
+    fn join(&mut self, behind: Self);
+}
+
+impl Total for Sum {
+    fn add(&mut self, value: f64) {
+        Sum::add(self, value);
+    }
+
+    fn join(&mut self, behind: Self) {
+        Sum::join(self, behind);
+    }
+}
+
+/// The least of some values; NaN only where all are.
+#[derive(Clone, Copy)]
+pub(super) struct Least(pub f64);
+
+impl Default for Least {
+    fn default() -> Self {
+        Self(f64::NAN)
+    }
+}
+
+impl Total for Least {
+    fn add(&mut self, value: f64) {
+        if value <= self.0 || self.0.is_nan() {
+            self.0 = value;
+        }
+    }
+
+    fn join(&mut self, behind: Self) {
+        self.add(behind.0);
+    }
+}
+
+/// The greatest of some values; NaN only where all are.
+#[derive(Clone, Copy)]
+pub(super) struct Greatest(pub f64);
+
+impl Default for Greatest {
+    fn default() -> Self {
+        Self(f64::NAN)
+    }
+}
+
+impl Total for Greatest {
+    fn add(&mut self, value: f64) {
+        if value >= self.0 || self.0.is_nan() {
+            self.0 = value;
+        }
+    }
+
+    fn join(&mut self, behind: Self) {
+        self.add(behind.0);
+    }
+}
+
+/// Totals of windows over some values.
+pub(super) struct Sliding<'v, T> {
+    values: &'v [f64],
+    /// Totals of `values[index..split]`, that of the shortest first.
+    front: Vec<T>,
+    split: usize,
+    /// The total of `values[split..end]`.
+    back: T,
+    end: usize,
+}
+
+impl<'v, T: Total> Sliding<'v, T> {
+    pub(super) fn new(values: &'v [f64]) -> Self {
+        Self { values, front: Vec::new(), split: 0, back: T::default(), end: 0 }
+    }
+
+    /// The total of a window, neither end of which is before that of the last one.
+    pub(super) fn of(&mut self, window: Range<usize>) -> T {
+        if window.start >= self.split {
+            self.turn(window.start);
+        }
+        self.values[self.end..window.end].iter().for_each(|&value| self.back.add(value));
+        self.end = window.end;
+        if window.start == self.split {
+            return self.back;
+        }
+        let mut total = self.front[self.split - 1 - window.start];
+        total.join(self.back);
+        total
+    }
+
+    /// Makes what there is from `start` on the front.
+    fn turn(&mut self, start: usize) {
+        self.front.clear();
+        self.back = T::default();
+        self.end = self.end.max(start);
+        self.split = self.end;
+        for index in (start..self.end).rev() {
+            let mut total = T::default();
+            total.add(self.values[index]);
+            if let Some(&shorter) = self.front.last() {
+                total.join(shorter);
+            }
+            self.front.push(total);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Greatest, Least, Sliding};
+    use crate::promql::kahan::Sum;
+
+    proptest! {
+        #[test]
+        fn a_sliding_total_is_that_of_the_window(
+            values in proptest::collection::vec(-1e9..1e9f64, 1..60),
+            moves in proptest::collection::vec((0..7usize, 0..7usize), 1..40),
+        ) {
+            let mut sums = Sliding::<Sum>::new(&values);
+            let (mut least, mut greatest) = (Sliding::<Least>::new(&values), Sliding::<Greatest>::new(&values));
+            let (mut start, mut end) = (0, 0);
+            for (by_start, by_end) in moves {
+                end = (end + by_end).min(values.len());
+                start = (start + by_start).min(end);
+                if start < end {
+                    let window = &values[start..end];
+                    let sum = sums.of(start..end).value();
+                    prop_assert!((sum - Sum::of(window)).abs() <= 1e-15 * window.iter().map(|v| v.abs()).sum::<f64>());
+                    prop_assert_eq!(least.of(start..end).0, window.iter().copied().fold(f64::INFINITY, f64::min));
+                    prop_assert_eq!(greatest.of(start..end).0, window.iter().copied().fold(f64::NEG_INFINITY, f64::max));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Sums that keep the digits plain addition loses.
+//!
+//! Neumaier's variant of Kahan summation (A. Neumaier, "Rundungsfehleranalyse einiger Verfahren zur Summation
+//! endlicher Summen", 1974): what an addition rounds away is collected apart and added at the end.
+
+/// A sum and what rounding took from it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sum {
+    /// The sum as rounded.
+    pub total: f64,
+    /// What is missing from it.
+    pub lost: f64,
+}
+
+impl Sum {
+    /// Adds a number. An infinite sum has lost nothing.
+    #[inline]
+    pub(crate) fn add(&mut self, value: f64) {
+        let total = self.total + value;
+        self.lost = if total.is_infinite() {
+            0.0
+        } else if self.total.abs() >= value.abs() {
+            self.lost + ((self.total - total) + value)
+        } else {
+            self.lost + ((value - total) + self.total)
+        };
+        self.total = total;
+    }
+
+    /// Adds another sum.
+    #[inline]
+    pub(crate) fn join(&mut self, other: Self) {
+        self.add(other.total);
+        self.lost += other.lost;
+    }
+
+    /// The sum.
+    pub(crate) fn value(self) -> f64 {
+        self.total + self.lost
+    }
+
+    /// The sum of all values.
+    pub(crate) fn of(values: &[f64]) -> f64 {
+        let mut sum = Self::default();
+        values.iter().for_each(|&value| sum.add(value));
+        sum.value()
+    }
+}
+
+/// An arithmetic mean that survives sums beyond the largest number.
+///
+/// It divides a compensated sum by the count; from the value at which the sum overflows it carries the mean itself on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Mean {
+    sum: Sum,
+    count: f64,
+    running: bool,
+}
+
+impl Mean {
+    /// Adds a value.
+    #[inline]
+    pub(crate) fn add(&mut self, value: f64) {
+        self.count += 1.0;
+        if !self.running {
+            let mut sum = self.sum;
+            sum.add(value);
+            if self.count == 1.0 || !sum.total.is_infinite() {
+                self.sum = sum;
+                return;
+            }
+            self.running = true;
+            self.sum.total /= self.count - 1.0;
+            self.sum.lost /= self.count - 1.0;
+        }
+        let weight = (self.count - 1.0) / self.count;
+        self.sum.total *= weight;
+        self.sum.lost *= weight;
+        self.sum.add(value / self.count);
+    }
+
+    /// The mean; NaN of nothing.
+    pub(crate) fn value(self) -> f64 {
+        if self.running { self.sum.value() } else { self.sum.total / self.count + self.sum.lost / self.count }
+    }
+
+    /// The mean of all values.
+    pub(crate) fn of(values: &[f64]) -> f64 {
+        let mut mean = Self::default();
+        values.iter().for_each(|&value| mean.add(value));
+        mean.value()
+    }
+}
+
+/// A variance by Welford's method (B. P. Welford, Technometrics 4, 1962), with compensated mean and sum of squares.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Variance {
+    count: f64,
+    mean: Sum,
+    squares: Sum,
+}
+
+impl Variance {
+    /// Adds a value.
+    #[inline]
+    pub(crate) fn add(&mut self, value: f64) {
+        self.count += 1.0;
+        let delta = value - self.mean.value();
+        self.mean.add(delta / self.count);
+        self.squares.add(delta * (value - self.mean.value()));
+    }
+
+    /// The population variance; NaN of nothing, and where any value was not finite.
+    pub(crate) fn value(self) -> f64 {
+        self.squares.value() / self.count
+    }
+}
