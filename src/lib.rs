@@ -17,10 +17,12 @@
 
 pub mod codec;
 pub mod compaction;
+pub mod config;
 pub mod disk;
 pub mod durability;
 pub mod engine;
 pub mod flush;
+pub mod http;
 pub mod index;
 pub mod ingest;
 pub mod memtable;
