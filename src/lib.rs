@@ -13,9 +13,11 @@
 //! promql                                text to plan to values
 //! http                                  the doors
 //! config                                flags, turned into each layer's Options
+//! commands                              what the binary does
 //! ```
 
 pub mod codec;
+pub mod commands;
 pub mod compaction;
 pub mod config;
 pub mod disk;
