@@ -13,14 +13,18 @@
 //! promql                                text to plan to values
 //! http                                  the doors
 //! config                                flags, turned into each layer's Options
+//! commands                              what the binary does
 //! ```
 
 pub mod codec;
+pub mod commands;
 pub mod compaction;
+pub mod config;
 pub mod disk;
 pub mod durability;
 pub mod engine;
 pub mod flush;
+pub mod http;
 pub mod index;
 pub mod ingest;
 pub mod memtable;

@@ -16,6 +16,7 @@ const LAYERS: &[&[&str]] = &[
     &["promql"],
     &["http"],
     &["config"],
+    &["commands"],
 ];
 
 fn level(name: &str) -> Option<usize> {

@@ -1,0 +1,204 @@
+//! The flags.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    config::{Listen, duration, listen, size},
+    durability::Mode,
+    engine, http, ingest,
+};
+
+/// A time-series database that tells you what a crash would take.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "plimsoll", version, args_conflicts_with_subcommands = true, args_override_self = true)]
+pub struct Cli {
+    /// What to do; `serve` where nothing is said.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The flags of `serve`.
+    #[command(flatten)]
+    pub serve: ServeFlags,
+}
+
+/// The commands.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Take writes and answer queries (what `plimsoll` alone does, too)
+    #[command(args_override_self = true)]
+    Serve(Box<ServeFlags>),
+    /// Ask a running server and print a table
+    Query(QueryFlags),
+    /// Print one of the database's files in readable form
+    Inspect(InspectFlags),
+    /// Start a server on a temporary directory, load six hours of host metrics, and show what it can do
+    Demo(DemoFlags),
+}
+
+/// Flags of `plimsoll serve`; the keys of the configuration file.
+#[derive(Args, Clone, Debug)]
+pub struct ServeFlags {
+    /// A TOML file with any of these flags as keys; a flag given here wins
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The directory all data is in; made where it is missing
+    #[arg(long, value_name = "DIR", default_value = "plimsoll-data")]
+    pub data: PathBuf,
+    /// Address and port for writes, queries and metrics
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8086", value_parser = listen)]
+    pub listen: Listen,
+    /// When writes are made safe: `wal-sync` (log, fsynced before the answer) or `parts=1s` (no log; sorted pages
+    /// fsynced each window, of which a crash takes at most one)
+    #[arg(long, value_name = "MODE", default_value = "wal-sync", value_parser = str::parse::<Mode>)]
+    pub durability: Mode,
+    /// Do not turn the parameters `db` and `bucket` of writes into the label `db`
+    #[arg(long)]
+    pub no_db_label: bool,
+    /// Largest write body on the wire
+    #[arg(long, value_name = "SIZE", default_value = "25MiB", value_parser = size)]
+    pub body_size_max: u64,
+    /// Largest write body after unpacking
+    #[arg(long, value_name = "SIZE", default_value = "128MiB", value_parser = size)]
+    pub unpacked_size_max: u64,
+    /// Longest line of line protocol
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = size)]
+    pub line_size_max: u64,
+    /// Connections at once
+    #[arg(long, value_name = "COUNT", default_value = "2000", value_parser = clap::value_parser!(u32).range(1..))]
+    pub connections_max: u32,
+    /// Writes in progress at once; one more is answered 503
+    #[arg(long, value_name = "COUNT", default_value = "1000", value_parser = clap::value_parser!(u32).range(1..))]
+    pub writes_max: u32,
+    /// Bytes, unpacked, of all writes in progress; where more come, writes are answered 503
+    #[arg(long, value_name = "SIZE", default_value = "512MiB", value_parser = size)]
+    pub writes_size_max: u64,
+    /// Queries running at once; others wait for their turn
+    #[arg(long, value_name = "COUNT", default_value = "8", value_parser = clap::value_parser!(u32).range(1..))]
+    pub queries_max: u32,
+    /// Longest time a query may take
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration)]
+    pub query_timeout: Duration,
+    /// Samples one query may hold
+    #[arg(long, value_name = "COUNT", default_value = "50000000", value_parser = clap::value_parser!(u64).range(1..))]
+    pub query_samples_max: u64,
+    /// Steps a range query may have
+    #[arg(long, value_name = "COUNT", default_value = "11000", value_parser = clap::value_parser!(u64).range(1..))]
+    pub query_points_max: u64,
+    /// How far back a query looks for a series' last sample
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    pub lookback: Duration,
+    /// Rows in memory before they are written to parts
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size)]
+    pub memtable_size: u64,
+    /// Rows in memory in all, those being written to parts included; beyond it writes are answered 503 for a while
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = size)]
+    pub memory_size_max: u64,
+    /// Streams (a table and one set of tags) in all
+    #[arg(long, value_name = "COUNT", default_value = "50000000", value_parser = clap::value_parser!(u32).range(1..))]
+    pub streams_max: u32,
+    /// Age of the oldest row in memory before all are written to parts
+    #[arg(long, value_name = "DURATION", default_value = "30m", value_parser = duration)]
+    pub flush_age: Duration,
+    /// Time running requests get to finish when the server stops
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    pub shutdown_timeout: Duration,
+    /// What is logged to stderr: error, warn, info, debug, trace, or a filter such as `info,plimsoll::http=debug`
+    #[arg(long, value_name = "FILTER", default_value = "info")]
+    pub log: String,
+}
+
+/// Flags of `plimsoll query`.
+#[derive(Args, Clone, Debug)]
+pub struct QueryFlags {
+    /// A PromQL expression
+    pub expr: String,
+    /// First step: RFC 3339, Unix seconds, or a duration before now such as `-1h`; with it the query is a range query
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub start: Option<String>,
+    /// Last step, or the time of an instant query; now where nothing is said
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub end: Option<String>,
+    /// Distance of the steps; a hundredth of the range where nothing is said
+    #[arg(long, value_name = "DURATION", value_parser = duration, requires = "start")]
+    pub step: Option<Duration>,
+    /// The server
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8086")]
+    pub url: String,
+}
+
+/// Flags of `plimsoll inspect`.
+#[derive(Args, Clone, Debug)]
+pub struct InspectFlags {
+    /// A part, index part, log segment, container or manifest
+    pub file: PathBuf,
+}
+
+/// Flags of `plimsoll demo`.
+#[derive(Args, Clone, Debug)]
+pub struct DemoFlags {
+    /// End when all is shown, instead of staying up
+    #[arg(long)]
+    pub exit: bool,
+    /// Address and port; a free port where the usual one is taken
+    #[arg(long, value_name = "ADDR", value_parser = listen)]
+    pub listen: Option<Listen>,
+    /// When writes are made safe
+    #[arg(long, value_name = "MODE", default_value = "parts=1s", value_parser = str::parse::<Mode>)]
+    pub durability: Mode,
+}
+
+impl Default for ServeFlags {
+    /// What is in force where no flag is given.
+    fn default() -> Self {
+        Cli::parse_from(["plimsoll"]).serve
+    }
+}
+
+impl ServeFlags {
+    /// What concerns the data directory.
+    pub fn engine(&self) -> engine::Options {
+        engine::Options {
+            mode: self.durability,
+            generation_size: bytes(self.memtable_size),
+            generation_age: self.flush_age,
+            memory_size_max: bytes(self.memory_size_max),
+            streams_max: self.streams_max,
+            ..engine::Options::new(&self.data)
+        }
+    }
+
+    /// What concerns bodies of lines.
+    pub fn ingest(&self) -> ingest::Options {
+        ingest::Options {
+            line_size_max: bytes(self.line_size_max),
+            body_size_max: bytes(self.unpacked_size_max),
+            db_label: !self.no_db_label,
+        }
+    }
+
+    /// What concerns the doors; `flags` are all settings as text.
+    pub fn http(&self, flags: Vec<(String, String)>) -> http::Options {
+        http::Options {
+            body_size_max: self.body_size_max,
+            unpacked_size_max: self.unpacked_size_max,
+            connections_max: self.connections_max as usize,
+            writes_max: self.writes_max as usize,
+            writes_size_max: self.writes_size_max,
+            queries_max: self.queries_max as usize,
+            query_timeout: self.query_timeout,
+            query_samples_max: self.query_samples_max,
+            query_points_max: self.query_points_max,
+            lookback: self.lookback,
+            shutdown_timeout: self.shutdown_timeout,
+            db_label: !self.no_db_label,
+            flags,
+            ..http::Options::default()
+        }
+    }
+}
+
+/// A size in memory: what does not fit the machine's word is as good as no limit.
+fn bytes(size: u64) -> usize {
+    usize::try_from(size).unwrap_or(usize::MAX)
+}

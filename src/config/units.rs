@@ -1,0 +1,45 @@
+//! Values with units, as people write them.
+
+use std::{
+    net::{SocketAddr, ToSocketAddrs},
+    time::Duration,
+};
+
+use crate::http::parse_duration;
+
+/// A number of bytes: `4096`, `64KiB`, `25MiB`, `1GiB`, and decimal `1kB`, `10MB`, `1GB`.
+pub fn size(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 8] = [
+        ("", 1),
+        ("B", 1),
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("kB", 1_000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+    ];
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = (text[..digits].parse::<u64>().ok(), text[digits..].trim());
+    let factor = UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit)).map(|(_, factor)| *factor);
+    let bytes = number.zip(factor).and_then(|(number, factor)| number.checked_mul(factor));
+    bytes.ok_or_else(|| format!("{text:?} is not a size; write it as 4096, 64KiB, 25MiB or 1GiB"))
+}
+
+/// A duration: `250ms`, `5s`, `1h30m`.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| format!("{text:?} is not a duration; write it as 250ms, 5s, 2m or 1h30m"))
+}
+
+/// Where to listen: the addresses that a host and port stand for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen(pub Vec<SocketAddr>);
+
+/// `127.0.0.1:8086`, `[::1]:8086`, `localhost:8086`, or `:8086` for all interfaces.
+pub fn listen(text: &str) -> Result<Listen, String> {
+    let full = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
+    let addresses = full.to_socket_addrs().map_err(|error| {
+        format!("{text:?} is not an address to listen on ({error}); write it as 127.0.0.1:8086 or :8086")
+    })?;
+    Ok(Listen(addresses.collect()))
+}

@@ -1,0 +1,310 @@
+//! Bodies: those that come, unpacked piece by piece under limits; those that go, made piece by piece.
+
+use std::{
+    convert::Infallible,
+    io::{self, Write},
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use flate2::{
+    Compression,
+    write::{GzEncoder, MultiGzDecoder},
+};
+use http_body_util::BodyExt;
+use hyper::{
+    HeaderMap,
+    body::{Body as HttpBody, Frame, SizeHint},
+    header::CONTENT_ENCODING,
+};
+use tokio::time::timeout;
+
+use crate::http::error::{Error, Kind};
+
+/// What one body may cost.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Bytes on the wire.
+    pub(super) received: u64,
+    /// Bytes after unpacking.
+    pub(super) unpacked: u64,
+    /// The longest wait for the next piece.
+    pub(super) stall: Duration,
+}
+
+/// How much of a refused body is still taken, so that its sender reads the answer instead of a broken connection.
+const DRAINED_BYTES_MAX: usize = 64 << 20;
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// Hands a body to `take`, unpacked, in pieces as they come. The pieces of a packed body are at most about 64 KiB.
+pub(super) async fn read<B>(
+    mut body: B,
+    headers: &HeaderMap,
+    limits: Limits,
+    take: impl FnMut(&[u8]) -> Result<(), Error>,
+) -> Result<(), Error>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+    B::Error: std::fmt::Display,
+{
+    let read = pour(&mut body, headers, limits, take).await;
+    if read.as_ref().is_err_and(|error| error.kind != Kind::TooSlow) {
+        drain(&mut body).await;
+    }
+    read
+}
+
+async fn pour<B>(
+    body: &mut B,
+    headers: &HeaderMap,
+    limits: Limits,
+    mut take: impl FnMut(&[u8]) -> Result<(), Error>,
+) -> Result<(), Error>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+    B::Error: std::fmt::Display,
+{
+    let too_large = || Error::new(Kind::TooLarge, "Request Entity Too Large");
+    let mut unpacker = Unpacker::new(headers, limits.unpacked)?;
+    if body.size_hint().lower() > limits.received {
+        return Err(too_large());
+    }
+    let mut received = 0_u64;
+    while let Some(piece) = next(body, limits.stall).await? {
+        received += piece.len() as u64;
+        if received > limits.received {
+            return Err(too_large());
+        }
+        unpacker.feed(&piece, &mut take)?;
+    }
+    unpacker.finish(&mut take)
+}
+
+async fn next<B>(body: &mut B, stall: Duration) -> Result<Option<Bytes>, Error>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+    B::Error: std::fmt::Display,
+{
+    loop {
+        let frame = timeout(stall, body.frame()).await;
+        let frame = frame.map_err(|_| Error::new(Kind::TooSlow, format!("no body data for {} s", stall.as_secs())))?;
+        match frame {
+            None => return Ok(None),
+            Some(Err(error)) => return Err(Error::bad_data(format!("unable to read the body: {error}"))),
+            Some(Ok(frame)) => {
+                if let Ok(piece) = frame.into_data() {
+                    return Ok(Some(piece));
+                }
+            }
+        }
+    }
+}
+
+async fn drain<B: HttpBody<Data = Bytes> + Unpin>(body: &mut B) {
+    let all = async {
+        let mut left = DRAINED_BYTES_MAX;
+        while let Some(Ok(frame)) = body.frame().await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    // Whether it ended or ran out of time: the answer goes out now.
+    let _ = timeout(DRAIN_TIME_MAX, all).await;
+}
+
+/// A whole small body, such as a form.
+pub(super) async fn collect<B>(body: B, headers: &HeaderMap, limits: Limits) -> Result<Vec<u8>, Error>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+    B::Error: std::fmt::Display,
+{
+    let mut whole = Vec::new();
+    read(body, headers, limits, |piece| {
+        whole.extend_from_slice(piece);
+        Ok(())
+    })
+    .await?;
+    Ok(whole)
+}
+
+/// Takes off the content encoding.
+enum Unpacker {
+    Identity { left: u64 },
+    Gzip { decoder: Box<MultiGzDecoder<Capped>>, started: bool },
+}
+
+impl Unpacker {
+    fn new(headers: &HeaderMap, bytes_max: u64) -> Result<Self, Error> {
+        let encoding = headers.get(CONTENT_ENCODING).map_or(Ok(""), |value| value.to_str()).unwrap_or("unreadable");
+        match encoding.trim().to_ascii_lowercase().as_str() {
+            "" | "identity" => Ok(Self::Identity { left: bytes_max }),
+            "gzip" | "x-gzip" => {
+                let sink = Capped { out: Vec::new(), left: bytes_max, overrun: false };
+                Ok(Self::Gzip { decoder: Box::new(MultiGzDecoder::new(sink)), started: false })
+            }
+            other => Err(Error::new(Kind::Encoding, format!("Content-Encoding {other:?} is not known; use gzip"))),
+        }
+    }
+
+    fn feed(&mut self, mut piece: &[u8], take: &mut impl FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error> {
+        match self {
+            Self::Identity { left } => {
+                *left = left.checked_sub(piece.len() as u64).ok_or_else(unpacked_too_large)?;
+                take(piece)
+            }
+            Self::Gzip { decoder, started } => {
+                *started |= !piece.is_empty();
+                while !piece.is_empty() {
+                    let read = decoder.write(piece).map_err(|error| unpack_error(decoder.get_ref(), &error))?;
+                    piece = &piece[read..];
+                    pass_on(decoder.get_mut(), take)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The last bytes. A body of no bytes at all is empty, whatever its encoding is said to be.
+    fn finish(self, take: &mut impl FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error> {
+        match self {
+            Self::Gzip { mut decoder, started: true } => {
+                decoder.try_finish().map_err(|error| unpack_error(decoder.get_ref(), &error))?;
+                pass_on(decoder.get_mut(), take)
+            }
+            Self::Gzip { started: false, .. } | Self::Identity { .. } => Ok(()),
+        }
+    }
+}
+
+fn pass_on(sink: &mut Capped, take: &mut impl FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error> {
+    if !sink.out.is_empty() {
+        take(&sink.out)?;
+        sink.out.clear();
+    }
+    Ok(())
+}
+
+fn unpack_error(sink: &Capped, error: &io::Error) -> Error {
+    if sink.overrun {
+        return unpacked_too_large();
+    }
+    Error::bad_data(format!("unable to unpack the gzip body (damaged or cut short): {error}"))
+}
+
+fn unpacked_too_large() -> Error {
+    Error::new(Kind::TooLarge, "Request Entity Too Large: the unpacked body is over the limit")
+}
+
+/// Takes at most so many bytes in all.
+struct Capped {
+    out: Vec<u8>,
+    left: u64,
+    overrun: bool,
+}
+
+impl Write for Capped {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.left.checked_sub(bytes.len() as u64) {
+            Some(left) => self.left = left,
+            None => {
+                self.overrun = true;
+                return Err(io::ErrorKind::QuotaExceeded.into());
+            }
+        }
+        self.out.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A body on its way out.
+pub(super) enum Body {
+    /// In one piece.
+    Full(Option<Bytes>),
+    /// Made while the client takes it, so that a large answer is never held as text.
+    Pieces(Pieces),
+}
+
+type Pieces = Box<dyn Iterator<Item = Vec<u8>> + Send>;
+
+impl Body {
+    pub(super) fn empty() -> Self {
+        Self::Full(None)
+    }
+
+    pub(super) fn full(bytes: impl Into<Bytes>) -> Self {
+        Self::Full(Some(bytes.into()).filter(|bytes| !bytes.is_empty()))
+    }
+
+    pub(super) fn pieces(pieces: impl Iterator<Item = Vec<u8>> + Send + 'static) -> Self {
+        Self::Pieces(Box::new(pieces))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self, Self::Full(None))
+    }
+
+    /// The same body, packed.
+    pub(super) fn gzip(self) -> Self {
+        let pieces: Pieces = match self {
+            Self::Full(bytes) => Box::new(bytes.into_iter().map(|bytes| bytes.to_vec())),
+            Self::Pieces(pieces) => pieces,
+        };
+        Self::pieces(Gzip { pieces, encoder: Some(GzEncoder::new(Vec::new(), Compression::fast())) })
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let piece = match &mut *self {
+            Self::Full(bytes) => bytes.take(),
+            Self::Pieces(pieces) => pieces.next().map(Bytes::from),
+        };
+        Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
+            Self::Pieces(_) => SizeHint::default(),
+        }
+    }
+}
+
+struct Gzip {
+    pieces: Pieces,
+    encoder: Option<GzEncoder<Vec<u8>>>,
+}
+
+impl Iterator for Gzip {
+    type Item = Vec<u8>;
+
+    fn next(&mut self) -> Option<Vec<u8>> {
+        const NEVER: &str = "a Vec takes all bytes";
+        loop {
+            let Some(piece) = self.pieces.next() else {
+                return Some(self.encoder.take()?.finish().expect(NEVER));
+            };
+            let encoder = self.encoder.as_mut()?;
+            encoder.write_all(&piece).expect(NEVER);
+            // An empty frame would be a wasted write; the encoder keeps small pieces back.
+            if !encoder.get_ref().is_empty() {
+                return Some(std::mem::take(encoder.get_mut()));
+            }
+        }
+    }
+}

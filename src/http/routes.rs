@@ -1,0 +1,179 @@
+//! Every path the server knows, in one table.
+
+use std::{pin::Pin, sync::Arc};
+
+use hyper::{Method, body::Incoming, http::request::Parts};
+
+use crate::http::{
+    Shared,
+    body::{self, Limits},
+    error::{Api, Error},
+    influx,
+    params::{self, Params},
+    prometheus, reply,
+    reply::Reply,
+    series, status, write,
+};
+
+/// A path, who speaks there, and who answers.
+pub(super) struct Route {
+    /// The path; `{}` stands for one percent-encoded segment.
+    pub(super) path: &'static str,
+    /// The methods it takes. Where GET is, HEAD is too; OPTIONS is everywhere.
+    pub(super) methods: &'static [Method],
+    /// The shape of its errors.
+    pub(super) api: Api,
+    /// Its name in metrics.
+    pub(super) name: &'static str,
+    /// What answers.
+    pub(super) handle: Handler,
+}
+
+/// A request on its way to its handler.
+pub(super) struct Call {
+    pub(super) server: Arc<Shared>,
+    pub(super) head: Parts,
+    pub(super) body: Incoming,
+    /// What stood for `{}`, decoded; empty in other paths.
+    pub(super) segment: String,
+}
+
+type Answer = Pin<Box<dyn Future<Output = Result<Reply, Error>> + Send>>;
+type Handler = fn(Call) -> Answer;
+
+macro_rules! routes {
+    ($($api:ident { $($methods:ident $path:literal $name:literal $handler:expr;)+ })+) => {
+        &[$($(Route {
+            path: $path,
+            methods: $methods,
+            api: Api::$api,
+            name: $name,
+            handle: |call| Box::pin(async move { $handler(call).await }),
+        },)+)+]
+    };
+}
+
+const GET: &[Method] = &[Method::GET];
+const POST: &[Method] = &[Method::POST];
+const BOTH: &[Method] = &[Method::GET, Method::POST];
+
+/// The table.
+pub(super) const ROUTES: &[Route] = routes! {
+    Influx1 {
+        POST "/write" "write" write::v1;
+        BOTH "/query" "influx_query" influx::query;
+        GET "/ping" "ping" influx::ping;
+    }
+    Influx2 {
+        POST "/api/v2/write" "write_v2" write::v2;
+        GET "/health" "health" influx::health;
+        GET "/ready" "influx_ready" influx::ready;
+    }
+    Prometheus {
+        BOTH "/api/v1/query" "query" prometheus::instant;
+        BOTH "/api/v1/query_range" "query_range" prometheus::range;
+        BOTH "/api/v1/series" "series" series::series;
+        BOTH "/api/v1/labels" "labels" series::label_names;
+        GET "/api/v1/label/{}/values" "label_values" series::label_values;
+        BOTH "/api/v1/query_exemplars" "query_exemplars" status::exemplars;
+        BOTH "/api/v1/format_query" "format_query" prometheus::format_query;
+        GET "/api/v1/metadata" "metadata" status::metadata;
+        GET "/api/v1/rules" "rules" status::rules;
+        GET "/api/v1/alerts" "alerts" status::alerts;
+        GET "/api/v1/alertmanagers" "alertmanagers" status::alertmanagers;
+        GET "/api/v1/targets" "targets" status::targets;
+        GET "/api/v1/targets/metadata" "targets_metadata" status::targets_metadata;
+        GET "/api/v1/status/buildinfo" "buildinfo" status::buildinfo;
+        GET "/api/v1/status/runtimeinfo" "runtimeinfo" status::runtimeinfo;
+        GET "/api/v1/status/flags" "flags" status::flags;
+        GET "/api/v1/status/config" "config" status::config;
+        GET "/api/v1/durability" "durability" status::durability;
+    }
+    Text {
+        GET "/metrics" "metrics" status::metrics;
+        GET "/-/healthy" "healthy" status::healthy;
+        GET "/-/ready" "ready" status::ready;
+        GET "/" "index" status::index;
+    }
+};
+
+/// The row of a path, and what stood for its `{}`.
+pub(super) fn find(path: &str) -> Option<(&'static Route, &str)> {
+    ROUTES.iter().find_map(|route| Some((route, matched(route.path, path)?)))
+}
+
+fn matched<'a>(pattern: &str, path: &'a str) -> Option<&'a str> {
+    match pattern.split_once("{}") {
+        None => (pattern == path).then_some(""),
+        Some((head, tail)) => {
+            let segment = path.strip_prefix(head)?.strip_suffix(tail)?;
+            (!segment.is_empty() && !segment.contains('/')).then_some(segment)
+        }
+    }
+}
+
+/// The shape of errors on a path that is in no row.
+pub(super) fn api_of_unknown(path: &str) -> Api {
+    if path.starts_with("/api/v2/") { Api::Influx2 } else { Api::Text }
+}
+
+impl Route {
+    /// Whether it takes the method.
+    pub(super) fn takes(&self, method: &Method) -> bool {
+        self.methods.contains(method) || (method == Method::HEAD && self.methods.contains(&Method::GET))
+    }
+
+    /// What `Allow` says.
+    pub(super) fn allow(&self) -> String {
+        let head = self.methods.contains(&Method::GET).then_some("HEAD");
+        let names: Vec<_> = self.methods.iter().map(Method::as_str).chain(head).chain(["OPTIONS"]).collect();
+        names.join(", ")
+    }
+}
+
+impl Call {
+    /// The parameters in the URL.
+    pub(super) fn url_params(&self) -> Result<Params, Error> {
+        Params::parse(self.head.uri.query().unwrap_or(""))
+    }
+
+    /// The parameters of the body, where it is a form, and of the URL; and the rest of the call.
+    pub(super) async fn params(self) -> Result<(Params, Asker), Error> {
+        let url = self.url_params()?;
+        let asker = Asker { server: self.server, head: self.head };
+        if asker.head.method != Method::POST || !is_form(&asker.head) {
+            return Ok((url, asker));
+        }
+        let options = &asker.server.options;
+        let limits = Limits { received: FORM_BYTES_MAX, unpacked: FORM_BYTES_MAX, stall: options.body_stall_timeout };
+        let form = body::collect(self.body, &asker.head.headers, limits).await?;
+        let form = std::str::from_utf8(&form).map_err(|_| Error::bad_data("error parsing form values: not UTF-8"))?;
+        Ok((Params::parse(form)?.followed_by(url), asker))
+    }
+}
+
+/// What is left of a call once its parameters are read.
+pub(super) struct Asker {
+    pub(super) server: Arc<Shared>,
+    pub(super) head: Parts,
+}
+
+impl Asker {
+    /// The answer, packed if this client takes that.
+    pub(super) fn pack(&self, reply: Reply) -> Reply {
+        reply::gzip_if_accepted(&self.head.headers, reply)
+    }
+}
+
+/// Queries are text that people or their tools wrote.
+const FORM_BYTES_MAX: u64 = 8 << 20;
+
+fn is_form(head: &Parts) -> bool {
+    let content_type = head.headers.get(hyper::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    content_type.is_some_and(|t| t.trim_start().to_ascii_lowercase().starts_with("application/x-www-form-urlencoded"))
+}
+
+/// The segment of a path, decoded.
+pub(super) fn decode_segment(segment: &str) -> Result<String, Error> {
+    params::decode(segment, false)
+}

@@ -1,0 +1,143 @@
+//! What all requests share, and what they ask of it.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use hyper::header::HeaderValue;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+use crate::{
+    engine::Engine,
+    http::{
+        Options,
+        error::{Error, Kind},
+    },
+    ingest::Ingest,
+    metrics::Metrics,
+    select::View,
+};
+
+/// What InfluxDB clients are told they speak to: the last version whose two write APIs we follow.
+pub(super) const INFLUX_VERSION: &str = "1.8.10";
+
+/// What all requests share.
+pub struct Shared {
+    pub(super) options: Options,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) engine: Arc<Engine>,
+    pub(super) ingest: Arc<Ingest>,
+    /// Unix nanoseconds of the start.
+    pub(super) started: i64,
+    writes: Arc<Semaphore>,
+    writes_size: AtomicU64,
+    queries: Arc<Semaphore>,
+    request_id: AtomicU64,
+}
+
+impl Shared {
+    /// What requests will share; `now` is the start, in Unix nanoseconds.
+    pub fn new(
+        options: Options,
+        metrics: Arc<Metrics>,
+        engine: Arc<Engine>,
+        ingest: Arc<Ingest>,
+        now: i64,
+    ) -> Arc<Self> {
+        metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        Arc::new(Self {
+            writes: Arc::new(Semaphore::new(options.writes_max)),
+            writes_size: AtomicU64::new(0),
+            queries: Arc::new(Semaphore::new(options.queries_max)),
+            request_id: AtomicU64::new(fastrand::u64(..)),
+            started: now,
+            options,
+            metrics,
+            engine,
+            ingest,
+        })
+    }
+
+    /// Runs work that reads on a thread of its own, on a view of what is visible now.
+    pub(super) async fn on_view<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&View) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let place = self.admit_query(self.options.query_timeout).await?;
+        let server = Arc::clone(self);
+        let done = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            work(&View::new(&server.engine))
+        });
+        // A panic over there is a panic here, where it becomes this request's 500.
+        Ok(done.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())))
+    }
+
+    /// Why no write is taken, if so.
+    pub(super) fn writes_stopped(&self) -> Option<String> {
+        self.engine.durability().stopped().map(ToString::to_string)
+    }
+
+    /// A place among the writes in progress.
+    pub(super) fn admit_write(self: &Arc<Self>) -> Result<WritePlace, Error> {
+        let seat = Arc::clone(&self.writes).try_acquire_owned();
+        let seat = seat.map_err(|_| self.overloaded(&format!("{} writes", self.options.writes_max)))?;
+        Ok(WritePlace { server: Arc::clone(self), size: 0, _seat: seat })
+    }
+
+    fn overloaded(&self, limit: &str) -> Error {
+        self.metrics.overload.inc();
+        Error::overloaded(format!("{limit} are in progress already"), 1)
+    }
+
+    /// A place among the running queries, waited for at most `patience`.
+    pub(super) async fn admit_query(&self, patience: Duration) -> Result<OwnedSemaphorePermit, Error> {
+        let place = timeout(patience, Arc::clone(&self.queries).acquire_owned()).await;
+        let place = place.map_err(|_| Error::new(Kind::Timeout, "query timed out in queue"))?;
+        Ok(place.expect("the semaphore is never closed"))
+    }
+
+    pub(super) fn next_request_id(&self) -> HeaderValue {
+        // An odd factor spreads neighbours and keeps all 2^64 values apart.
+        let id = self.request_id.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        HeaderValue::from_str(&format!("{id:016x}")).expect("hexadecimal digits are a valid header")
+    }
+}
+
+/// A write's share of what may be in progress; given back when it goes.
+pub(super) struct WritePlace {
+    server: Arc<Shared>,
+    size: u64,
+    _seat: OwnedSemaphorePermit,
+}
+
+impl WritePlace {
+    /// More bytes of it have come.
+    pub(super) fn grow(&mut self, bytes: usize) -> Result<(), Error> {
+        let (server, bytes) = (&self.server, bytes as u64);
+        self.size += bytes;
+        let all = server.writes_size.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let limit = server.options.writes_size_max;
+        if all > limit { Err(server.overloaded(&format!("writes of {limit} bytes"))) } else { Ok(()) }
+    }
+}
+
+impl Drop for WritePlace {
+    fn drop(&mut self) {
+        self.server.writes_size.fetch_sub(self.size, Ordering::Relaxed);
+    }
+}
+
+/// Unix nanoseconds now.
+#[allow(clippy::disallowed_methods)] // the edge: the time of lines that have none, and of queries
+pub(super) fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,152 @@
+//! What the server says about itself, and the parts of Prometheus's API that have nothing to tell here.
+
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+
+use crate::http::{
+    body::Body,
+    error::Error,
+    reply::{self, Reply},
+    routes::Call,
+    shared::now,
+};
+use crate::metrics::Failure;
+
+/// Which Prometheus's API and PromQL we follow; Grafana picks its features by it. There must be no `features` key: with
+/// one Grafana takes the server for Mimir.
+const PROMETHEUS_VERSION: &str = "3.5.0";
+
+fn success(call: &Call, data: &serde_json::Value) -> Result<Reply, Error> {
+    // Written by hand so that `status` comes first, where people look.
+    let reply = reply::json(format!(r#"{{"status":"success","data":{data}}}"#));
+    Ok(reply::gzip_if_accepted(&call.head.headers, reply))
+}
+
+macro_rules! constant_answers {
+    ($($(#[doc = $doc:literal])+ $name:ident: $json:tt;)+) => {
+        $($(#[doc = $doc])+ pub(super) async fn $name(call: Call) -> Result<Reply, Error> {
+            success(&call, &serde_json::json!($json))
+        })+
+    };
+}
+
+constant_answers! {
+    /// Recording and alerting rules: there are none.
+    rules: { "groups": [] };
+    /// Alerts: there are none.
+    alerts: { "alerts": [] };
+    /// Alertmanagers: there are none.
+    alertmanagers: { "activeAlertmanagers": [], "droppedAlertmanagers": [] };
+    /// Scrape targets: nothing is scraped.
+    targets: { "activeTargets": [], "droppedTargets": [] };
+    /// Metadata of scrape targets.
+    targets_metadata: [];
+}
+
+/// Types and help texts of metrics: line protocol has none.
+pub(super) async fn metadata(call: Call) -> Result<Reply, Error> {
+    let params = call.url_params()?;
+    for name in ["limit", "limit_per_metric"] {
+        if params.non_empty(name).is_some_and(|text| text.parse::<i64>().is_err()) {
+            return Err(Error::bad_data(format!("{name} must be a number")));
+        }
+    }
+    success(&call, &serde_json::json!({}))
+}
+
+/// Exemplars: line protocol has none. Grafana asks with times in milliseconds, so only their form is checked.
+pub(super) async fn exemplars(call: Call) -> Result<Reply, Error> {
+    let (params, asker) = call.params().await?;
+    params.time("start")?;
+    params.time("end")?;
+    Ok(asker.pack(reply::json(r#"{"status":"success","data":[]}"#)))
+}
+
+/// Versions.
+pub(super) async fn buildinfo(call: Call) -> Result<Reply, Error> {
+    let revision = concat!("plimsoll-", env!("CARGO_PKG_VERSION"));
+    let data = serde_json::json!({
+        "version": PROMETHEUS_VERSION, "revision": revision, "branch": "", "buildUser": "", "buildDate": "",
+        "goVersion": "",
+    });
+    success(&call, &data)
+}
+
+/// State of the process.
+pub(super) async fn runtimeinfo(call: Call) -> Result<Reply, Error> {
+    let text = |nanos: i64| {
+        jiff::Timestamp::from_nanosecond(i128::from(nanos)).map_or_else(|_| String::new(), |time| time.to_string())
+    };
+    let directory = std::env::current_dir().map_or_else(|_| String::new(), |dir| dir.display().to_string());
+    let data = serde_json::json!({
+        "startTime": text(call.server.started), "serverTime": text(now()), "CWD": directory, "reloadConfigSuccess": true,
+        "lastConfigTime": text(call.server.started), "corruptionCount": call.server.metrics.quarantined_files.get(),
+        "storageRetention": "0s",
+    });
+    success(&call, &data)
+}
+
+/// All flags and their values.
+pub(super) async fn flags(call: Call) -> Result<Reply, Error> {
+    let flags = call.server.options.flags.iter().map(|(name, value)| (name.clone(), value.clone().into()));
+    let flags: serde_json::Map<_, _> = flags.collect();
+    success(&call, &flags.into())
+}
+
+/// The configuration: the same flags, one a line.
+pub(super) async fn config(call: Call) -> Result<Reply, Error> {
+    let lines: String = call.server.options.flags.iter().map(|(name, value)| format!("{name}: {value:?}\n")).collect();
+    success(&call, &serde_json::json!({ "yaml": lines }))
+}
+
+/// Our own metrics.
+pub(super) async fn metrics(call: Call) -> Result<Reply, Error> {
+    call.server.engine.refresh_metrics();
+    let mut reply = reply::typed("text/plain", Body::full(call.server.metrics.render()));
+    reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
+    Ok(reply::gzip_if_accepted(&call.head.headers, reply))
+}
+
+/// What a crash would take now: mode, watermarks, and what lies above them.
+pub(super) async fn durability(call: Call) -> Result<Reply, Error> {
+    let engine = &call.server.engine;
+    let marks = engine.watermarks();
+    let at_risk = |failure| {
+        let at_risk = engine.at_risk(failure);
+        serde_json::json!({
+            "batches": at_risk.batches, "samples": at_risk.samples, "bytes": at_risk.bytes,
+            "age_seconds": at_risk.age.as_secs_f64(),
+        })
+    };
+    let data = serde_json::json!({
+        "mode": engine.durability().mode().to_string(),
+        "incarnation": engine.incarnation(),
+        "watermarks": {
+            "visible": marks.visible.0, "process_safe": marks.process_safe.0, "power_safe": marks.power_safe.0,
+        },
+        "at_risk": { "process": at_risk(Failure::Process), "power": at_risk(Failure::Power) },
+        "stopped": call.server.writes_stopped(),
+    });
+    success(&call, &data)
+}
+
+/// Whether the process lives.
+pub(super) async fn healthy(_: Call) -> Result<Reply, Error> {
+    Ok(reply::text("Plimsoll is Healthy.\n"))
+}
+
+/// Whether it answers.
+pub(super) async fn ready(_: Call) -> Result<Reply, Error> {
+    Ok(reply::text("Plimsoll is Ready.\n"))
+}
+
+/// For those who knock at the front door.
+pub(super) async fn index(_: Call) -> Result<Reply, Error> {
+    Ok(reply::text(concat!(
+        "Plimsoll ",
+        env!("CARGO_PKG_VERSION"),
+        "\n\nwrite    POST /write?db=NAME, POST /api/v2/write?bucket=NAME   (line protocol)\n\
+         ask      /api/v1/query, /api/v1/query_range                    (PromQL; Grafana: data source Prometheus)\n\
+         at risk  /api/v1/durability\n\
+         watch    /metrics, /health, /-/ready\n",
+    )))
+}

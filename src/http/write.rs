@@ -1,0 +1,146 @@
+//! The write endpoints: InfluxDB 1's `/write` and InfluxDB 2's `/api/v2/write`.
+//!
+//! They differ in their parameters and in the shape of their errors. The good lines of a body are one batch and are
+//! written even where others are bad; the answer is 400 then, for that is what agents take for "do not send it again".
+
+use std::time::Duration;
+
+use hyper::HeaderMap;
+use prometheus::{Histogram, core::Metric};
+
+use crate::{
+    durability::{StageKind, When, survives},
+    http::{
+        body::{self, Limits},
+        error::{Api, Error, Kind},
+        params::Params,
+        reply::{self, Reply},
+        routes::Call,
+        shared::{Shared, now},
+    },
+    ingest::{self, Outcome, WriteRequest},
+    metrics::{AckLevel, Failure, FileKind, Label},
+    protocol::line::Precision,
+};
+
+/// How long a client is asked to stay away when a queue is full: about the time of a flush.
+const RETRY_SECONDS: u64 = 1;
+
+/// `POST /write?db=…`
+pub(super) async fn v1(call: Call) -> Result<Reply, Error> {
+    let params = call.url_params()?;
+    let db = params.non_empty("db").ok_or_else(|| Error::bad_data("database is required"))?.to_owned();
+    if !matches!(params.get("consistency").unwrap_or(""), "" | "any" | "one" | "quorum" | "all") {
+        return Err(Error::bad_data("invalid consistency level"));
+    }
+    let name = params.get("precision").unwrap_or("");
+    let precision = Precision::parse(name)
+        .ok_or_else(|| Error::bad_data(format!("invalid precision {name:?} (use n, u, ms, s, m or h)")))?;
+    take(call, &params, db, precision, Api::Influx1).await
+}
+
+/// `POST /api/v2/write?bucket=…`
+pub(super) async fn v2(call: Call) -> Result<Reply, Error> {
+    let params = call.url_params()?;
+    let bucket = params.non_empty("bucket").ok_or_else(|| Error::new(Kind::NotFound, "bucket not found"))?.to_owned();
+    let name = params.get("precision").unwrap_or("");
+    let precision = Precision::parse(name).filter(|_| matches!(name, "" | "ns" | "us" | "ms" | "s"));
+    let precision =
+        precision.ok_or_else(|| Error::bad_data("invalid precision; valid precision units are ns, us, ms, and s"))?;
+    take(call, &params, bucket, precision, Api::Influx2).await
+}
+
+async fn take(call: Call, params: &Params, db: String, precision: Precision, api: Api) -> Result<Reply, Error> {
+    let ack = ack_level(&call.head.headers, params)?;
+    let server = &call.server;
+    let mut place = server.admit_write()?;
+    let mut sink = server.ingest.body(WriteRequest { db: Some(db), precision, now: now(), ack });
+    let options = &server.options;
+    let limits = Limits {
+        received: options.body_size_max,
+        unpacked: options.unpacked_size_max,
+        stall: options.body_stall_timeout,
+    };
+    let take = |piece: &[u8]| {
+        place.grow(piece.len())?;
+        sink.feed(piece).map_err(|error| refuse(&error))
+    };
+    body::read(call.body, &call.head.headers, limits, take).await?;
+    let outcome = sink.finish().await.map_err(|error| refuse(&error))?;
+    let mut reply = verdict(&outcome, api);
+    receipt(&mut reply, server, &outcome);
+    Ok(reply)
+}
+
+/// 204 where every line was taken. A field that is a string does not count: agents send them all the time.
+fn verdict(outcome: &Outcome, api: Api) -> Reply {
+    if outcome.rejected.is_empty() {
+        return reply::no_content();
+    }
+    let message = match outcome.accepted_samples {
+        0 => outcome.rejected.to_string(),
+        // Of the lines that parsed, the storage dropped none.
+        _ => format!("partial write: {} dropped=0", outcome.rejected),
+    };
+    Error::bad_data(message).into_reply(api)
+}
+
+/// How deep the write lies, and what each kind of crash could still take of it.
+fn receipt(reply: &mut Reply, server: &Shared, outcome: &Outcome) {
+    reply::set(reply, "accepted-samples", &outcome.accepted_samples.to_string());
+    reply::set(reply, "rejected-samples", &outcome.rejected_samples.to_string());
+    let Some(ack) = outcome.ack else { return };
+    reply::set(reply, "durability-level", ack.level.text());
+    reply::set(reply, "durability-position", &format!("{}/{}", server.engine.incarnation(), ack.number));
+    reply::set(reply, "durability-window-process-ms", &millis(window(server, ack.level, Failure::Process)));
+    reply::set(reply, "durability-window-power-ms", &millis(window(server, ack.level, Failure::Power)));
+}
+
+/// How long after its answer a write of this level may still be taken by a failure: zero where it is safe already,
+/// `None` where nothing bounds it. The mode's window runs out, then the sync that is running ends, then our own.
+fn window(server: &Shared, delivered: AckLevel, failure: Failure) -> Option<Duration> {
+    let policy = server.engine.durability().mode().policy();
+    // In the log's modes a batch is in the kernel's hands before anybody hears of it.
+    let delivered = if policy.stage == StageKind::Log { delivered.max(AckLevel::Os) } else { delivered };
+    if delivered >= survives(failure) {
+        return Some(Duration::ZERO);
+    }
+    let file = match policy.stage {
+        StageKind::Log => FileKind::Wal,
+        StageKind::Container => FileKind::Container,
+    };
+    match policy.sync {
+        When::SomebodyWaits => None,
+        When::After(window) => Some(window + 2 * longest(&server.metrics.fsync_duration[file])?),
+    }
+}
+
+/// The upper bound of the highest bucket that holds anything; `None` where that has none.
+fn longest(durations: &Histogram) -> Option<Duration> {
+    let metric = durations.metric();
+    let (buckets, count) = (metric.get_histogram().get_bucket(), metric.get_histogram().get_sample_count());
+    let bound = buckets.iter().find(|bucket| bucket.cumulative_count() == count)?.upper_bound();
+    Duration::try_from_secs_f64(bound).ok()
+}
+
+/// Whole milliseconds, rounded up: an upper bound stays one. `inf` where there is no bound.
+fn millis(window: Option<Duration>) -> String {
+    window.map_or_else(|| "inf".to_owned(), |window| window.as_micros().div_ceil(1000).to_string())
+}
+
+/// The level a request asks for, by header `Durability` or parameter `ack`.
+fn ack_level(headers: &HeaderMap, params: &Params) -> Result<Option<AckLevel>, Error> {
+    let header = headers.get("durability").map(|value| value.to_str().unwrap_or("unreadable"));
+    let Some(text) = params.get("ack").or(header) else { return Ok(None) };
+    let level = AckLevel::ALL.iter().copied().find(|level| level.text() == text);
+    let known = || AckLevel::ALL.iter().map(|level| level.text()).collect::<Vec<_>>().join(", ");
+    level.map(Some).ok_or_else(|| Error::bad_data(format!("unknown ack level {text:?}; known are {}", known())))
+}
+
+fn refuse(error: &ingest::Error) -> Error {
+    match error {
+        ingest::Error::Overloaded(_) => Error::overloaded(error.to_string(), RETRY_SECONDS),
+        ingest::Error::TooLarge(_) => Error::new(Kind::TooLarge, format!("Request Entity Too Large: {error}")),
+        ingest::Error::Stopped(_) => Error::overloaded(error.to_string(), RETRY_SECONDS),
+    }
+}
