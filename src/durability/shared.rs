@@ -385,8 +385,12 @@ impl Durability {
         let containers = work.retire(upto);
         drop(work);
         self.advance(AckLevel::Disk, upto, now);
-        // A crash may undo a removal; a start sees that parts cover what such a file holds.
-        containers.iter().try_for_each(|path| disk.remove(path))
+        // A crash may undo a removal; a start sees that parts cover what such a file holds. A commit that was under way
+        // while its generation was flushed may have named a removed container again.
+        containers.iter().try_for_each(|path| match disk.remove(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        })
     }
 }
 

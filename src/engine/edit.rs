@@ -82,8 +82,6 @@ pub struct State {
     pub index_parts: BTreeMap<PartId, FileEntry>,
     /// Parts that counted once and whose files may go. Not carried into the next manifest.
     pub removed: BTreeSet<PartId>,
-    /// How many edits went into this.
-    pub records: u64,
 }
 
 impl State {
@@ -106,7 +104,6 @@ impl State {
             self.parts.remove(id);
             self.removed.insert(*id);
         }
-        self.records += 1;
         self
     }
 

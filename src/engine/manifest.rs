@@ -82,16 +82,15 @@ impl Loaded {
         }
         for number in numbers.into_iter().rev() {
             let copies = paths(dir, number).map(|path| read_copy(disk, &path));
-            let mut best: Option<Self> = None;
+            let mut best: Option<(usize, Self)> = None;
             for copy in copies {
                 let Some((records, clean)) = copy? else { continue };
                 let state = records.iter().fold(State::default(), |state, edit| state.apply(edit));
-                let better = best.as_ref().is_none_or(|best| best.state.records < state.records);
-                if better && !records.is_empty() {
-                    best = Some(Self { state, number, clean });
+                if records.len() > best.as_ref().map_or(0, |(records, _)| *records) {
+                    best = Some((records.len(), Self { state, number, clean }));
                 }
             }
-            if let Some(best) = best {
+            if let Some((_, best)) = best {
                 return Ok(best);
             }
         }

@@ -68,5 +68,48 @@ fn an_edit_survives_its_bytes() {
         let _ = Edit::decode(&bytes[..cut]);
     }
     let state = State::default().apply(&edit);
-    assert_eq!(State { records: 1, removed: state.removed.clone(), ..State::default().apply(&state.to_edit()) }, state);
+    assert_eq!(State { removed: state.removed.clone(), ..State::default().apply(&state.to_edit()) }, state);
+}
+
+#[test]
+fn a_manifest_of_version_1_is_written_and_read_as_ever() {
+    use crate::disk::{Disk, SimDisk};
+    let (disk, dir) = (SimDisk::new(1), Path::new("/data"));
+    disk.create_dir_all(dir).unwrap();
+    let entry = |id| FileEntry { id: PartId(id), day: Day(20_000), numbers: (SeqNo(1), SeqNo(9)) };
+    let first = Incarnation { number: 1, first: SeqNo(1), end: None };
+    let state = State { incarnations: vec![first], reserved: SeqNo(1 << 24), ..State::default() };
+    let mut manifest = Manifest::create(&disk, dir, 1, state).unwrap();
+    let flush =
+        Edit { flushed: Some(SeqNo(9)), add_parts: vec![entry(4)], add_index_parts: vec![entry(5)], ..Edit::default() };
+    manifest.record(&flush).unwrap();
+    manifest.record(&Edit { add_parts: vec![entry(6)], remove_parts: vec![PartId(4)], ..Edit::default() }).unwrap();
+    let bytes = disk.read_file(&dir.join("MANIFEST-000001")).unwrap();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/manifest/version-1.manifest");
+    #[allow(clippy::disallowed_methods)] // a test's own file, not the database's
+    let golden = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    assert!(golden == bytes, "the manifest is written differently now: a new format version?");
+    assert_eq!(bytes, disk.read_file(&dir.join("MANIFEST-000001.copy")).unwrap());
+    let loaded = manifest::Loaded::read(&disk, dir).unwrap();
+    assert_eq!((&loaded.state, loaded.number, loaded.clean), (manifest.state(), 1, true));
+    assert_eq!(loaded.state.parts.keys().collect::<Vec<_>>(), [&PartId(6)]);
+}
+
+#[test]
+fn either_copy_of_a_manifest_is_enough_and_every_damaged_byte_is_noticed() {
+    use crate::disk::{Disk, SimDisk};
+    let (disk, dir) = (SimDisk::new(1), Path::new("/data"));
+    disk.create_dir_all(dir).unwrap();
+    let mut manifest = Manifest::create(&disk, dir, 1, State { samples: 5, ..State::default() }).unwrap();
+    manifest.record(&Edit { flushed: Some(SeqNo(9)), ..Edit::default() }).unwrap();
+    let paths = [dir.join("MANIFEST-000001"), dir.join("MANIFEST-000001.copy")];
+    for (damaged, other) in [(&paths[0], &paths[1]), (&paths[1], &paths[0])] {
+        for at in 0..disk.read_file(damaged).unwrap().len() as u64 {
+            disk.corrupt(damaged, at, 0x10).unwrap();
+            let loaded = manifest::Loaded::read(&disk, dir).unwrap();
+            assert_eq!(loaded.state, *manifest.state(), "byte {at} of {}", damaged.display());
+            disk.corrupt(damaged, at, 0x10).unwrap();
+        }
+        assert_eq!(disk.read_file(damaged).unwrap(), disk.read_file(other).unwrap());
+    }
 }

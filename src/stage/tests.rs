@@ -214,3 +214,68 @@ fn a_description_names_every_frame() {
     assert!(text.starts_with("Log 3 of incarnation 7\n"), "{text}");
     assert!(text.contains("number 1 safe 0 samples 10") && text.contains("DAMAGED 160 bytes"), "{text}");
 }
+
+/// Whether `bytes` are those of a golden file. Never to be written again for a version that is out: a new version gets
+/// a file and a test of its own.
+fn assert_golden(name: &str, bytes: &[u8]) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/stage").join(name);
+    #[allow(clippy::disallowed_methods)] // a test's own file, not the database's
+    let golden = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    assert!(golden == bytes, "{name} is written differently now: a new format version?");
+}
+
+fn golden_definitions() -> Definitions {
+    let streams = [(3, "a"), (700, "b")]
+        .map(|(id, host)| StreamDefinition { id: StreamId(id), key: StreamKey::new("cpu", [("host", host)]).unwrap() });
+    let fields = ["idle", "user"].map(str::to_owned).to_vec();
+    let layouts = vec![LayoutDefinition { id: LayoutId(1), table: "cpu".into(), fields }];
+    Definitions { streams: streams.to_vec(), layouts }
+}
+
+fn golden_batch() -> Batch {
+    let rows = Rows {
+        layout: LayoutId(1),
+        width: 2,
+        streams: vec![StreamId(3), StreamId(700), StreamId(3)],
+        slots: vec![Slot(0); 3],
+        times: vec![1_700_000_000_000_000_000, 1_700_000_000_000_000_001, 1_700_000_010_000_000_000],
+        values: vec![1.0, 2.5, -0.0, f64::INFINITY, 99.75, 1e300],
+    };
+    Batch { groups: vec![rows] }
+}
+
+#[test]
+fn a_log_segment_of_version_1_is_written_and_read_as_ever() {
+    let mut payload = Vec::new();
+    golden_definitions().encode(&mut payload);
+    RowsEncoder::default().encode(&golden_batch(), &mut payload);
+    let disk = disk();
+    let mut segment = Segment::create(&disk, Path::new(DIR), log(5), 0).unwrap();
+    append(&mut segment, 41, &payload);
+    assert_golden("version-1.wal", &disk.read_file(segment.path()).unwrap());
+    let (frames, _) = scanned(&disk, 5);
+    let (definitions, rows) = decode_batch(&frames[0].1).unwrap();
+    assert_eq!((frames[0].0, definitions), (41, golden_definitions()));
+    assert_eq!(bits(&RowsDecoder::default().decode(rows).unwrap()), bits(&golden_batch()));
+}
+
+#[test]
+fn a_container_of_version_1_is_written_and_read_as_ever() {
+    let pages = vec![Page { day: Day(19_675), offset: 0, size: 5 }];
+    let commit = Commit { after: SeqNo(40), given: SeqNo(44), pages, definitions: golden_definitions() };
+    let mut payload = Vec::new();
+    encode_commit(&commit, b"bytes", &mut payload);
+    let disk = disk();
+    let header = FileHeader { kind: FileKind::Container, incarnation: 7, id: 6 };
+    let mut container = Segment::create(&disk, Path::new(DIR), header, 0).unwrap();
+    let place = container.place(0);
+    let header = FrameHeader { place, number: SeqNo(43), safe: SeqNo(40), samples: 430, kind: Kind::Commit };
+    let mut frame = Vec::new();
+    put_frame(&mut frame, &header, &[&payload]);
+    container.append(&frame, SeqNo(43)).unwrap();
+    assert_golden("version-1.pages", &disk.read_file(container.path()).unwrap());
+    let mut scan = Scan::new(container.file(), container.path(), 6).unwrap();
+    let Some(Found::Frame(frame)) = scan.next().unwrap() else { panic!("a frame is there") };
+    assert_eq!(frame.header, header);
+    assert_eq!(decode_commit(&frame.payload).unwrap().0, commit);
+}

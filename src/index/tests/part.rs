@@ -111,14 +111,6 @@ fn the_golden_index_part_of_version_1_is_read() {
     assert_eq!(read_all(GOLDEN).unwrap(), golden());
 }
 
-#[test]
-#[ignore = "writes the golden file; for a new format version only"]
-#[allow(clippy::disallowed_methods)] // a test's own file, not the database's
-fn write_the_golden_index_part() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/index/version-1.index");
-    std::fs::write(path, build(&golden())).unwrap();
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 

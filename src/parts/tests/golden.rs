@@ -35,11 +35,3 @@ fn the_builder_of_today_writes_the_golden_samples_readably() {
         assert_eq!(scan(&part).unwrap(), expected(&version_1(), &all_streams(), TimeRange::ALL));
     }
 }
-
-#[test]
-#[ignore = "writes the golden file; for a new format version only"]
-#[allow(clippy::disallowed_methods)] // a test's own file, not the database's
-fn write_the_golden_file() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/parts/version-1.part");
-    std::fs::write(path, build(Level::Full, &version_1())).unwrap();
-}
