@@ -159,7 +159,11 @@ impl Committer {
     /// Puts the group's frames in the kernel's hands.
     fn log(&mut self) -> Result<(), Error> {
         let safe = self.shared.watermarks().power_safe;
-        self.log.retire(std::mem::take(&mut self.shared.work.lock().retired))?;
+        let retired = std::mem::take(&mut self.shared.work.lock().retired);
+        if let Err(error) = self.log.retire(retired) {
+            // All they hold is in parts: what stays behind takes space, and the next start removes it.
+            tracing::warn!("{}", error_chain(&error));
+        }
         let (mut number, mut samples) = (self.next, self.samples);
         for submission in &self.group {
             samples += submission.batch.samples();

@@ -194,6 +194,11 @@ impl Engine {
         &self.index
     }
 
+    /// How it is run.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
     /// What was found when the directory was opened.
     pub fn recovery(&self) -> &Recovery {
         &self.recovery

@@ -23,9 +23,9 @@ pub(super) async fn ping(call: Call) -> Result<Reply, Error> {
     Ok(reply::json(json::object(&[("version", INFLUX_VERSION)])))
 }
 
-/// `/health`: whether writes are taken.
+/// `/health`: whether all is well.
 pub(super) async fn health(call: Call) -> Result<Reply, Error> {
-    let (status, message, code) = match call.server.writes_stopped() {
+    let (status, message, code) = match call.server.problem() {
         None => ("pass", "ready for queries and writes".to_owned(), StatusCode::OK),
         Some(why) => ("fail", why, StatusCode::SERVICE_UNAVAILABLE),
     };

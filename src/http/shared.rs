@@ -80,9 +80,9 @@ impl Shared {
         Ok(done.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())))
     }
 
-    /// Why no write is taken, if so.
-    pub(super) fn writes_stopped(&self) -> Option<String> {
-        self.engine.durability().stopped().map(ToString::to_string)
+    /// What keeps the server from doing its work, if anything does: writes have stopped, or flushes fail.
+    pub(super) fn problem(&self) -> Option<String> {
+        self.engine.problem()
     }
 
     /// A place among the writes in progress.

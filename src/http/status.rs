@@ -124,7 +124,7 @@ pub(super) async fn durability(call: Call) -> Result<Reply, Error> {
             "visible": marks.visible.0, "process_safe": marks.process_safe.0, "power_safe": marks.power_safe.0,
         },
         "at_risk": { "process": at_risk(Failure::Process), "power": at_risk(Failure::Power) },
-        "stopped": call.server.writes_stopped(),
+        "problem": call.server.problem(),
     });
     success(&call, &data)
 }

@@ -14,9 +14,11 @@ const SHARDS: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct KeyHash(u64, u64);
 
-/// Stream and slot by key hash: 24 bytes an entry, in tables that grow by doubling.
+/// Stream and slot by key hash: 24 bytes an entry, in tables that grow by doubling. One stream can be written in many
+/// ways (its tags in another order), so a shard that has grown beyond its share begins anew.
 pub(crate) struct KeyCache {
     seed: u64,
+    shard_entries_max: usize,
     shards: Vec<RwLock<HashTable<Entry>>>,
 }
 
@@ -28,8 +30,10 @@ struct Entry {
 }
 
 impl KeyCache {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self { seed, shards: (0..SHARDS).map(|_| RwLock::default()).collect() }
+    /// A cache of about `entries_max` entries at most, whose hashes depend on a secret `seed`.
+    pub(crate) fn new(seed: u64, entries_max: usize) -> Self {
+        let shard_entries_max = entries_max.div_ceil(SHARDS).max(1);
+        Self { seed, shard_entries_max, shards: (0..SHARDS).map(|_| RwLock::default()).collect() }
     }
 
     /// What the hashes of a body with this `db` label begin with.
@@ -50,6 +54,9 @@ impl KeyCache {
     pub(crate) fn insert(&self, hash: KeyHash, stream: StreamId, slot: Slot) {
         let mut shard = self.shard(hash).write();
         if shard.find(hash.0, |entry| entry.hash == hash).is_none() {
+            if shard.len() >= self.shard_entries_max {
+                shard.clear();
+            }
             shard.insert_unique(hash.0, Entry { hash, stream, slot }, |entry| entry.hash.0);
         }
     }

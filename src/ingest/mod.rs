@@ -67,7 +67,7 @@ pub struct Ingest {
 impl Ingest {
     /// A way into an engine.
     pub fn new(engine: Arc<Engine>, options: Options) -> Arc<Self> {
-        let keys = KeyCache::new(fastrand::u64(..));
+        let keys = KeyCache::new(fastrand::u64(..), 2 * engine.options().streams_max as usize);
         Arc::new(Self { engine, options, keys, spares: Mutex::default() })
     }
 
