@@ -17,6 +17,8 @@ use std::{
 const MODES: [&str; 2] = ["parts=1s", "wal-sync"];
 const STREAMS: usize = 1_000;
 const FIELDS: usize = 10;
+const FIELD_NAMES: [&str; FIELDS] =
+    ["user", "system", "idle", "nice", "iowait", "irq", "softirq", "steal", "guest", "guest_nice"];
 const CONNECTIONS: usize = 4;
 const BODIES_PER_LOAD: usize = 1_000;
 const WARM_UP_LOADS: usize = 2;
@@ -37,6 +39,10 @@ fn main() {
                 loads.push(load);
             }
         }
+    }
+    for (server, mode) in servers.iter().zip(MODES) {
+        let sent = (WARM_UP_LOADS + COUNTED_LOADS) * BODIES_PER_LOAD * STREAMS * FIELDS;
+        assert_eq!(server.count(), sent, "samples found of those sent in {mode}");
     }
     println!("ingest over HTTP, {CONNECTIONS} connections (median of {COUNTED_LOADS} loads, min-max)");
     for (mode, loads) in MODES.iter().zip(&loads) {
@@ -86,8 +92,7 @@ impl Body {
                 host % 2
             )
             .expect("a Vec takes all bytes");
-            let names = ["user", "system", "idle", "nice", "iowait", "irq", "softirq", "steal", "guest", "guest_nice"];
-            for (index, name) in names.iter().enumerate() {
+            for (index, name) in FIELD_NAMES.iter().enumerate() {
                 let comma = if index > 0 { "," } else { "" };
                 write!(body.text, "{comma}usage_{name}={}i", random.u32(0..100)).expect("a Vec takes all bytes");
             }
@@ -152,6 +157,23 @@ impl Server {
         let samples = (BODIES_PER_LOAD * STREAMS * FIELDS) as f64;
         let seconds = started.elapsed().as_secs_f64();
         Load { cpu_seconds: (self.cpu_seconds() - cpu) / samples * 1e6, samples_per_second: samples / seconds }
+    }
+
+    /// How many samples the server finds of all that were sent.
+    fn count(&self) -> usize {
+        FIELD_NAMES.iter().map(|field| self.count_of(field)).sum()
+    }
+
+    fn count_of(&self, field: &str) -> usize {
+        let end = START + 10 * (WARM_UP_LOADS + COUNTED_LOADS) * BODIES_PER_LOAD;
+        let query = format!("sum(count_over_time(cpu_usage_{field}[1y]))");
+        let mut stream = TcpStream::connect(self.address).expect("the server listens");
+        let head = format!("GET /api/v1/query?query={query}&time={end} HTTP/1.0\r\n\r\n");
+        stream.write_all(head.as_bytes()).expect("the server reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("the server answers");
+        let number = answer.rsplit('"').find_map(|piece| piece.parse().ok());
+        number.unwrap_or_else(|| panic!("no number in {answer}"))
     }
 
     /// User and system time of the process so far.

@@ -66,7 +66,11 @@ impl Client {
         let notes = notes.filter_map(|note| note.as_str().map(str::to_owned)).collect();
         let (kind, result) = (&answer["data"]["resultType"], &answer["data"]["result"]);
         let series = match kind.as_str() {
-            Some("scalar" | "string") => vec![Series { name: "value".to_owned(), points: vec![point(result)] }],
+            Some("string") => {
+                let text = result[1].as_str().unwrap_or_default();
+                vec![Series { name: format!("{text:?}"), points: Vec::new() }]
+            }
+            Some("scalar") => vec![Series { name: "value".to_owned(), points: vec![point(result)] }],
             _ => result.as_array().into_iter().flatten().map(series).collect(),
         };
         Ok(Answer { series, notes })

@@ -152,7 +152,7 @@ fn open_failed(dir: &Path, error: &engine::Error) -> Failed {
     let advice = match io_kind(error) {
         Some(io::ErrorKind::PermissionDenied) => "; give this user the right to write there, or choose another --data",
         Some(io::ErrorKind::StorageFull) => "; the disk is full: make room, then start again",
-        Some(io::ErrorKind::NotADirectory) => "; it is a file: choose another --data",
+        Some(io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists) => "; it is a file: choose another --data",
         _ => "",
     };
     failed.0 += advice;

@@ -89,10 +89,10 @@ impl FromStr for Mode {
     type Err = ModeError;
 
     fn from_str(text: &str) -> Result<Self, ModeError> {
-        match text.split_once('=').unwrap_or((text, "")) {
-            ("wal-sync", "") => Ok(Self::WalSync),
-            ("parts", "") => Ok(Self::ALL[1]),
-            ("parts", window) => parse_window(window).map(Self::Parts),
+        match (text, text.split_once('=')) {
+            ("wal-sync", _) => Ok(Self::WalSync),
+            ("parts", _) => Ok(Self::ALL[1]),
+            (_, Some(("parts", window))) => parse_window(window).map(Self::Parts),
             _ => Err(ModeError::Unknown(text.to_owned())),
         }
     }

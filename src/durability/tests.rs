@@ -16,7 +16,7 @@ fn every_mode_has_a_name_that_parses_back() {
     assert_eq!("parts=250ms".parse(), Ok(Mode::Parts(Duration::from_millis(250))));
     assert_eq!("wal".parse::<Mode>(), Err(ModeError::Unknown("wal".into())));
     assert_eq!("wal-sync=1s".parse::<Mode>(), Err(ModeError::Unknown("wal-sync=1s".into())));
-    for window in ["parts=0ms", "parts=1", "parts=s", "parts=2h", "parts=99999999999999999999s"] {
+    for window in ["parts=", "parts=0ms", "parts=1", "parts=s", "parts=2h", "parts=99999999999999999999s"] {
         assert!(matches!(window.parse::<Mode>(), Err(ModeError::Window(_))), "{window}");
     }
 }

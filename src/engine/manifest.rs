@@ -77,8 +77,8 @@ impl Loaded {
         let named = read_current(disk, dir)?;
         let mut numbers = list_manifests(disk, dir)?;
         if let Some(named) = named {
-            // A manifest that CURRENT does not name yet was never in force.
-            numbers.retain(|number| *number <= named);
+            // A newer manifest was never in force, and an older one knows too little: it would have parts set aside.
+            numbers.retain(|number| *number == named);
         }
         for number in numbers.into_iter().rev() {
             let copies = paths(dir, number).map(|path| read_copy(disk, &path));

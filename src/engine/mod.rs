@@ -92,9 +92,9 @@ impl Options {
 /// Why a directory could not be opened, or a step not be done.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There are parts, but no manifest that says which of them count.
+    /// There is data, but no manifest that says what of it counts.
     #[error(
-        "no manifest in {} can be read, but there are parts; restore MANIFEST-* and CURRENT, or move the partitions away",
+        "no manifest in {} can be read, but there is data; restore MANIFEST-* and CURRENT, or move everything away",
         .0.display()
     )]
     NoManifest(PathBuf),
@@ -140,6 +140,14 @@ pub enum Error {
     /// A thread could not be started.
     #[error("start a thread")]
     Thread(#[source] io::Error),
+}
+
+impl Error {
+    /// Whether a file is of a version that this program does not know.
+    fn is_version(&self) -> bool {
+        let part = matches!(self, Self::Part { source: crate::parts::Error::Version { .. }, .. });
+        part || matches!(self, Self::Index { source: crate::index::Error::Version(_), .. })
+    }
 }
 
 /// A data directory, open. See the module's picture.

@@ -83,8 +83,7 @@ impl Engine {
             _ => io_error("lock", &paths.lock())(source),
         })?;
         let loaded = Loaded::read(&*disk, &paths.root)?;
-        // Without a manifest every part would be a stray: rather than move them all away, say so.
-        if loaded.number == 0 && !list(&*disk, &paths.partitions())?.is_empty() {
+        if loaded.number == 0 && holds_data(&*disk, &paths)? {
             return Err(Error::NoManifest(paths.root));
         }
         let mut open = Open::new(disk, paths, options, metrics, loaded.state);
@@ -123,6 +122,9 @@ impl Open {
         for entry in self.state.index_parts.values().copied().collect::<Vec<_>>() {
             let path = self.paths.index_part(entry.day, entry.id);
             if let Err(error) = self.open_index_part(&entry, &path) {
+                if error.is_version() {
+                    return Err(error);
+                }
                 self.set_aside(&path, &error)?;
                 self.state.index_parts.remove(&entry.id);
             }
@@ -132,6 +134,8 @@ impl Open {
             let path = self.paths.part(entry.day, entry.id);
             match self.open_part(&entry, &path) {
                 Ok(part) => opened.push(part),
+                // Not damage: an older program must not set a newer one's data aside.
+                Err(error) if error.is_version() => return Err(error),
                 Err(error) => {
                     self.set_aside(&path, &error)?;
                     self.state.parts.remove(&entry.id);
@@ -364,6 +368,15 @@ impl Open {
 
 fn list(disk: &dyn Disk, dir: &Path) -> Result<Vec<crate::disk::Entry>, Error> {
     disk.list(dir).map_err(io_error("list", dir))
+}
+
+/// Whether there is anything that a manifest should tell of. Without one, parts would be strays, and batches of the stage
+/// of no known start: rather than move or drop them, say so.
+fn holds_data(disk: &dyn Disk, paths: &Paths) -> Result<bool, Error> {
+    let is_current = |entry: &crate::disk::Entry| entry.path == paths.root.join("CURRENT");
+    let dirs = [paths.partitions(), paths.wal(), paths.containers()];
+    let is_filled = dirs.iter().map(|dir| list(disk, dir).map(|entries| !entries.is_empty()));
+    Ok(list(disk, &paths.root)?.iter().any(is_current) || is_filled.collect::<Result<Vec<_>, _>>()?.contains(&true))
 }
 
 fn make_dirs(disk: &dyn Disk, paths: &Paths) -> Result<(), Error> {

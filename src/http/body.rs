@@ -77,7 +77,15 @@ where
         if received > limits.received {
             return Err(too_large());
         }
-        unpacker.feed(&piece, &mut take)?;
+        let mut piece = &piece[..];
+        while !piece.is_empty() {
+            let read = unpacker.feed(piece, &mut take)?;
+            piece = &piece[read..];
+            // A few packed bytes can be much work: others get their turn between one portion and the next.
+            if unpacker.worked() >= PORTION {
+                tokio::task::yield_now().await;
+            }
+        }
     }
     unpacker.finish(&mut take)
 }
@@ -131,6 +139,11 @@ where
     Ok(whole)
 }
 
+/// Unpacked bytes after which others get their turn: a few milliseconds of work even where every byte is a bad line.
+const PORTION: usize = 128 << 10;
+/// Packed bytes taken at once: at gzip's best, a thousandfold, still few portions.
+const PACKED_PORTION: usize = 256;
+
 /// Takes off the content encoding.
 enum Unpacker {
     Identity { left: u64 },
@@ -143,29 +156,39 @@ impl Unpacker {
         match encoding.trim().to_ascii_lowercase().as_str() {
             "" | "identity" => Ok(Self::Identity { left: bytes_max }),
             "gzip" | "x-gzip" => {
-                let sink = Capped { out: Vec::new(), left: bytes_max, overrun: false };
+                let sink = Capped { out: Vec::new(), left: bytes_max, overrun: false, worked: 0 };
                 Ok(Self::Gzip { decoder: Box::new(MultiGzDecoder::new(sink)), started: false })
             }
             other => Err(Error::new(Kind::Encoding, format!("Content-Encoding {other:?} is not known; use gzip"))),
         }
     }
 
-    fn feed(&mut self, mut piece: &[u8], take: &mut impl FnMut(&[u8]) -> Result<(), Error>) -> Result<(), Error> {
+    /// Takes some of a piece, which is not empty; how much.
+    fn feed(&mut self, piece: &[u8], take: &mut impl FnMut(&[u8]) -> Result<(), Error>) -> Result<usize, Error> {
         match self {
             Self::Identity { left } => {
                 *left = left.checked_sub(piece.len() as u64).ok_or_else(unpacked_too_large)?;
-                take(piece)
+                take(piece)?;
+                Ok(piece.len())
             }
             Self::Gzip { decoder, started } => {
-                *started |= !piece.is_empty();
-                while !piece.is_empty() {
-                    let read = decoder.write(piece).map_err(|error| unpack_error(decoder.get_ref(), &error))?;
-                    piece = &piece[read..];
-                    pass_on(decoder.get_mut(), take)?;
-                }
-                Ok(())
+                *started = true;
+                let some = &piece[..piece.len().min(PACKED_PORTION)];
+                let read = decoder.write(some).map_err(|error| unpack_error(decoder.get_ref(), &error))?;
+                pass_on(decoder.get_mut(), take)?;
+                Ok(read)
             }
         }
+    }
+
+    /// Bytes unpacked since the last time this was at least a portion.
+    fn worked(&mut self) -> usize {
+        let Self::Gzip { decoder, .. } = self else { return 0 };
+        let worked = decoder.get_ref().worked;
+        if worked >= PORTION {
+            decoder.get_mut().worked = 0;
+        }
+        worked
     }
 
     /// The last bytes. A body of no bytes at all is empty, whatever its encoding is said to be.
@@ -204,6 +227,8 @@ struct Capped {
     out: Vec<u8>,
     left: u64,
     overrun: bool,
+    /// Bytes taken since others last had their turn.
+    worked: usize,
 }
 
 impl Write for Capped {
@@ -216,6 +241,7 @@ impl Write for Capped {
             }
         }
         self.out.extend_from_slice(bytes);
+        self.worked += bytes.len();
         Ok(bytes.len())
     }
 

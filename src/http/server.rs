@@ -128,7 +128,7 @@ async fn answer(server: Arc<Shared>, request: Request<Incoming>) -> Reply {
     if matches!(api, Api::Influx1 | Api::Influx2) {
         mark_as_influx(reply.headers_mut(), request_id.unwrap_or_else(|| server.next_request_id()));
     }
-    if origin {
+    if origin && !reply.headers().contains_key("access-control-allow-origin") {
         allow_origin(reply.headers_mut());
     }
     let metrics = &server.metrics;

@@ -42,7 +42,9 @@ pub(super) async fn v1(call: Call) -> Result<Reply, Error> {
 /// `POST /api/v2/write?bucket=…`
 pub(super) async fn v2(call: Call) -> Result<Reply, Error> {
     let params = call.url_params()?;
-    let bucket = params.non_empty("bucket").ok_or_else(|| Error::new(Kind::NotFound, "bucket not found"))?.to_owned();
+    let bucket = params.non_empty("bucket").ok_or_else(|| Error::new(Kind::NotFound, "bucket not found"))?;
+    // InfluxDB 1.8 names a database and a retention policy so; we have no such policies.
+    let bucket = bucket.split('/').next().unwrap_or(bucket).to_owned();
     let name = params.get("precision").unwrap_or("");
     let precision = Precision::parse(name).filter(|_| matches!(name, "" | "ns" | "us" | "ms" | "s"));
     let precision =

@@ -25,9 +25,13 @@ pub enum KeyError {
 pub struct StreamKey(Box<[u8]>);
 
 impl StreamKey {
-    /// The key of a measurement and its tags, in any order. Tags with an empty name or value are left out.
+    /// The key of a measurement and its tags, in any order. Tags with an empty name or value are left out, and a tag called
+    /// `__name__` too: the metric name takes its place.
     pub fn new<'a>(measurement: &str, tags: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, KeyError> {
-        let mut tags: Vec<_> = tags.into_iter().filter(|(name, value)| !name.is_empty() && !value.is_empty()).collect();
+        let mut tags: Vec<_> = tags
+            .into_iter()
+            .filter(|(name, value)| !name.is_empty() && !value.is_empty() && *name != METRIC_NAME)
+            .collect();
         tags.sort_unstable();
         if let Some(pair) = tags.windows(2).find(|pair| pair[0].0 == pair[1].0) {
             return Err(KeyError::DuplicateTag(pair[0].0.to_owned()));
@@ -79,7 +83,7 @@ impl StreamKey {
         self.tags().find(|(n, _)| *n == name).map_or("", |(_, value)| value)
     }
 
-    /// The label set of the series this stream carries for `field`. A tag called `__name__` gives way to the name.
+    /// The label set of the series this stream carries for `field`.
     pub fn labels(&self, field: &str) -> Labels {
         let mut builder = LabelsBuilder::default();
         for (name, value) in self.tags() {
