@@ -82,14 +82,14 @@ impl Committer {
         }
     }
 
-    /// Waits for batches and commits them until the desk is closed or has failed.
+    /// Waits for batches and commits them until the desk is closed. Where writes have stopped, generations are still closed.
     pub fn run(&mut self, now: impl Fn() -> Duration) {
         loop {
             let mut inbox = self.shared.inbox.lock();
-            while !self.shared.may_commit(&inbox) && !inbox.closed && self.shared.stopped().is_none() {
+            while !self.shared.may_commit(&inbox) && !inbox.closed {
                 self.shared.inbox_changed.wait(&mut inbox);
             }
-            let done = (inbox.closed && inbox.submissions.is_empty()) || self.shared.stopped().is_some();
+            let done = inbox.closed && inbox.submissions.is_empty();
             drop(inbox);
             if done {
                 return;

@@ -292,7 +292,12 @@ impl Durability {
     /// Stops acknowledging, and tells everybody who waits.
     pub(crate) fn stop(&self, why: &str) -> Stopped {
         let stopped = self.stopped.get_or_init(|| Stopped(why.into())).clone();
-        let abandoned = std::mem::take(&mut self.inbox.lock().submissions);
+        let abandoned = {
+            let mut inbox = self.inbox.lock();
+            // What is in memory is made safe the other way: by flushing it at once.
+            inbox.rotate = true;
+            std::mem::take(&mut inbox.submissions)
+        };
         let waiting = {
             let Answers { os, disk, .. } = &mut *self.answers.lock();
             std::mem::take(os).into_iter().chain(std::mem::take(disk))
@@ -309,7 +314,13 @@ impl Durability {
     /// Parks those who wait for more than to be visible; before the watermarks of their group move.
     pub(crate) fn park(&self, waiters: impl Iterator<Item = Waiter>) {
         let mut answers = self.answers.lock();
+        // `stop` sets this before it takes the lock and empties the queues: nobody is left in them.
+        let stopped = self.stopped.get();
         for waiter in waiters {
+            if let Some(stopped) = stopped {
+                let _ = waiter.reply.send(Err(stopped.clone()));
+                continue;
+            }
             match waiter.level {
                 AckLevel::Disk => answers.disk.push_back(waiter),
                 AckLevel::Os | AckLevel::Memory => answers.os.push_back(waiter),

@@ -196,7 +196,9 @@ impl Syncer {
         for tick in ticks {
             self.commit_tick(tick, target)?;
         }
-        self.shared.work.lock().pending.safe = target;
+        let mut work = self.shared.work.lock();
+        work.pending.safe = work.pending.safe.max(target);
+        drop(work);
         self.shared.advance(AckLevel::Disk, target, now());
         Ok(())
     }

@@ -15,8 +15,10 @@ impl Engine {
         let numbers = (inputs[0].numbers.0, inputs[inputs.len() - 1].numbers.1);
         let replaces = inputs.iter().filter_map(|part| part.file.as_ref()).map(|(id, _)| *id).collect();
         let parts: Vec<_> = inputs.iter().map(|part| Arc::clone(&part.part)).collect();
-        let mut written = Written::default();
-        self.write_part(day, numbers, replaces, &mut written, |out| compaction::merge(&parts, out))?;
+        let merge = |written: &mut Written| {
+            self.write_part(day, numbers, replaces, written, |out| compaction::merge(&parts, out))
+        };
+        let written = self.write(merge)?;
         self.publish(written, &inputs)?;
         // Queries that still read them hold them open.
         for (_, path) in inputs.iter().filter_map(|part| part.file.as_ref()) {

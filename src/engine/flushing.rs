@@ -2,19 +2,19 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use super::{Edit, Engine, Error, FileEntry, StoredPart, io_error};
+use super::{Edit, Engine, Error, FileEntry, StoredPart, io_error, recover::Leftover};
 use crate::{
     codec::Level,
     compaction,
     disk::File,
     flush,
     index::IndexPartBuilder,
-    memtable::{Generation, Merge},
+    memtable::{Generation, Merge, Summary},
     model::{Day, FieldId, PartId, SeqNo, StreamId},
     parts::{self, Builder, FileSink, Footer, Part},
 };
@@ -28,6 +28,7 @@ pub(crate) struct Written {
     edit: Edit,
     parts: Vec<Arc<StoredPart>>,
     fields: Vec<(Day, NewFields)>,
+    files: Vec<PathBuf>,
 }
 
 impl Engine {
@@ -55,24 +56,7 @@ impl Engine {
             return Ok(false);
         }
         let start = self.clock.now();
-        let mut written = Written::default();
-        let mut streams = generation.touched(&self.memtable.catalogue);
-        flush::sort_streams(&mut streams, &self.index);
-        let rows = flush::Rows { generation, after: SeqNo(0), upto: summary.last, streams: &streams };
-        let mut merge = Merge::default();
-        for day in summary.days.keys().copied() {
-            let mut new = NewFields::new();
-            let numbers = (generation.first(), summary.last);
-            self.write_part(day, numbers, Vec::new(), &mut written, |out| {
-                flush::push_day(&rows, day, &self.index, &mut merge, out, |_, stream, _, field| {
-                    if !self.days.knows(day, stream, field) {
-                        new.entry(stream).or_default().insert(field);
-                    }
-                })
-            })?;
-            self.write_index_part(day, new, &mut written)?;
-        }
-        written.edit.flushed = Some(summary.last);
+        let written = self.write(|written| self.write_generation(generation, &summary, written))?;
         self.publish(written, &[])?;
         self.durability.generations().remove(generation);
         self.flushed(summary.last, now)?;
@@ -83,24 +67,67 @@ impl Engine {
         Ok(true)
     }
 
+    fn write_generation(&self, generation: &Generation, summary: &Summary, written: &mut Written) -> Result<(), Error> {
+        let mut streams = generation.touched(&self.memtable.catalogue);
+        flush::sort_streams(&mut streams, &self.index);
+        let rows = flush::Rows { generation, after: SeqNo(0), upto: summary.last, streams: &streams };
+        let mut merge = Merge::default();
+        for day in summary.days.keys().copied() {
+            let mut new = NewFields::new();
+            let numbers = (generation.first(), summary.last);
+            self.write_part(day, numbers, Vec::new(), written, |out| {
+                flush::push_day(&rows, day, &self.index, &mut merge, out, |_, stream, _, field| {
+                    if !self.days.knows(day, stream, field) {
+                        new.entry(stream).or_default().insert(field);
+                    }
+                })
+            })?;
+            self.write_index_part(day, new, written)?;
+        }
+        written.edit.flushed = Some(summary.last);
+        Ok(())
+    }
+
+    /// Writes files that belong together. Where one fails, all are removed: no record names them, and on a full disk their
+    /// space is wanted now. Where nothing can be recorded any more, nothing is written.
+    pub(crate) fn write(&self, fill: impl FnOnce(&mut Written) -> Result<(), Error>) -> Result<Written, Error> {
+        self.manifest.lock().check()?;
+        let mut written = Written::default();
+        let filled = fill(&mut written);
+        if filled.is_err() {
+            for path in &written.files {
+                // What cannot be removed now, the next start sets aside.
+                let _ = self.disk.remove(path);
+            }
+        }
+        filled.map(|()| written)
+    }
+
     /// The pages with numbers below `before` to parts, one a day.
     fn fold_pages(&self, before: SeqNo, now: Duration) -> Result<bool, Error> {
         let set = self.parts();
         let is_due = |part: &&Arc<StoredPart>| part.file.is_none() && part.numbers.1 < before;
         let pages: Vec<_> = set.iter().filter(is_due).cloned().collect();
         let Some(upto) = pages.iter().map(|page| page.numbers.1).max() else { return Ok(false) };
-        let mut written = Written::default();
+        let written = self.write(|written| self.write_pages(&pages, upto, written))?;
+        self.publish(written, &pages)?;
+        for day in pages.iter().map(|page| page.day) {
+            self.page_fields.lock().remove(&day);
+        }
+        self.flushed(upto, now)?;
+        Ok(true)
+    }
+
+    fn write_pages(&self, pages: &[Arc<StoredPart>], upto: SeqNo, written: &mut Written) -> Result<(), Error> {
         for of_day in pages.chunk_by(|a, b| a.day == b.day) {
             let (day, numbers) = (of_day[0].day, (of_day[0].numbers.0, of_day[of_day.len() - 1].numbers.1));
             let inputs: Vec<_> = of_day.iter().map(|page| Arc::clone(&page.part)).collect();
-            self.write_part(day, numbers, Vec::new(), &mut written, |out| compaction::merge(&inputs, out))?;
-            let new = self.page_fields.lock().remove(&day).unwrap_or_default();
-            self.write_index_part(day, new, &mut written)?;
+            self.write_part(day, numbers, Vec::new(), written, |out| compaction::merge(&inputs, out))?;
+            let new = self.page_fields.lock().get(&day).cloned().unwrap_or_default();
+            self.write_index_part(day, new, written)?;
         }
         written.edit.flushed = Some(upto);
-        self.publish(written, &pages)?;
-        self.flushed(upto, now)?;
-        Ok(true)
+        Ok(())
     }
 
     /// Writes a part file, durably, and opens it. It counts once its edit is recorded.
@@ -116,10 +143,8 @@ impl Engine {
         let path = self.paths.part(day, id);
         self.make_partition(day)?;
         let file = self.disk.create(&path).map_err(io_error("create part", &path))?;
-        let part = self.fill_part(&file, &path, id, day, numbers, replaces, fill).inspect_err(|_| {
-            // No record names it, so a start would set it aside; on a full disk its space is wanted now.
-            let _ = self.disk.remove(&path);
-        })?;
+        written.files.push(path.clone());
+        let part = self.fill_part(&file, &path, id, day, numbers, replaces, fill)?;
         written.edit.add_parts.push(FileEntry { id, day, numbers });
         written.parts.push(Arc::new(StoredPart { part, day, numbers, file: Some((id, path)) }));
         Ok(())
@@ -169,6 +194,7 @@ impl Engine {
         }
         let bytes = builder.finish(id, day);
         let file = self.disk.create(&path).map_err(io_error("create index part", &path))?;
+        written.files.push(path.clone());
         file.write_at(&bytes, 0).map_err(io_error("write index part", &path))?;
         self.sync_file(&*file, &path)?;
         self.sync_dir(&self.paths.partition(day))?;
@@ -201,21 +227,22 @@ impl Engine {
         self.remove_leftovers()
     }
 
-    /// Removes the stage's files of earlier incarnations: all that counts in them is in parts.
+    /// Removes the stage's files of earlier incarnations: all that counts in them is in parts. Those in which something was
+    /// damaged are set aside instead.
     pub(crate) fn remove_leftovers(&self) -> Result<(), Error> {
-        for path in std::mem::take(&mut *self.leftovers.lock()) {
-            self.disk.remove(&path).map_err(io_error("remove", &path))?;
+        for leftover in std::mem::take(&mut *self.leftovers.lock()) {
+            let Leftover { path, is_damaged, .. } = leftover;
+            let name = path.file_name().expect("files have names").to_string_lossy();
+            let aside = self.paths.quarantine().join(format!("{}-stage-{name}", self.incarnation));
+            let gone = if is_damaged { self.disk.rename(&path, &aside) } else { self.disk.remove(&path) };
+            gone.map_err(io_error("remove or set aside", &path))?;
         }
         Ok(())
     }
 
-    /// Makes a day's directory, its name durable.
+    /// Makes a day's directory, its name durable: also where it is there, since an earlier start may have ended before that.
     fn make_partition(&self, day: Day) -> Result<(), Error> {
         let dir = self.paths.partition(day);
-        match self.disk.list(&dir) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            listed => return listed.map(|_| ()).map_err(io_error("list", &dir)),
-        }
         self.disk.create_dir_all(&dir).map_err(io_error("create directory", &dir))?;
         self.sync_dir(&self.paths.partitions())
     }

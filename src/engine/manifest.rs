@@ -128,11 +128,14 @@ impl Manifest {
         &self.state
     }
 
+    /// Whether anything can be recorded; not after a failure.
+    pub fn check(&self) -> Result<(), Error> {
+        if self.failed { Err(Error::Failed) } else { Ok(()) }
+    }
+
     /// Records an edit, durably. After a failure nothing is recorded any more: the file's end is not known.
     pub fn record(&mut self, edit: &Edit) -> Result<(), Error> {
-        if self.failed {
-            return Err(Error::Failed);
-        }
+        self.check()?;
         let mut bytes = Vec::new();
         put_record(edit, &mut bytes);
         self.failed = true;

@@ -48,7 +48,7 @@ pub use verdict::{Span, Verdict};
 use crate::{
     disk::{Disk, Lock},
     durability::{AckLevel, AtRisk, Committer, Durability, Failure, Mode, Refused, Syncer, Ticket, Watermarks},
-    engine::{days::Days, flushing::NewFields, names::StreamIds, partset::Parts, threads::Threads},
+    engine::{days::Days, flushing::NewFields, names::StreamIds, partset::Parts, recover::Leftover, threads::Threads},
     index::Index,
     memtable::{Catalogue, Generation, Memtable},
     metrics::{FileKind as Synced, Label, Metrics},
@@ -68,6 +68,8 @@ pub struct Options {
     pub generation_age: Duration,
     /// Bytes of all generations and of batches on their way; beyond, writes are refused until a flush is done.
     pub memory_size_max: usize,
+    /// Bytes of a chunk of row memory: a power of two. A row must fit in one, so it is not to shrink between starts.
+    pub chunk_size: usize,
     /// Bytes of a log segment.
     pub segment_size: u64,
     /// Streams at most.
@@ -83,6 +85,7 @@ impl Options {
             generation_size: 256 << 20,
             generation_age: Duration::from_secs(30 * 60),
             memory_size_max: 1 << 30,
+            chunk_size: 1 << 20,
             segment_size: 32 << 20,
             streams_max: 50_000_000,
         }
@@ -143,10 +146,17 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether a file is of a version that this program does not know.
-    fn is_version(&self) -> bool {
-        let part = matches!(self, Self::Part { source: crate::parts::Error::Version { .. }, .. });
-        part || matches!(self, Self::Index { source: crate::index::Error::Version(_), .. })
+    /// Whether a file is not what was written, or is missing; not where it cannot be read, or is of another version.
+    fn is_damage(&self) -> bool {
+        use crate::{index::Error as Index, parts::Error as Part};
+        match self {
+            Self::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            Self::Part { source, .. } => {
+                !matches!(source, Part::Version { .. } | Part::Read { .. } | Part::Write { .. })
+            }
+            Self::Index { source, .. } => !matches!(source, Index::Version(_) | Index::Read { .. }),
+            _ => false,
+        }
     }
 }
 
@@ -170,7 +180,7 @@ pub struct Engine {
     manifest: Arc<Mutex<Manifest>>,
     next_file: AtomicU64,
     /// Files of the stage that earlier incarnations wrote, until all they hold is in parts.
-    leftovers: Mutex<Vec<PathBuf>>,
+    leftovers: Mutex<Vec<Leftover>>,
     /// Taken by the threads when they start.
     committer: Mutex<Option<Committer>>,
     syncer: Mutex<Option<Syncer>>,
@@ -263,6 +273,10 @@ impl Engine {
         let refused = self.durability.submit(batch, payload, level);
         if matches!(refused, Err(Refused::Overloaded(_))) {
             self.metrics.overload.inc();
+            // Nothing is being flushed that would make room: the open generation must be.
+            if self.generations().len() == 1 {
+                self.durability.request_rotation();
+            }
             self.threads.wake_flusher();
         }
         refused

@@ -49,6 +49,8 @@ pub struct Recovery {
     pub damaged_bytes: u64,
     /// Rows whose stream nothing defines any more.
     pub orphaned_rows: u64,
+    /// Parts and index parts that are damaged or missing; what was in them is gone from the answers.
+    pub damaged_files: Vec<PathBuf>,
     /// Files that were moved to quarantine.
     pub quarantined: Vec<PathBuf>,
     /// How long it took.
@@ -98,7 +100,8 @@ impl Open {
         let memtable = Memtable {
             catalogue: Catalogue::default(),
             pool: ArenaPool::new(arena_options(&options)),
-            generation_size: options.generation_size,
+            // Several generations must fit: one that is written, and one or more that are being flushed.
+            generation_size: options.generation_size.min(options.memory_size_max / 4),
         };
         Self {
             disk,
@@ -122,10 +125,7 @@ impl Open {
         for entry in self.state.index_parts.values().copied().collect::<Vec<_>>() {
             let path = self.paths.index_part(entry.day, entry.id);
             if let Err(error) = self.open_index_part(&entry, &path) {
-                if error.is_version() {
-                    return Err(error);
-                }
-                self.set_aside(&path, &error)?;
+                self.set_aside_damage(&path, error)?;
                 self.state.index_parts.remove(&entry.id);
             }
         }
@@ -134,10 +134,8 @@ impl Open {
             let path = self.paths.part(entry.day, entry.id);
             match self.open_part(&entry, &path) {
                 Ok(part) => opened.push(part),
-                // Not damage: an older program must not set a newer one's data aside.
-                Err(error) if error.is_version() => return Err(error),
                 Err(error) => {
-                    self.set_aside(&path, &error)?;
+                    self.set_aside_damage(&path, error)?;
                     self.state.parts.remove(&entry.id);
                 }
             }
@@ -149,8 +147,10 @@ impl Open {
     fn open_index_part(&mut self, entry: &FileEntry, path: &Path) -> Result<(), Error> {
         let file = self.disk.open(path).map_err(io_error("open", path))?;
         let failed = |source| Error::Index { action: "read index part", path: path.to_owned(), source };
-        for page in IndexPart::open(file).map_err(failed)?.entries() {
-            let entry_of = page.map_err(failed)?;
+        // All of it first: of a part that is set aside nothing may stay known.
+        let entries =
+            IndexPart::open(file).map_err(failed)?.entries().collect::<Result<Vec<_>, _>>().map_err(failed)?;
+        for entry_of in entries {
             let names: Vec<&str> = entry_of.fields.iter().map(|name| &**name).collect();
             let Ok((layout, _)) = self.index.layout(entry_of.key.measurement(), &names) else { continue };
             let layout = self.index.schema.layout(layout);
@@ -171,9 +171,14 @@ impl Open {
         Ok(Arc::new(StoredPart { part, day: entry.day, numbers: entry.numbers, file }))
     }
 
-    /// Moves a damaged file to quarantine, with a word about it.
-    fn set_aside(&mut self, path: &Path, error: &Error) -> Result<(), Error> {
-        tracing::error!("{} is set aside: {}", path.display(), crate::durability::error_chain(error));
+    /// Moves a damaged file to quarantine, with a word about it. A disk that cannot be read now may be read tomorrow, and a
+    /// newer version's file by a newer program: such an error ends the start instead.
+    fn set_aside_damage(&mut self, path: &Path, error: Error) -> Result<(), Error> {
+        if !error.is_damage() {
+            return Err(error);
+        }
+        tracing::error!("{} is set aside: {}", path.display(), crate::durability::error_chain(&error));
+        self.recovery.damaged_files.push(path.to_owned());
         self.quarantine(path)
     }
 
@@ -240,7 +245,7 @@ impl Open {
         self.recovery.damaged_bytes = stage.damaged_bytes;
         self.recovery.orphaned_rows = replayed.orphaned_rows;
         self.recovery.replayed_batches = stage.kept_batches(&verdict, flushed);
-        let engine = self.assemble(&stage, replayed, generations, manifest, lock)?;
+        let engine = self.assemble(stage, replayed, generations, manifest, lock)?;
         if engine.recovery.replayed_batches == 0 {
             engine.remove_leftovers()?;
         }
@@ -272,7 +277,7 @@ impl Open {
 
     fn assemble(
         mut self,
-        stage: &StageContents,
+        stage: StageContents,
         replayed: Replayed,
         generations: crate::durability::Generations,
         manifest: Manifest,
@@ -332,7 +337,7 @@ impl Open {
             parts: self.parts,
             manifest,
             next_file: AtomicU64::new(self.last_file + 1),
-            leftovers: Mutex::new(stage.files.iter().map(|left| left.path.clone()).collect()),
+            leftovers: Mutex::new(stage.files),
             committer: Mutex::new(Some(committer)),
             syncer: Mutex::new(Some(syncer)),
             threads: Threads::default(),
@@ -385,17 +390,13 @@ fn make_dirs(disk: &dyn Disk, paths: &Paths) -> Result<(), Error> {
         disk.create_dir_all(dir).map_err(io_error("create directory", dir))?;
     }
     disk.sync_dir(&paths.root).map_err(io_error("sync directory", &paths.root))?;
-    match paths.root.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        Some(parent) => disk.sync_dir(parent).map_err(io_error("sync directory", parent)),
-        None => Ok(()),
-    }
+    let parent = paths.root.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
+    parent.map_or(Ok(()), |parent| disk.sync_dir(parent).map_err(io_error("sync directory", parent)))
 }
 
-/// Small generations (tests, tiny machines) get small chunks.
 fn arena_options(options: &Options) -> ArenaOptions {
-    let usual = ArenaOptions::default();
-    let chunk_size = (options.generation_size / 16).next_power_of_two().clamp(16 << 10, usual.chunk_size);
-    ArenaOptions { chunk_size, spare_size_max: usual.spare_size_max.min(options.memory_size_max / 2) }
+    let spare_size_max = ArenaOptions::default().spare_size_max.min(options.memory_size_max / 2);
+    ArenaOptions { chunk_size: options.chunk_size, spare_size_max }
 }
 
 fn reserve(manifest: &Arc<Mutex<Manifest>>) -> crate::durability::Reserve {

@@ -25,6 +25,8 @@ pub(crate) struct Leftover {
     pub(crate) id: u64,
     pub(crate) path: PathBuf,
     file: Arc<dyn File>,
+    /// It holds something between valid frames that is none.
+    pub(crate) is_damaged: bool,
 }
 
 /// What a first walk over the stage finds.
@@ -55,18 +57,22 @@ impl StageContents {
             for (id, path) in list_files(disk, dir, kind)? {
                 let file = disk.open(&path).map_err(io_error("open", &path))?;
                 found.last_ids[kind as usize] = found.last_ids[kind as usize].max(id);
-                found.walk(&Leftover { id, path: path.clone(), file: Arc::clone(&file) })?;
-                found.files.push(Leftover { id, path, file });
+                let mut leftover = Leftover { id, path, file, is_damaged: false };
+                found.walk(&mut leftover)?;
+                found.files.push(leftover);
             }
         }
         Ok(found)
     }
 
-    fn walk(&mut self, leftover: &Leftover) -> Result<(), Error> {
+    fn walk(&mut self, leftover: &mut Leftover) -> Result<(), Error> {
         let mut scan = Scan::new(Arc::clone(&leftover.file), &leftover.path, leftover.id)?;
         while let Some(next) = scan.next()? {
             match next {
-                Found::Damage { bytes, .. } => self.damaged_bytes += bytes,
+                Found::Damage { bytes, .. } => {
+                    self.damaged_bytes += bytes;
+                    leftover.is_damaged = true;
+                }
                 Found::Frame(frame) => self.take(&frame)?,
             }
         }

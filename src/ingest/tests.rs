@@ -11,7 +11,12 @@ use crate::{
 };
 
 fn engine(streams_max: u32) -> Arc<Engine> {
-    let options = EngineOptions { streams_max, generation_size: 1 << 20, ..EngineOptions::new(Path::new("/data")) };
+    let options = EngineOptions {
+        streams_max,
+        generation_size: 1 << 20,
+        chunk_size: 64 << 10,
+        ..EngineOptions::new(Path::new("/data"))
+    };
     Engine::open(Arc::new(SimDisk::new(1)), options, Metrics::new()).unwrap()
 }
 

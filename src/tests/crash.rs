@@ -76,6 +76,7 @@ impl World {
         Options {
             mode: self.mode,
             generation_size: 256 << 10,
+            chunk_size: 16 << 10,
             segment_size: 4 << 10,
             memory_size_max: 16 << 20,
             ..Options::new("/data")

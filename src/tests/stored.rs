@@ -62,7 +62,13 @@ pub(crate) fn source(kept: Kept, series: &[Series]) -> Box<dyn Source> {
 
 fn open(disk: &SimDisk, kept: Kept) -> Arc<Engine> {
     let mode = if kept == Kept::InPages { Mode::Parts(Duration::from_secs(1)) } else { Mode::WalSync };
-    let options = Options { mode, generation_size: 4 << 20, segment_size: 1 << 20, ..Options::new(Path::new("/data")) };
+    let options = Options {
+        mode,
+        generation_size: 4 << 20,
+        chunk_size: 64 << 10,
+        segment_size: 1 << 20,
+        ..Options::new(Path::new("/data"))
+    };
     Engine::open(Arc::new(disk.clone()), options, Metrics::new()).unwrap()
 }
 
