@@ -25,6 +25,7 @@ impl Load {
         let batches = (0..rows / 1000).map(|batch| {
             let row = |index: usize| batch * 1000 + index;
             let group = Rows {
+                places: Vec::new(),
                 layout: LayoutId(0),
                 width,
                 streams: (0..1000).map(|i| StreamId((row(i) % streams) as u32)).collect(),

@@ -40,6 +40,7 @@ use roaring::RoaringBitmap;
 
 pub use edit::{Edit, FileEntry, Incarnation, State};
 pub use manifest::{Manifest, describe as describe_manifest};
+pub use names::NameError;
 pub use open::{Open, Recovery};
 pub use partset::{PartSet, StoredPart};
 pub use paths::Paths;

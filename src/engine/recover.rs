@@ -216,6 +216,7 @@ impl Replay<'_> {
                     replayed.orphaned_rows += 1;
                     continue;
                 };
+                group.places.extend(rows.places.get(index));
                 group.streams.push(*stream);
                 group.slots.push(self.memtable.catalogue.enter(table, *stream));
                 group.times.push(rows.times[index]);

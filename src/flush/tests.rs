@@ -40,6 +40,7 @@ fn an_image_holds_the_rows_of_its_numbers_and_day_alone() {
         let day = i64::from(number == 4);
         let times = vec![day * crate::model::NANOS_PER_DAY + number as i64];
         let rows = BatchRows {
+            places: Vec::new(),
             layout,
             width: 1,
             streams: vec![StreamId(4)],

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::{Error, Ingest, keys::KeyCache, layouts::Layouts};
 use crate::{
     durability::{Ack, AckLevel, Refused, Stopped},
+    engine::NameError,
     metrics::Rejection,
-    model::{Batch, Slot, StreamId, StreamKey},
+    model::{Batch, Day, Slot, StreamId, StreamKey},
     protocol::line::{Frames, KeyError, Line, Parser, Precision, Reason, Rejected, parse_key},
     stage::RowsEncoder,
 };
@@ -66,6 +67,12 @@ struct Filler {
     inexact: u64,
     seed: u64,
     db: Option<String>,
+    /// Rows in the batch.
+    rows: u32,
+    /// The days they are of.
+    days: Vec<Day>,
+    /// Why the disk failed, if it did.
+    failed: Option<String>,
 }
 
 /// A body that is being read. Dropped before [`Body::finish`], it leaves no trace.
@@ -87,7 +94,9 @@ impl Body {
         filler.layouts.begin();
         filler.rejected.clear();
         filler.batch.groups.clear();
-        (filler.strings, filler.inexact) = (0, 0);
+        (filler.strings, filler.inexact, filler.rows) = (0, 0, 0);
+        filler.days.clear();
+        filler.failed = None;
         Self { ingest, scratch: Some(scratch), ack: request.ack, size: 0 }
     }
 
@@ -104,7 +113,7 @@ impl Body {
 
     /// Commits the body's good lines as one batch, and waits until they are as safe as was asked.
     pub async fn finish(mut self) -> Result<Outcome, Error> {
-        let (batch, payload, mut outcome) = self.close();
+        let (batch, payload, mut outcome) = self.close()?;
         if batch.is_empty() {
             return Ok(outcome);
         }
@@ -121,11 +130,17 @@ impl Body {
     }
 
     /// Reads the last line, and takes the batch out.
-    fn close(&mut self) -> (Batch, Vec<u8>, Outcome) {
+    fn close(&mut self) -> Result<(Batch, Vec<u8>, Outcome), Error> {
         let engine = &self.ingest.engine;
         let Scratch { parser, frames, filler, encoder } = self.scratch.as_mut().expect(HELD);
         frames.finish(|lines| filler.take(parser, lines, &self.ingest));
-        let batch = std::mem::take(&mut filler.batch);
+        if let Some(why) = filler.failed.take() {
+            return Err(Stopped(why.into()).into());
+        }
+        let mut batch = std::mem::take(&mut filler.batch);
+        if let [only] = &mut *batch.groups {
+            only.places.clear();
+        }
         let mut payload = Vec::new();
         if engine.durability().wants_payload() {
             encoder.encode(&batch, &mut payload);
@@ -142,7 +157,7 @@ impl Body {
             rejected_samples: filler.strings,
             rejected: std::mem::take(&mut filler.rejected),
         };
-        (batch, payload, outcome)
+        Ok((batch, payload, outcome))
     }
 }
 
@@ -154,6 +169,18 @@ impl Drop for Body {
             self.ingest.give_back(scratch);
         }
     }
+}
+
+/// Days one body may touch: a year, and a bit. Backfills of more come in several writes.
+const DAYS_MAX: usize = 400;
+
+/// The reason for a line. Where it is the disk that failed, the whole body fails with it.
+fn refused(failed: &mut Option<String>, error: NameError) -> Reason {
+    let text = error.to_string();
+    if let NameError::Storage(_) = error {
+        *failed = Some(text.clone());
+    }
+    Reason::Refused(text.into())
 }
 
 impl Filler {
@@ -173,16 +200,21 @@ impl Filler {
     }
 
     fn row(&mut self, line: &Line<'_, '_>, ingest: &Ingest) -> Result<(), Reason> {
+        if line.values.is_empty() {
+            // Only strings: the line is fine if its key is, but nothing of it is kept, not even a stream.
+            self.key(line)?;
+            self.strings += u64::from(line.dropped_strings);
+            return Ok(());
+        }
+        self.note_day(line.timestamp)?;
         let (stream, slot) = self.stream(line, ingest)?;
         self.strings += u64::from(line.dropped_strings);
         self.inexact += u64::from(line.inexact_integers);
-        if line.values.is_empty() {
-            return Ok(());
-        }
-        let number = self.layouts.batch();
         let layout = self.layouts.of(line.generation(), line.shape, line.shape(), &ingest.engine);
-        let layout = layout.map_err(|limit| Reason::Refused(limit.into()))?;
-        let rows = layout.rows(number, &mut self.batch);
+        let (layout, places) = layout.map_err(|error| refused(&mut self.failed, error))?;
+        let rows = layout.rows(places, &mut self.batch);
+        rows.places.push(self.rows);
+        self.rows += 1;
         rows.streams.push(stream);
         rows.slots.push(slot);
         rows.times.push(line.timestamp);
@@ -190,18 +222,35 @@ impl Filler {
         Ok(())
     }
 
-    fn stream(&self, line: &Line<'_, '_>, ingest: &Ingest) -> Result<(StreamId, Slot), Reason> {
+    fn stream(&mut self, line: &Line<'_, '_>, ingest: &Ingest) -> Result<(StreamId, Slot), Reason> {
         let hash = KeyCache::hash(self.seed, line.raw_key);
         if let Some(known) = ingest.keys.get(hash) {
             return Ok(known);
         }
+        let key = self.key(line)?;
+        let (stream, slot) = ingest.engine.stream(&key).map_err(|error| refused(&mut self.failed, error))?;
+        ingest.keys.insert(hash, stream, slot);
+        Ok((stream, slot))
+    }
+
+    fn key(&self, line: &Line<'_, '_>) -> Result<StreamKey, Reason> {
         let series = parse_key(line.raw_key)?;
         let named = |name: &str| series.tags.iter().any(|(tag, _)| tag == name);
         let db = self.db.as_deref().filter(|_| !named("db")).map(|db| ("db", db));
         let tags = series.tags.iter().map(|(name, value)| (&**name, &**value)).chain(db);
-        let key = StreamKey::new(&series.measurement, tags).map_err(KeyError::from)?;
-        let (stream, slot) = ingest.engine.stream(&key).map_err(|limit| Reason::Refused(limit.into()))?;
-        ingest.keys.insert(hash, stream, slot);
-        Ok((stream, slot))
+        Ok(StreamKey::new(&series.measurement, tags).map_err(KeyError::from)?)
+    }
+
+    /// Each day is a partition of its own, so a body may only touch so many.
+    fn note_day(&mut self, time: i64) -> Result<(), Reason> {
+        let day = Day::of(time);
+        if self.days.last() == Some(&day) || self.days.contains(&day) {
+            return Ok(());
+        }
+        if self.days.len() >= DAYS_MAX {
+            return Err(Reason::Refused(format!("more than {DAYS_MAX} days in one write").into()));
+        }
+        self.days.push(day);
+        Ok(())
     }
 }

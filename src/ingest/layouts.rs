@@ -1,7 +1,9 @@
 //! From a line's shape to its layout and its place in the batch.
 
+use std::collections::HashMap;
+
 use crate::{
-    engine::Engine,
+    engine::{Engine, NameError},
     model::{Batch, LayoutId, Rows},
     protocol::line::{Shape, ShapeId},
 };
@@ -21,13 +23,22 @@ pub(crate) struct ShapeLayout {
 pub(crate) struct Layouts {
     generation: u32,
     by_shape: Vec<Option<ShapeLayout>>,
-    batch: u64,
+    batch: Places,
+}
+
+/// Where each layout's group is in the batch being filled.
+#[derive(Default)]
+pub(crate) struct Places {
+    /// The batch's number, from 1.
+    number: u64,
+    by_layout: HashMap<LayoutId, usize>,
 }
 
 impl Layouts {
     /// Begins a batch: groups of earlier ones no longer count.
     pub(crate) fn begin(&mut self) {
-        self.batch += 1;
+        self.batch.number += 1;
+        self.batch.by_layout.clear();
     }
 
     /// The layout of a shape, which has fields. Fails where a limit on tables, fields or layouts is reached.
@@ -37,7 +48,7 @@ impl Layouts {
         id: ShapeId,
         shape: &Shape,
         engine: &Engine,
-    ) -> Result<&mut ShapeLayout, String> {
+    ) -> Result<(&mut ShapeLayout, &mut Places), NameError> {
         if self.generation != generation {
             self.by_shape.clear();
             self.generation = generation;
@@ -49,32 +60,26 @@ impl Layouts {
         if self.by_shape[index].is_none() {
             self.by_shape[index] = Some(ShapeLayout::new(shape, engine)?);
         }
-        Ok(self.by_shape[index].as_mut().expect("set just above"))
-    }
-
-    /// The number of the batch being filled.
-    pub(crate) fn batch(&self) -> u64 {
-        self.batch
+        Ok((self.by_shape[index].as_mut().expect("set just above"), &mut self.batch))
     }
 }
 
 impl ShapeLayout {
-    fn new(shape: &Shape, engine: &Engine) -> Result<Self, String> {
+    fn new(shape: &Shape, engine: &Engine) -> Result<Self, NameError> {
         let fields: Vec<&str> = shape.fields().iter().map(|field| &**field).collect();
         let (layout, order) = engine.layout(shape.measurement(), &fields)?;
         let sorted = order.is_sorted();
         Ok(Self { layout, width: fields.len(), order: (!sorted).then(|| order.into()), group: (0, 0) })
     }
 
-    /// This layout's rows in the batch numbered `number`.
-    pub(crate) fn rows<'b>(&mut self, number: u64, batch: &'b mut Batch) -> &'b mut Rows {
-        if self.group.0 != number {
-            let known = batch.groups.iter().position(|rows| rows.layout == self.layout);
-            let place = known.unwrap_or_else(|| {
+    /// This layout's rows in the batch.
+    pub(crate) fn rows<'b>(&mut self, places: &mut Places, batch: &'b mut Batch) -> &'b mut Rows {
+        if self.group.0 != places.number {
+            let place = *places.by_layout.entry(self.layout).or_insert_with(|| {
                 batch.groups.push(Rows { layout: self.layout, width: self.width, ..Rows::default() });
                 batch.groups.len() - 1
             });
-            self.group = (number, place);
+            self.group = (places.number, place);
         }
         &mut batch.groups[self.group.1]
     }

@@ -97,6 +97,30 @@ fn the_order_of_tags_and_fields_makes_no_difference_and_the_later_line_wins() {
 }
 
 #[test]
+fn the_later_line_wins_whatever_fields_the_lines_have() {
+    let engine = engine(100);
+    write(&ingest(&engine), None, "m a=1,b=1 1\nm a=2 1\nm a=3,b=3 1\nm b=4 1", 100);
+    assert_eq!(all(&engine), ["m_a [1000000000] [3.0]", "m_b [1000000000] [4.0]"]);
+}
+
+#[test]
+fn a_line_of_strings_alone_makes_no_stream_but_is_read() {
+    let engine = engine(100);
+    let outcome = write(&ingest(&engine), None, "m,h=a s=\"x\" 1\nm,h=a,h=a s=\"x\" 1", 100);
+    assert_eq!((outcome.rejected_samples, outcome.rejected.count()), (1, 1));
+    assert_eq!(engine.index().streams.count(), 0);
+}
+
+#[test]
+fn a_body_of_too_many_days_keeps_those_that_fit() {
+    let engine = engine(100);
+    let body: String = (0..500).map(|day| format!("m f=1 {}\n", day * 86_400)).collect();
+    let outcome = write(&ingest(&engine), None, &body, 100);
+    assert_eq!((outcome.accepted_samples, outcome.rejected.count()), (400, 100));
+    assert!(outcome.rejected.to_string().contains("more than 400 days in one write"));
+}
+
+#[test]
 fn bad_lines_and_limits_are_named_and_spare_their_neighbours() {
     let engine = engine(2);
     let body = "m,h=a f=1 1\nm,h=a,h=b f=1 1\nm,h=b f=2 1\nm,h=c f=3 1\nrubbish\nm,h=a s=\"text\" 2";

@@ -29,6 +29,7 @@ fn fields_of(layout: LayoutId) -> &'static [FieldId] {
 fn rows(layout: u32, rows: &[(u32, i64, f64)]) -> Rows {
     let width = LAYOUTS[layout as usize].len();
     Rows {
+        places: Vec::new(),
         layout: LayoutId(layout),
         width,
         streams: rows.iter().map(|row| StreamId(row.0)).collect(),
@@ -176,6 +177,7 @@ fn the_widest_layout_fits_and_comes_back() {
     let pool = small_pool();
     let width = pool.width_max();
     let wide = |time| Rows {
+        places: Vec::new(),
         layout: LayoutId(9),
         width,
         streams: vec![StreamId(0)],

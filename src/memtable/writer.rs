@@ -11,6 +11,9 @@ use std::sync::{
 use super::{Generation, arena::Words};
 use crate::model::{Batch, LayoutId, Rows, SeqNo, Slot, StreamId};
 
+/// Days from which on a generation is full: each becomes a part, and they are written and recorded together.
+const DAYS_MAX: usize = 400;
+
 /// Words of a run before its first piece.
 pub(super) const RUN_HEAD: u64 = 4;
 
@@ -81,7 +84,9 @@ impl Writer {
     /// Whether batch number `next` belongs into another generation: this one has reached its size, or its numbers
     /// would lie 2^32 apart. The size is a mark, not a wall: a batch inserted nevertheless fits.
     pub fn is_full(&self, next: SeqNo) -> bool {
-        self.offset(next).is_none() || self.generation.allocated() >= self.size_max
+        self.offset(next).is_none()
+            || self.generation.allocated() >= self.size_max
+            || self.generation.summary.lock().days.len() >= DAYS_MAX
     }
 
     /// Appends a batch's rows and publishes them row by row; queries go by their own greatest number, so they see none
@@ -92,9 +97,13 @@ impl Writer {
     pub fn insert(&mut self, seq: SeqNo, batch: &Batch, mut begins: impl FnMut(StreamId, LayoutId)) {
         assert!(seq > self.last && seq >= self.generation.first(), "batch {seq} is inserted behind {}", self.last);
         let offset = self.offset(seq).expect("is_full said that this number fits");
-        let mut order = u64::from(offset) << 32;
+        let first = u64::from(offset) << 32;
+        let mut order = first;
         for rows in &batch.groups {
-            self.append_rows(order, rows, &mut begins);
+            match rows.places.is_empty() {
+                true => self.append_rows(order.., rows, &mut begins),
+                false => self.append_rows(rows.places.iter().map(|place| first | u64::from(*place)), rows, &mut begins),
+            }
             order += rows.len() as u64;
         }
         self.last = seq;
@@ -111,15 +120,19 @@ impl Writer {
         u32::try_from(seq.0 - self.generation.first().0).ok()
     }
 
-    fn append_rows(&mut self, first_order: u64, rows: &Rows, begins: &mut impl FnMut(StreamId, LayoutId)) {
+    fn append_rows(
+        &mut self,
+        orders: impl Iterator<Item = u64>,
+        rows: &Rows,
+        begins: &mut impl FnMut(StreamId, LayoutId),
+    ) {
         assert_eq!(rows.values.len(), rows.len() * rows.width, "every row has {} values", rows.width);
         assert_eq!(rows.slots.len(), rows.len(), "every row has a slot");
         assert_eq!(rows.streams.len(), rows.len(), "every row has a stream");
-        let columns = rows.slots.iter().zip(&rows.times).zip(rows.values.chunks_exact(rows.width));
-        for (order, ((&slot, &time), values)) in (first_order..).zip(columns) {
-            let run = self.run(slot, rows.layout, rows.width, || {
-                begins(rows.streams[(order - first_order) as usize], rows.layout);
-            });
+        assert!(rows.places.is_empty() || rows.places.len() == rows.len(), "every row has a place, or none has");
+        let columns = rows.streams.iter().zip(&rows.slots).zip(&rows.times).zip(rows.values.chunks_exact(rows.width));
+        for (order, (((&stream, &slot), &time), values)) in orders.zip(columns) {
+            let run = self.run(slot, rows.layout, rows.width, || begins(stream, rows.layout));
             self.append(run, order, time, values);
         }
     }

@@ -20,6 +20,8 @@ pub struct Rows {
     pub streams: Vec<StreamId>,
     /// The memtable slot of each row's stream.
     pub slots: Vec<Slot>,
+    /// Each row's place among the rows of all groups, ascending; empty where the groups' own order is the order of the rows.
+    pub places: Vec<u32>,
     /// Unix nanoseconds of each row.
     pub times: Vec<i64>,
     /// `width` values a row, in the layout's field order.
@@ -51,7 +53,7 @@ impl Batch {
 
     /// Bytes the columns take in memory: what queues and budgets count.
     pub fn size(&self) -> usize {
-        self.groups.iter().map(|rows| rows.len() * 16 + rows.values.len() * 8 + size_of::<Rows>()).sum()
+        self.groups.iter().map(|rows| rows.len() * 20 + rows.values.len() * 8 + size_of::<Rows>()).sum()
     }
 
     /// Whether there is no row.

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! rows:    group*
-//! group:   layout varint | width varint | rows varint
-//!          | streams column | times column | values column *width       (one per field, in the layout's order)
+//! group:   layout varint | width varint | rows varint | placed u8 (0 or 1)
+//!          | places column (where placed) | streams column | times column | values column *width       (one per field, in the layout's order)
 //! column:  size varint | codec payload
 //! ```
 //!
@@ -44,8 +44,15 @@ impl RowsEncoder {
         put_u64(out, u64::from(rows.layout.0));
         put_u64(out, rows.width as u64);
         put_u64(out, rows.len() as u64);
+        out.push(u8::from(!rows.places.is_empty()));
         for chunk in 0..rows.len().div_ceil(codec::COUNT_MAX) {
             let range = chunk * codec::COUNT_MAX..rows.len().min((chunk + 1) * codec::COUNT_MAX);
+            if !rows.places.is_empty() {
+                self.ints.clear();
+                self.ints.extend(rows.places[range.clone()].iter().map(|place| i64::from(*place)));
+                self.codec.ints(&self.ints, &mut self.column);
+                put_column(&mut self.column, out);
+            }
             self.ints.clear();
             self.ints.extend(rows.streams[range.clone()].iter().map(|stream| i64::from(stream.0)));
             self.codec.ints(&self.ints, &mut self.column);
@@ -95,10 +102,11 @@ impl RowsDecoder {
             // Each column takes at least a byte, so a forged width fails before its memory is asked for.
             let width = reader.count(reader.remaining())?;
             let count = reader.count(ROWS_MAX)?;
+            let is_placed = reader.u8()? != 0;
             let mut rows = Rows { layout, width, ..Rows::default() };
             while rows.len() < count {
                 let rest = count - rows.len();
-                self.chunk(&mut reader, &mut rows, rest.min(codec::COUNT_MAX))?;
+                self.chunk(&mut reader, &mut rows, rest.min(codec::COUNT_MAX), is_placed)?;
             }
             rows.slots.resize(count, Slot(0));
             batch.groups.push(rows);
@@ -106,7 +114,20 @@ impl RowsDecoder {
         Ok(batch)
     }
 
-    fn chunk(&mut self, reader: &mut Reader<'_>, rows: &mut Rows, count: usize) -> Result<(), codec::Error> {
+    fn chunk(
+        &mut self,
+        reader: &mut Reader<'_>,
+        rows: &mut Rows,
+        count: usize,
+        is_placed: bool,
+    ) -> Result<(), codec::Error> {
+        if is_placed {
+            self.ints.clear();
+            self.codec.ints(reader.sized_bytes()?, count, &mut self.ints)?;
+            for &place in &self.ints {
+                rows.places.push(u32::try_from(place).map_err(|_| codec::Error::Invalid("place out of range"))?);
+            }
+        }
         self.ints.clear();
         self.codec.ints(reader.sized_bytes()?, count, &mut self.ints)?;
         for &id in &self.ints {

@@ -154,6 +154,7 @@ fn rows() -> impl Strategy<Value = Rows> {
             width,
             streams: streams.iter().map(|bits| StreamId(*bits as u32)).collect(),
             slots: vec![Slot(0); streams.len()],
+            places: if layout % 2 == 0 { Vec::new() } else { (0..streams.len() as u32).map(|n| n * 3).collect() },
             times: times.iter().map(|bits| *bits as i64).collect(),
             values: values.iter().map(|bits| f64::from_bits(*bits)).collect(),
         })
@@ -174,7 +175,7 @@ proptest! {
         let decoded = RowsDecoder::default().decode(&payload).unwrap();
         prop_assert_eq!(bits(&decoded), bits(&batch));
         for (found, sent) in decoded.groups.iter().zip(&batch.groups) {
-            prop_assert_eq!((found.layout, found.width, &found.streams, &found.times), (sent.layout, sent.width, &sent.streams, &sent.times));
+            prop_assert_eq!((found.layout, found.width, &found.streams, &found.times, &found.places), (sent.layout, sent.width, &sent.streams, &sent.times, &sent.places));
         }
         prop_assert_eq!(decoded.groups.len(), batch.groups.len());
     }
@@ -195,6 +196,7 @@ fn a_group_larger_than_a_column_may_be_is_split() {
         width: 1,
         streams: vec![StreamId(1); count],
         slots: vec![Slot(0); count],
+        places: Vec::new(),
         times: (0..count as i64).collect(),
         values: (0..count).map(|n| n as f64).collect(),
     };
@@ -238,6 +240,7 @@ fn golden_batch() -> Batch {
         width: 2,
         streams: vec![StreamId(3), StreamId(700), StreamId(3)],
         slots: vec![Slot(0); 3],
+        places: vec![0, 2, 3],
         times: vec![1_700_000_000_000_000_000, 1_700_000_000_000_000_001, 1_700_000_010_000_000_000],
         values: vec![1.0, 2.5, -0.0, f64::INFINITY, 99.75, 1e300],
     };
