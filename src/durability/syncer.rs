@@ -134,15 +134,17 @@ impl Syncer {
 
     /// Syncs if that is due now. Whether it was.
     pub fn step(&mut self, now: &impl Fn() -> Duration) -> bool {
-        if due(self.shared.policy.sync, self.shared.work.lock().pending, now()) != Due::Now {
+        let is_due = due(self.shared.policy.sync, self.shared.work.lock().pending, now()) == Due::Now;
+        // After a failure nothing is synced any more: what was being made safe then is lost to a later sync.
+        if !is_due || self.shared.stopped().is_some() {
             return false;
         }
         self.sync(now);
         true
     }
 
-    /// Makes everything that is staged safe, due or not.
-    pub fn sync(&mut self, now: &impl Fn() -> Duration) {
+    /// Makes everything that is staged safe.
+    fn sync(&mut self, now: &impl Fn() -> Duration) {
         self.shared.syncing.store(true, Ordering::Release);
         let result = match self.shared.policy.stage {
             StageKind::Log => self.sync_log(now),

@@ -222,10 +222,9 @@ impl Open {
 
     /// Recovers the stage, makes the new start durable, and puts the engine together.
     fn recover(mut self, manifest_number: u64, lock: Box<dyn crate::disk::Lock>) -> Result<Arc<Engine>, Error> {
-        let mut stage = StageContents::read(&*self.disk, &self.paths.wal(), &self.paths.containers())?;
+        let stage = StageContents::read(&*self.disk, &self.paths.wal(), &self.paths.containers(), &self.index)?;
         let verdict = stage.verdict(&self.state);
         let flushed = self.state.flushed;
-        stage.define_streams(&self.index)?;
         // What is served from now on must not be lost to a power cut: it may be in the page cache only.
         stage.sync()?;
         let samples = stage.samples_at(verdict.end).unwrap_or(self.state.samples);

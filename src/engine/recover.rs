@@ -1,7 +1,7 @@
 //! Reading the stage after a crash: what is there, what counts, and putting it back.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -46,26 +46,30 @@ pub(crate) struct StageContents {
     pub(crate) damaged_bytes: u64,
     /// Highest file number of each kind.
     pub(crate) last_ids: [u64; 2],
-    streams: Definitions,
+    decoder: RowsDecoder,
 }
 
 impl StageContents {
     /// Walks over all files: checks every frame, remembers what it covers, and takes stream definitions.
-    pub(crate) fn read(disk: &dyn Disk, wal: &Path, containers: &Path) -> Result<Self, Error> {
+    ///
+    /// A batch that uses what no frame here and no index part defines does not count: a power cut may keep it and lose the
+    /// frame before it, which parts made safe meanwhile.
+    pub(crate) fn read(disk: &dyn Disk, wal: &Path, containers: &Path, index: &Index) -> Result<Self, Error> {
         let mut found = Self::default();
         for (kind, dir) in [(FileKind::Log, wal), (FileKind::Container, containers)] {
             for (id, path) in list_files(disk, dir, kind)? {
                 let file = disk.open(&path).map_err(io_error("open", &path))?;
                 found.last_ids[kind as usize] = found.last_ids[kind as usize].max(id);
                 let mut leftover = Leftover { id, path, file, is_damaged: false };
-                found.walk(&mut leftover)?;
+                found.walk(&mut leftover, index)?;
                 found.files.push(leftover);
             }
         }
         Ok(found)
     }
 
-    fn walk(&mut self, leftover: &mut Leftover) -> Result<(), Error> {
+    fn walk(&mut self, leftover: &mut Leftover, index: &Index) -> Result<(), Error> {
+        let mut layouts = HashSet::new();
         let mut scan = Scan::new(Arc::clone(&leftover.file), &leftover.path, leftover.id)?;
         while let Some(next) = scan.next()? {
             match next {
@@ -73,29 +77,59 @@ impl StageContents {
                     self.damaged_bytes += bytes;
                     leftover.is_damaged = true;
                 }
-                Found::Frame(frame) => self.take(&frame)?,
+                Found::Frame(frame) => self.take(&frame, &mut layouts, index)?,
             }
         }
         Ok(())
     }
 
-    fn take(&mut self, frame: &Frame) -> Result<(), Error> {
+    fn take(&mut self, frame: &Frame, layouts: &mut HashSet<LayoutId>, index: &Index) -> Result<(), Error> {
         let header = &frame.header;
         self.safe = self.safe.max(header.safe);
         self.largest = self.largest.max(header.number);
-        let definitions = match header.kind {
-            Kind::Batch => decode_batch(&frame.payload)?.0,
-            Kind::Commit => decode_commit(&frame.payload)?.0.definitions,
-            Kind::Void => Definitions::default(),
-        };
-        for stream in definitions.streams {
-            self.largest_stream = self.largest_stream.max(stream.id.0);
-            self.streams.streams.push(stream);
+        match header.kind {
+            Kind::Batch => {
+                let (definitions, rows) = decode_batch(&frame.payload)?;
+                self.define(&definitions, index);
+                layouts.extend(definitions.layouts.iter().map(|layout| layout.id));
+                if !self.resolves(rows, layouts, index)? {
+                    return Ok(());
+                }
+            }
+            Kind::Commit => self.define(&decode_commit(&frame.payload)?.0.definitions, index),
+            Kind::Void => {}
         }
         let span = span_of(frame)?;
         self.spans.push(span);
         self.samples.insert(span.to, header.samples);
         Ok(())
+    }
+
+    /// Adds streams to the index.
+    fn define(&mut self, definitions: &Definitions, index: &Index) {
+        for stream in &definitions.streams {
+            self.largest_stream = self.largest_stream.max(stream.id.0);
+            // A limit on tables would have refused the stream when it was new; a lower one since makes it unknown.
+            if let Ok(table) = index.schema.intern_table(stream.key.measurement()) {
+                index.streams.add(stream.id, &stream.key, table);
+            }
+        }
+    }
+
+    /// Whether everything a batch's rows refer to is known.
+    fn resolves(&mut self, rows: &[u8], layouts: &HashSet<LayoutId>, index: &Index) -> Result<bool, stage::Error> {
+        let (mut known_layouts, mut known_streams, mut last) = (true, true, None);
+        self.decoder.references(
+            rows,
+            |layout| known_layouts &= layouts.contains(&layout),
+            |stream| {
+                if last != Some(stream) {
+                    known_streams &= index.streams.table(stream).is_some();
+                    last = Some(stream);
+                }
+            },
+        )?;
+        Ok(known_layouts && known_streams)
     }
 
     /// Where the sequence ends.
@@ -117,17 +151,6 @@ impl StageContents {
     /// Makes what is there durable: a crash of the process alone may have left it in the page cache only.
     pub(crate) fn sync(&self) -> Result<(), Error> {
         self.files.iter().try_for_each(|left| left.file.sync_data().map_err(io_error("sync", &left.path)))
-    }
-
-    /// Adds the streams that the stage defines to the index.
-    pub(crate) fn define_streams(&mut self, index: &Index) -> Result<(), Error> {
-        for stream in std::mem::take(&mut self.streams.streams) {
-            // A limit on tables would have refused the stream when it was new; a lower one since must not lose it.
-            if let Ok(table) = index.schema.intern_table(stream.key.measurement()) {
-                index.streams.add(stream.id, &stream.key, table);
-            }
-        }
-        Ok(())
     }
 }
 

@@ -175,7 +175,7 @@ impl Drop for Body {
 const DAYS_MAX: usize = 400;
 
 /// The reason for a line. Where it is the disk that failed, the whole body fails with it.
-fn refused(failed: &mut Option<String>, error: NameError) -> Reason {
+fn refused(failed: &mut Option<String>, error: &NameError) -> Reason {
     let text = error.to_string();
     if let NameError::Storage(_) = error {
         *failed = Some(text.clone());
@@ -211,7 +211,7 @@ impl Filler {
         self.strings += u64::from(line.dropped_strings);
         self.inexact += u64::from(line.inexact_integers);
         let layout = self.layouts.of(line.generation(), line.shape, line.shape(), &ingest.engine);
-        let (layout, places) = layout.map_err(|error| refused(&mut self.failed, error))?;
+        let (layout, places) = layout.map_err(|error| refused(&mut self.failed, &error))?;
         let rows = layout.rows(places, &mut self.batch);
         rows.places.push(self.rows);
         self.rows += 1;
@@ -228,7 +228,7 @@ impl Filler {
             return Ok(known);
         }
         let key = self.key(line)?;
-        let (stream, slot) = ingest.engine.stream(&key).map_err(|error| refused(&mut self.failed, error))?;
+        let (stream, slot) = ingest.engine.stream(&key).map_err(|error| refused(&mut self.failed, &error))?;
         ingest.keys.insert(hash, stream, slot);
         Ok((stream, slot))
     }

@@ -94,6 +94,39 @@ impl RowsDecoder {
         self.groups(payload).map_err(|error| Error::payload(Kind::Batch, error))
     }
 
+    /// Calls `layout` with each layout and `stream` with each row's stream of a payload, and decodes nothing else.
+    pub fn references(
+        &mut self,
+        payload: &[u8],
+        mut layout: impl FnMut(LayoutId),
+        mut stream: impl FnMut(StreamId),
+    ) -> Result<(), Error> {
+        let mut walk = || {
+            let mut reader = Reader::new(payload);
+            while !reader.is_empty() {
+                layout(LayoutId(super::id(&mut reader)?));
+                let width = reader.count(reader.remaining())?;
+                let mut rest = reader.count(ROWS_MAX)?;
+                let is_placed = reader.u8()? != 0;
+                while rest > 0 {
+                    let count = rest.min(codec::COUNT_MAX);
+                    if is_placed {
+                        reader.sized_bytes()?;
+                    }
+                    self.ints.clear();
+                    self.codec.ints(reader.sized_bytes()?, count, &mut self.ints)?;
+                    self.ints.iter().for_each(|id| stream(StreamId(*id as u32)));
+                    for _ in 0..=width {
+                        reader.sized_bytes()?;
+                    }
+                    rest -= count;
+                }
+            }
+            Ok(())
+        };
+        walk().map_err(|error: codec::Error| Error::payload(Kind::Batch, error))
+    }
+
     fn groups(&mut self, payload: &[u8]) -> Result<Batch, codec::Error> {
         let mut reader = Reader::new(payload);
         let mut batch = Batch::default();

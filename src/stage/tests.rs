@@ -178,11 +178,16 @@ proptest! {
             prop_assert_eq!((found.layout, found.width, &found.streams, &found.times, &found.places), (sent.layout, sent.width, &sent.streams, &sent.times, &sent.places));
         }
         prop_assert_eq!(decoded.groups.len(), batch.groups.len());
+        let (mut layouts, mut streams) = (Vec::new(), Vec::new());
+        RowsDecoder::default().references(&payload, |layout| layouts.push(layout), |stream| streams.push(stream)).unwrap();
+        prop_assert_eq!(layouts, batch.groups.iter().map(|rows| rows.layout).collect::<Vec<_>>());
+        prop_assert_eq!(streams, batch.groups.iter().flat_map(|rows| rows.streams.clone()).collect::<Vec<_>>());
     }
 
     #[test]
     fn no_payload_makes_a_decoder_panic(payload in proptest::collection::vec(any::<u8>(), 0..200)) {
         let _ = RowsDecoder::default().decode(&payload);
+        let _ = RowsDecoder::default().references(&payload, |_| {}, |_| {});
         let _ = decode_commit(&payload);
         let _ = decode_batch(&payload);
     }

@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 use fastrand::Rng;
 
 use crate::{
-    disk::{CrashKind, SimDisk},
+    disk::{CrashKind, Errno, Fault, OpKind, SimDisk},
     durability::{Ack, AckLevel, Failure, Mode, Ticket, survives},
     engine::{Engine, Options},
     metrics::Metrics,
@@ -206,6 +206,7 @@ impl World {
 
     /// Opens the directory again and compares.
     fn check(&mut self, context: &str) -> Arc<Engine> {
+        self.disk.clear_faults();
         let engine = self.open().unwrap_or_else(|error| {
             panic!("{context}: does not open: {}\n{}", crate::durability::error_chain(&error), self.disk.trace())
         });
@@ -245,9 +246,29 @@ impl World {
         contents
     }
 
+    /// Now and then, an operation of some kind fails once or twice, without a crash.
+    fn inject_fault(&mut self) {
+        const KINDS: [OpKind; 7] = [
+            OpKind::Create,
+            OpKind::Mkdir,
+            OpKind::Write,
+            OpKind::Allocate,
+            OpKind::SyncData,
+            OpKind::SyncDir,
+            OpKind::Remove,
+        ];
+        if self.rng.u8(..3) == 0 {
+            let errno = if self.rng.bool() { Errno::IO } else { Errno::NOSPC };
+            let kind = KINDS[self.rng.usize(..KINDS.len())];
+            let fault = Fault::new(errno).of(kind).after(self.rng.u64(0..12)).times(self.rng.u64(1..3));
+            self.disk.inject(fault);
+        }
+    }
+
     /// One life: open, run, crash, and now and then crash while opening again.
     fn live(&mut self, crash: Crash, steps: usize, context: &str) {
         let engine = self.check(context);
+        self.inject_fault();
         self.disk.crash_at(self.disk.ops() + crash.after, crash.kind);
         self.run(&engine, steps);
         if !self.disk.is_down() {

@@ -1,6 +1,7 @@
 //! Tests that cross layers.
 
 mod crash;
+mod faults;
 mod layers;
 mod promql;
 mod promqltest;

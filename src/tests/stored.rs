@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use crate::{
     disk::SimDisk,
     durability::Mode,
-    engine::{Engine, Options},
+    engine::{Engine, Error, Options},
     metrics::Metrics,
     model::{Batch, METRIC_NAME, Rows, StreamKey},
     select::{Series, Source, View},
@@ -61,7 +61,11 @@ pub(crate) fn source(kept: Kept, series: &[Series]) -> Box<dyn Source> {
 }
 
 fn open(disk: &SimDisk, kept: Kept) -> Arc<Engine> {
-    let mode = if kept == Kept::InPages { Mode::Parts(Duration::from_secs(1)) } else { Mode::WalSync };
+    open_in(disk, if kept == Kept::InPages { Mode::Parts(Duration::from_secs(1)) } else { Mode::WalSync }).unwrap()
+}
+
+/// An engine on the disk, without threads.
+pub(crate) fn open_in(disk: &SimDisk, mode: Mode) -> Result<Arc<Engine>, Error> {
     let options = Options {
         mode,
         generation_size: 4 << 20,
@@ -69,11 +73,11 @@ fn open(disk: &SimDisk, kept: Kept) -> Arc<Engine> {
         segment_size: 1 << 20,
         ..Options::new(Path::new("/data"))
     };
-    Engine::open(Arc::new(disk.clone()), options, Metrics::new()).unwrap()
+    Engine::open(Arc::new(disk.clone()), options, Metrics::new())
 }
 
 /// Writes those samples of each series whose place passes, a batch a series.
-fn write(engine: &Engine, series: &[Series], wanted: impl Fn(usize) -> bool) {
+pub(crate) fn write(engine: &Engine, series: &[Series], wanted: impl Fn(usize) -> bool) {
     for series in series {
         let tags = series.labels.iter().filter(|(name, _)| *name != METRIC_NAME);
         let key = StreamKey::new(series.labels.metric(), tags).unwrap();
