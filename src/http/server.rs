@@ -44,10 +44,15 @@ pub struct Bound {
     listener: StdListener,
 }
 
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 1_024;
+
 impl Bound {
     /// Takes the port; a caller tells a person what a failure means.
     pub fn new(listen: &[SocketAddr]) -> std::io::Result<Self> {
         let listener = StdListener::bind(listen)?;
+        // The standard library asks for a queue of 128; a fleet that reconnects at once needs more, or waits a second.
+        rustix::net::listen(&listener, BACKLOG)?;
         listener.set_nonblocking(true)?;
         Ok(Self { listener })
     }
@@ -192,7 +197,8 @@ fn preflight(route: Option<&Route>) -> Reply {
 
 fn allow_origin(headers: &mut HeaderMap) {
     let exposed = "Date, X-Influxdb-Version, X-Influxdb-Build, Durability-Level, Durability-Position, \
-                   Durability-Window-Process-Ms, Durability-Window-Power-Ms, Accepted-Samples, Rejected-Samples";
+                   Durability-Window-Process-Ms, Durability-Window-Power-Ms, Accepted-Samples, Rejected-Samples, \
+                   Rejected-Lines";
     headers.insert("access-control-allow-origin", HeaderValue::from_static("*"));
     headers.insert("access-control-expose-headers", HeaderValue::from_static(exposed));
     headers.append("vary", HeaderValue::from_static("Origin"));

@@ -91,6 +91,7 @@ fn verdict(outcome: &Outcome, api: Api) -> Reply {
 fn receipt(reply: &mut Reply, server: &Shared, outcome: &Outcome) {
     reply::set(reply, "accepted-samples", &outcome.accepted_samples.to_string());
     reply::set(reply, "rejected-samples", &outcome.rejected_samples.to_string());
+    reply::set(reply, "rejected-lines", &outcome.rejected.count().to_string());
     let Some(ack) = outcome.ack else { return };
     reply::set(reply, "durability-level", ack.level.text());
     reply::set(reply, "durability-position", &format!("{}/{}", server.engine.incarnation(), ack.number));
