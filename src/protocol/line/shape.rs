@@ -186,9 +186,10 @@ impl Pattern {
     /// Whether a window begins with the pattern and the pattern has fewer than 32 bytes.
     #[inline(always)]
     fn begins_window(&self, window: &[u8; WINDOW]) -> bool {
-        let word = |at: usize| u128::from_le_bytes(std::array::from_fn(|index| window[at + index]));
-        word(0) & self.masks[0] == self.words[0]
-            && (self.length <= 16 || (self.length < 32 && word(16) & self.masks[1] == self.words[1]))
+        // A slice of known length, not `array::from_fn`: that one stays a call once the crate is large.
+        let word = |half: &[u8]| u128::from_le_bytes(half.try_into().expect("sixteen bytes"));
+        word(&window[..16]) & self.masks[0] == self.words[0]
+            && (self.length <= 16 || (self.length < 32 && word(&window[16..32]) & self.masks[1] == self.words[1]))
     }
 }
 
