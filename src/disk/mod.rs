@@ -76,7 +76,11 @@ pub trait Disk: Send + Sync + 'static {
 }
 
 /// Holds a lock until it is dropped.
-pub trait Lock: Send + Sync {}
+pub trait Lock: Send + Sync {
+    /// Whether the path that was locked still leads to the locked file. It does not once somebody removed, moved away or
+    /// replaced the directory around it: then another process may hold the path, and our files are no longer found there.
+    fn is_held(&self) -> io::Result<bool>;
+}
 
 /// An open file. Reads and writes name their offset, so a handle can be shared by threads.
 pub trait File: Send + Sync {
@@ -86,6 +90,8 @@ pub trait File: Send + Sync {
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<()>;
     /// Makes the file's data and length durable (fdatasync).
     fn sync_data(&self) -> io::Result<()>;
+    /// Whether the file still has a name. A sync of one that has none succeeds and keeps nothing: ask after it.
+    fn is_linked(&self) -> io::Result<bool>;
     /// The file's length in bytes.
     fn size(&self) -> io::Result<u64>;
     /// Cuts or extends (with zeros) the file.

@@ -17,8 +17,8 @@ use rustix::{
 use std::{
     fs::{self, OpenOptions, TryLockError},
     io::{self, ErrorKind},
-    os::unix::fs::FileExt,
-    path::Path,
+    os::unix::fs::{FileExt, MetadataExt},
+    path::{Path, PathBuf},
     process,
     sync::Arc,
 };
@@ -81,15 +81,25 @@ impl Disk for RealDisk {
         })?;
         file.set_len(0)?;
         file.write_all_at(format!("{}\n", process::id()).as_bytes(), 0)?;
-        Ok(Box::new(RealLock { _file: file }))
+        Ok(Box::new(RealLock { file, path: path.to_owned() }))
     }
 }
 
 struct RealLock {
-    _file: fs::File,
+    file: fs::File,
+    path: PathBuf,
 }
 
-impl Lock for RealLock {}
+impl Lock for RealLock {
+    fn is_held(&self) -> io::Result<bool> {
+        let ours = self.file.metadata()?;
+        match fs::metadata(&self.path) {
+            Ok(there) => Ok((there.dev(), there.ino()) == (ours.dev(), ours.ino())),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
 
 struct RealFile {
     file: fs::File,
@@ -135,6 +145,10 @@ impl File for RealFile {
     fn sync_data(&self) -> io::Result<()> {
         let _one = self.syncing.lock();
         self.latch.guard(|| self.file.sync_data())
+    }
+
+    fn is_linked(&self) -> io::Result<bool> {
+        Ok(self.file.metadata()?.nlink() > 0)
     }
 
     fn size(&self) -> io::Result<u64> {

@@ -43,7 +43,7 @@ use fault::Event;
 use names::Ino;
 use parking_lot::{Mutex, MutexGuard};
 use std::{
-    io,
+    io::{self, ErrorKind},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -174,7 +174,7 @@ impl SimDisk {
         let mut world = self.world.lock();
         let ino = world.find_file(path)?;
         if offset >= world.image(ino).size() {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+            return Err(ErrorKind::UnexpectedEof.into());
         }
         world.image_mut(ino).0.corrupt(offset, xor);
         Ok(())
@@ -246,7 +246,7 @@ impl Disk for SimDisk {
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
         let mut world = self.world.lock();
         let ino = world.lock(path)?;
-        Ok(Box::new(SimLock { world: Arc::clone(&self.world), ino, epoch: world.epoch }))
+        Ok(Box::new(SimLock { world: Arc::clone(&self.world), ino, epoch: world.epoch, path: path.to_owned() }))
     }
 }
 
@@ -260,9 +260,19 @@ struct SimLock {
     world: Arc<Mutex<World>>,
     ino: Ino,
     epoch: u64,
+    path: PathBuf,
 }
 
-impl Lock for SimLock {}
+impl Lock for SimLock {
+    fn is_held(&self) -> io::Result<bool> {
+        let world = self.world.lock();
+        world.check_epoch(self.epoch)?;
+        match world.names.find(&self.path) {
+            Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Err(error),
+            found => Ok(found.ok() == Some(self.ino)),
+        }
+    }
+}
 
 impl Drop for SimLock {
     fn drop(&mut self) {
@@ -304,6 +314,10 @@ impl File for SimFile {
 
     fn sync_data(&self) -> io::Result<()> {
         self.latch.guard(|| self.world()?.sync_data(self.ino, self.event(OpKind::SyncData)))
+    }
+
+    fn is_linked(&self) -> io::Result<bool> {
+        Ok(self.world()?.is_linked(self.ino))
     }
 
     fn size(&self) -> io::Result<u64> {

@@ -196,6 +196,10 @@ impl World {
         &self.files[&ino].image
     }
 
+    pub(super) fn is_linked(&self, ino: Ino) -> bool {
+        self.files[&ino].link_count > 0
+    }
+
     /// Writes; a failing one may leave a prefix, a dying one any part.
     pub(super) fn write(&mut self, ino: Ino, buf: &[u8], offset: u64, event: Event) -> io::Result<()> {
         let size = buf.len() as u64;

@@ -41,6 +41,8 @@ on_both_disks! {
     list_is_sorted_and_tells_directories
     create_dir_all_makes_parents_and_minds_no_directory
     a_lock_is_exclusive_until_dropped
+    a_lock_notices_that_its_path_leads_elsewhere
+    a_file_is_linked_while_it_has_a_name
     space_is_told
     threads_share_a_handle
 }
@@ -197,6 +199,36 @@ fn a_lock_is_exclusive_until_dropped(disk: &dyn Disk, dir: &Path) {
     let _again = disk.lock(&path).unwrap();
     drop(other);
     assert_eq!(kind(disk.lock(&path)), WouldBlock);
+}
+
+fn a_lock_notices_that_its_path_leads_elsewhere(disk: &dyn Disk, dir: &Path) {
+    let (data, away) = (dir.join("data"), dir.join("away"));
+    disk.create_dir_all(&data).unwrap();
+    let lock = disk.lock(&data.join("LOCK")).unwrap();
+    assert!(lock.is_held().unwrap());
+    disk.rename(&data, &away).unwrap();
+    assert!(!lock.is_held().unwrap(), "moved away");
+    disk.create(&data).unwrap();
+    assert!(!lock.is_held().unwrap(), "a file in place of the directory");
+    disk.remove(&data).unwrap();
+    disk.create_dir_all(&data).unwrap();
+    let _other = disk.lock(&data.join("LOCK")).unwrap();
+    assert!(!lock.is_held().unwrap(), "replaced");
+    disk.rename(&away.join("LOCK"), &data.join("LOCK")).unwrap();
+    assert!(lock.is_held().unwrap(), "back again");
+}
+
+fn a_file_is_linked_while_it_has_a_name(disk: &dyn Disk, dir: &Path) {
+    let (a, b) = (dir.join("a"), dir.join("b"));
+    let old = disk.create(&a).unwrap();
+    let new = disk.create(&b).unwrap();
+    assert!(old.is_linked().unwrap());
+    disk.rename(&b, &a).unwrap();
+    assert!(!old.is_linked().unwrap() && new.is_linked().unwrap());
+    disk.remove(&a).unwrap();
+    new.write_at(b"x", 0).unwrap();
+    new.sync_data().unwrap();
+    assert!(!new.is_linked().unwrap(), "a sync succeeds all the same");
 }
 
 fn space_is_told(disk: &dyn Disk, dir: &Path) {
