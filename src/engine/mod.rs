@@ -21,6 +21,7 @@ mod open;
 mod partset;
 mod paths;
 mod recover;
+mod replay;
 mod threads;
 mod verdict;
 

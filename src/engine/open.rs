@@ -16,7 +16,8 @@ use super::{
     manifest::{self, Loaded, Manifest},
     names::StreamIds,
     partset::Parts,
-    recover::{Replay, Replayed, StageContents},
+    recover::StageContents,
+    replay::{Plan, Replay, Replayed},
     threads::Threads,
 };
 use crate::{
@@ -227,23 +228,18 @@ impl Open {
         let flushed = self.state.flushed;
         // What is served from now on must not be lost to a power cut: it may be in the page cache only.
         stage.sync()?;
-        let samples = stage.samples_at(verdict.end).unwrap_or(self.state.samples);
+        let samples = stage.samples_at(verdict.end).unwrap_or_default().max(self.state.samples);
         let manifest = self.begin(manifest_number, &verdict, stage.largest, stage.largest_stream, samples)?;
         let generations = crate::durability::Generations::default();
-        let replay = Replay {
-            index: &self.index,
-            memtable: &self.memtable,
-            generations: &generations,
-            verdict: &verdict,
-            flushed,
-        };
-        let replayed = replay.run(&stage.files)?;
+        let replay = Replay { index: &self.index, memtable: &self.memtable, generations: &generations };
+        let plan = Plan::new(&stage.runs, &stage.commits, &verdict, flushed);
+        let replayed = replay.run(&stage, &plan)?;
         self.parts.change(&replayed.pages, &[]);
         self.recovery.end = verdict.end;
         self.recovery.damaged = verdict.damaged.clone();
         self.recovery.damaged_bytes = stage.damaged_bytes;
         self.recovery.orphaned_rows = replayed.orphaned_rows;
-        self.recovery.replayed_batches = stage.kept_batches(&verdict, flushed);
+        self.recovery.replayed_batches = plan.batches(&stage.commits, flushed);
         let engine = self.assemble(stage, replayed, generations, manifest, lock)?;
         if engine.recovery.replayed_batches == 0 {
             engine.remove_leftovers()?;

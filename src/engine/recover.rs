@@ -1,22 +1,19 @@
-//! Reading the stage after a crash: what is there, what counts, and putting it back.
+//! Reading the stage after a crash: what is there, and what it covers.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::HashSet,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use super::{Error, Span, State, StoredPart, Verdict, flushing::NewFields, io_error};
+use super::{Error, Span, State, Verdict, io_error};
 use crate::{
     disk::{Disk, File},
-    durability::Generations,
     index::Index,
-    memtable::{Memtable, Writer},
-    model::{Batch, Day, LayoutId, Rows, SeqNo},
-    parts::{self, Part},
+    model::{LayoutId, SeqNo},
     stage::{
-        self, Commit, Definitions, FRAME_HEADER_SIZE, FileKind, Found, Frame, Kind, RowsDecoder, Scan, decode_batch,
-        decode_commit, list_files,
+        self, Definitions, FRAME_HEADER_SIZE, FileKind, Found, Frame, Kind, LayoutDefinition, Page, RowsDecoder, Scan,
+        decode_batch, decode_commit, decode_void, list_files,
     },
 };
 
@@ -24,22 +21,52 @@ use crate::{
 pub(crate) struct Leftover {
     pub(crate) id: u64,
     pub(crate) path: PathBuf,
-    file: Arc<dyn File>,
+    pub(crate) file: Arc<dyn File>,
     /// It holds something between valid frames that is none.
     pub(crate) is_damaged: bool,
+    /// The layouts its frames define; their ids mean nothing in another file.
+    pub(crate) layouts: Vec<LayoutDefinition>,
+}
+
+/// Batches with consecutive numbers, one behind the other in one file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    /// Their numbers.
+    pub(crate) span: Span,
+    /// The file's place among all.
+    pub(crate) file: usize,
+    /// Where the first of their frames stands.
+    pub(crate) offset: u64,
+    /// Samples accepted up to and with the last of them.
+    samples: u64,
+}
+
+/// A commit's pages.
+#[derive(Clone, Debug)]
+pub(crate) struct PagesAt {
+    /// The numbers they cover.
+    pub(crate) span: Span,
+    /// The file's place among all.
+    pub(crate) file: usize,
+    /// Where the first page begins.
+    pub(crate) offset: u64,
+    pub(crate) pages: Vec<Page>,
+    /// Samples accepted up to and with the last number.
+    samples: u64,
 }
 
 /// What a first walk over the stage finds.
 #[derive(Default)]
 pub(crate) struct StageContents {
     pub(crate) files: Vec<Leftover>,
-    spans: Vec<Span>,
+    pub(crate) runs: Vec<Run>,
+    pub(crate) commits: Vec<PagesAt>,
+    /// Numbers that were rejected after they had been given out.
+    voids: Vec<Span>,
     /// The largest `safe` in any valid frame.
     safe: SeqNo,
     /// The largest number in any valid frame, kept or not.
     pub(crate) largest: SeqNo,
-    /// Samples accepted up to each number that ends a span.
-    samples: HashMap<SeqNo, u64>,
     /// The largest stream id defined.
     pub(crate) largest_stream: u32,
     /// Bytes that hold something but no valid frame.
@@ -60,7 +87,7 @@ impl StageContents {
             for (id, path) in list_files(disk, dir, kind)? {
                 let file = disk.open(&path).map_err(io_error("open", &path))?;
                 found.last_ids[kind as usize] = found.last_ids[kind as usize].max(id);
-                let mut leftover = Leftover { id, path, file, is_damaged: false };
+                let mut leftover = Leftover { id, path, file, is_damaged: false, layouts: Vec::new() };
                 found.walk(&mut leftover, index)?;
                 found.files.push(leftover);
             }
@@ -77,32 +104,65 @@ impl StageContents {
                     self.damaged_bytes += bytes;
                     leftover.is_damaged = true;
                 }
-                Found::Frame(frame) => self.take(&frame, &mut layouts, index)?,
+                Found::Frame(frame) => self.take(&frame, leftover, &mut layouts, index)?,
             }
         }
         Ok(())
     }
 
-    fn take(&mut self, frame: &Frame, layouts: &mut HashSet<LayoutId>, index: &Index) -> Result<(), Error> {
+    fn take(
+        &mut self,
+        frame: &Frame,
+        leftover: &mut Leftover,
+        layouts: &mut HashSet<LayoutId>,
+        index: &Index,
+    ) -> Result<(), Error> {
         let header = &frame.header;
+        let (incarnation, to) = (header.place.incarnation, header.number);
         self.safe = self.safe.max(header.safe);
-        self.largest = self.largest.max(header.number);
+        self.largest = self.largest.max(to);
         match header.kind {
             Kind::Batch => {
                 let (definitions, rows) = decode_batch(&frame.payload)?;
                 self.define(&definitions, index);
                 layouts.extend(definitions.layouts.iter().map(|layout| layout.id));
-                if !self.resolves(rows, layouts, index)? {
-                    return Ok(());
+                leftover.layouts.extend(definitions.layouts);
+                if self.resolves(rows, layouts, index)? {
+                    self.add_batch(frame);
                 }
             }
-            Kind::Commit => self.define(&decode_commit(&frame.payload)?.0.definitions, index),
-            Kind::Void => {}
+            Kind::Commit => {
+                let (commit, first) = decode_commit(&frame.payload)?;
+                self.define(&commit.definitions, index);
+                self.commits.push(PagesAt {
+                    span: Span { incarnation, from: commit.after.next(), to },
+                    file: self.files.len(),
+                    offset: header.place.offset + (FRAME_HEADER_SIZE + first) as u64,
+                    pages: commit.pages,
+                    samples: header.samples,
+                });
+            }
+            Kind::Void => {
+                let from = decode_void(&frame.payload, to)?;
+                self.voids.push(Span { incarnation, from, to });
+            }
         }
-        let span = span_of(frame)?;
-        self.spans.push(span);
-        self.samples.insert(span.to, header.samples);
         Ok(())
+    }
+
+    /// Adds a batch to the run before it, or begins one.
+    fn add_batch(&mut self, frame: &Frame) {
+        let (place, number, file) = (frame.header.place, frame.header.number, self.files.len());
+        let follows = |run: &&mut Run| {
+            run.file == file && run.span.incarnation == place.incarnation && run.span.to.next() == number
+        };
+        match self.runs.last_mut().filter(follows) {
+            Some(run) => (run.span.to, run.samples) = (number, frame.header.samples),
+            None => {
+                let span = Span { incarnation: place.incarnation, from: number, to: number };
+                self.runs.push(Run { span, file, offset: place.offset, samples: frame.header.samples });
+            }
+        }
     }
 
     /// Adds streams to the index.
@@ -134,18 +194,16 @@ impl StageContents {
 
     /// Where the sequence ends.
     pub(crate) fn verdict(&self, state: &State) -> Verdict {
-        Verdict::new(state, self.safe, self.spans.clone())
+        let runs = self.runs.iter().map(|run| run.span);
+        let spans = runs.chain(self.commits.iter().map(|commit| commit.span)).collect();
+        Verdict::new(state, self.safe, spans, self.voids.clone())
     }
 
-    /// Samples accepted up to a number, where a frame says so.
+    /// Samples accepted up to a number, or up to the last one below it of which a frame tells.
     pub(crate) fn samples_at(&self, number: SeqNo) -> Option<u64> {
-        self.samples.get(&number).copied()
-    }
-
-    /// How many batches of the stage count.
-    pub(crate) fn kept_batches(&self, verdict: &Verdict, flushed: SeqNo) -> u64 {
-        let kept = self.spans.iter().filter(|span| verdict.keeps(**span) && span.to > flushed);
-        kept.map(|span| span.to.0 - span.from.0.max(flushed.0 + 1) + 1).sum()
+        let runs = self.runs.iter().map(|run| (run.span.to, run.samples));
+        let all = runs.chain(self.commits.iter().map(|commit| (commit.span.to, commit.samples)));
+        all.filter(|(to, _)| *to <= number).max().map(|(_, samples)| samples)
     }
 
     /// Makes what is there durable: a crash of the process alone may have left it in the page cache only.
@@ -153,149 +211,3 @@ impl StageContents {
         self.files.iter().try_for_each(|left| left.file.sync_data().map_err(io_error("sync", &left.path)))
     }
 }
-
-/// The numbers a frame covers.
-fn span_of(frame: &Frame) -> Result<Span, stage::Error> {
-    let (incarnation, to) = (frame.header.place.incarnation, frame.header.number);
-    Ok(match frame.header.kind {
-        Kind::Batch | Kind::Void => Span { incarnation, from: to, to },
-        Kind::Commit => Span { incarnation, from: decode_commit(&frame.payload)?.0.after.next(), to },
-    })
-}
-
-/// Puts back what counts and is not in parts yet.
-pub(crate) struct Replay<'e> {
-    pub(crate) index: &'e Index,
-    pub(crate) memtable: &'e Memtable,
-    pub(crate) generations: &'e Generations,
-    pub(crate) verdict: &'e Verdict,
-    pub(crate) flushed: SeqNo,
-}
-
-/// What came back.
-#[derive(Default)]
-pub(crate) struct Replayed {
-    pub(crate) pages: Vec<Arc<StoredPart>>,
-    pub(crate) page_fields: BTreeMap<Day, NewFields>,
-    /// Rows whose stream nothing defines any more; only damage can do that.
-    pub(crate) orphaned_rows: u64,
-}
-
-impl Replay<'_> {
-    /// Walks over the files a second time: batches to generations, pages to part images.
-    pub(crate) fn run(&self, files: &[Leftover]) -> Result<Replayed, Error> {
-        let mut replayed = Replayed::default();
-        let mut writer: Option<(u32, Writer)> = None;
-        for leftover in files {
-            let mut scan = Scan::new(Arc::clone(&leftover.file), &leftover.path, leftover.id)?;
-            let mut layouts = Layouts::new();
-            let mut decoder = RowsDecoder::default();
-            while let Some(next) = scan.next()? {
-                let Found::Frame(frame) = next else { continue };
-                match frame.header.kind {
-                    Kind::Batch => {
-                        // Frames that do not count may define what later ones use.
-                        let (definitions, rows) = decode_batch(&frame.payload)?;
-                        self.define(&definitions, &mut layouts);
-                        if self.counts(&frame)? {
-                            let batch = self.localize(decoder.decode(rows)?, &layouts, &mut replayed);
-                            self.insert(&mut writer, &frame, &batch);
-                        }
-                    }
-                    Kind::Commit if self.counts(&frame)? => self.open_pages(leftover, &frame, &mut replayed)?,
-                    Kind::Commit | Kind::Void => {}
-                }
-            }
-        }
-        Ok(replayed)
-    }
-
-    fn counts(&self, frame: &Frame) -> Result<bool, stage::Error> {
-        let span = span_of(frame)?;
-        Ok(span.to > self.flushed && self.verdict.keeps(span))
-    }
-
-    fn define(&self, definitions: &Definitions, layouts: &mut Layouts) {
-        for layout in &definitions.layouts {
-            let fields: Vec<&str> = layout.fields.iter().map(|field| &**field).collect();
-            // This process numbers names in an order of its own, so a layout's fields may come in another order here.
-            if let Ok(local) = self.index.layout(&layout.table, &fields) {
-                layouts.insert(layout.id, local);
-            }
-        }
-    }
-
-    /// A batch in this process's layouts and slots.
-    fn localize(&self, batch: Batch, layouts: &Layouts, replayed: &mut Replayed) -> Batch {
-        let mut local = Batch::default();
-        for rows in batch.groups {
-            let Some((layout, order)) = layouts.get(&rows.layout).filter(|(_, order)| order.len() == rows.width) else {
-                replayed.orphaned_rows += rows.len() as u64;
-                continue;
-            };
-            let mut group = Rows { layout: *layout, width: rows.width, ..Rows::default() };
-            for (index, stream) in rows.streams.iter().enumerate() {
-                let Some(table) = self.index.streams.table(*stream) else {
-                    replayed.orphaned_rows += 1;
-                    continue;
-                };
-                group.places.extend(rows.places.get(index));
-                group.streams.push(*stream);
-                group.slots.push(self.memtable.catalogue.enter(table, *stream));
-                group.times.push(rows.times[index]);
-                let values = rows.row(index);
-                group.values.extend(order.iter().map(|place| values[usize::from(*place)]));
-            }
-            local.groups.push(group);
-        }
-        local
-    }
-
-    /// Appends a batch to the open generation; to a new one where that is full or of another incarnation, so that the
-    /// numbers of generations and of pages never interleave.
-    fn insert(&self, writer: &mut Option<(u32, Writer)>, frame: &Frame, batch: &Batch) {
-        let (incarnation, number) = (frame.header.place.incarnation, frame.header.number);
-        let fits = |(of, writer): &(u32, Writer)| *of == incarnation && !writer.is_full(number);
-        if !writer.as_ref().is_some_and(fits) {
-            let (new, generation) = self.memtable.generation(number);
-            self.generations.push(&generation);
-            *writer = Some((incarnation, new));
-        }
-        let (_, writer) = writer.as_mut().expect("set above if it was not");
-        writer.insert(number, batch, |stream, layout| {
-            self.index.streams.note_layout(stream, self.index.schema.layout(layout));
-        });
-    }
-
-    /// Opens the pages of a commit as they are.
-    fn open_pages(&self, leftover: &Leftover, frame: &Frame, replayed: &mut Replayed) -> Result<(), Error> {
-        let (Commit { after, pages, .. }, first) = decode_commit(&frame.payload)?;
-        let numbers = (after.next(), frame.header.number);
-        for page in pages {
-            let base = frame.header.place.offset + (FRAME_HEADER_SIZE + first) as u64 + page.offset;
-            let failed = |source| Error::Part { action: "open page of", path: leftover.path.clone(), source };
-            let part = Arc::new(Part::open(Arc::clone(&leftover.file), base, page.size).map_err(failed)?);
-            self.note_fields(&part, replayed.page_fields.entry(page.day).or_default()).map_err(failed)?;
-            replayed.pages.push(Arc::new(StoredPart { part, day: page.day, numbers, file: None }));
-        }
-        Ok(())
-    }
-
-    /// Tells the index which fields the streams of a page have.
-    fn note_fields(&self, part: &Part, fields: &mut NewFields) -> Result<(), parts::Error> {
-        let mut scan = part.scan();
-        while let Some(group) = scan.next_group()? {
-            let names: Vec<&str> = group.fields().map(|(name, _)| name).collect();
-            let Ok((layout, _)) = self.index.layout(group.table, &names) else { continue };
-            let layout = self.index.schema.layout(layout);
-            if self.index.streams.table(group.stream).is_some() {
-                self.index.streams.note_layout(group.stream, layout);
-                fields.entry(group.stream).or_default().extend(&layout.fields);
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A file's layout ids: this process's layout, and where each of its fields stands in the file's rows.
-type Layouts = HashMap<LayoutId, (LayoutId, Vec<u16>)>;

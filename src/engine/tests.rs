@@ -17,12 +17,12 @@ fn state(flushed: u64, incarnations: &[(u32, u64, Option<u64>)]) -> State {
 fn the_sequence_ends_before_the_first_missing_number_above_what_was_safe() {
     let state = state(0, &[(1, 1, None)]);
     let spans = vec![span(1, 1, 1), span(1, 2, 2), span(1, 4, 4)];
-    let verdict = Verdict::new(&state, SeqNo(1), spans.clone());
+    let verdict = Verdict::new(&state, SeqNo(1), spans.clone(), Vec::new());
     assert_eq!((verdict.end, verdict.damaged.len()), (SeqNo(2), 0));
     assert!(verdict.keeps(span(1, 2, 2)) && !verdict.keeps(span(1, 4, 4)));
-    let damaged = Verdict::new(&state, SeqNo(4), spans.clone());
+    let damaged = Verdict::new(&state, SeqNo(4), spans.clone(), Vec::new());
     assert_eq!((damaged.end, damaged.damaged), (SeqNo(4), vec![(SeqNo(3), SeqNo(3))]));
-    let beyond = Verdict::new(&state, SeqNo(6), spans);
+    let beyond = Verdict::new(&state, SeqNo(6), spans, Vec::new());
     assert_eq!((beyond.end, beyond.damaged), (SeqNo(6), vec![(SeqNo(3), SeqNo(3)), (SeqNo(5), SeqNo(6))]));
 }
 
@@ -30,7 +30,7 @@ fn the_sequence_ends_before_the_first_missing_number_above_what_was_safe() {
 fn what_an_earlier_start_cut_off_is_never_revived() {
     let state = state(0, &[(1, 1, Some(3)), (2, 100, None)]);
     let spans = vec![span(1, 1, 3), span(1, 4, 5), span(2, 100, 101), span(1, 99, 99)];
-    let verdict = Verdict::new(&state, SeqNo(3), spans);
+    let verdict = Verdict::new(&state, SeqNo(3), spans, Vec::new());
     assert_eq!((verdict.end, verdict.damaged.len()), (SeqNo(101), 0));
     assert!(!verdict.keeps(span(1, 4, 5)) && !verdict.keeps(span(1, 99, 99)) && verdict.keeps(span(2, 100, 101)));
 }
@@ -38,9 +38,9 @@ fn what_an_earlier_start_cut_off_is_never_revived() {
 #[test]
 fn numbers_in_parts_need_no_frame() {
     let state = state(10, &[(1, 1, None)]);
-    let verdict = Verdict::new(&state, SeqNo(0), vec![span(1, 8, 12)]);
+    let verdict = Verdict::new(&state, SeqNo(0), vec![span(1, 8, 12)], Vec::new());
     assert_eq!((verdict.end, verdict.damaged.len()), (SeqNo(12), 0));
-    let nothing = Verdict::new(&state, SeqNo(0), Vec::new());
+    let nothing = Verdict::new(&state, SeqNo(0), Vec::new(), Vec::new());
     assert_eq!((nothing.end, nothing.damaged.len()), (SeqNo(10), 0));
 }
 

@@ -16,6 +16,13 @@ pub struct Span {
     pub to: SeqNo,
 }
 
+impl Span {
+    /// The first and the last number.
+    pub fn numbers(self) -> (SeqNo, SeqNo) {
+        (self.from, self.to)
+    }
+}
+
 /// What a start decides.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
@@ -25,27 +32,39 @@ pub struct Verdict {
     pub end: SeqNo,
     /// Numbers that had been safe and are missing: damage, not a crash. Ranges, first and last.
     pub damaged: Vec<(SeqNo, SeqNo)>,
+    /// Numbers that were given out and rejected: no batch of theirs counts. Ranges, first and last.
+    pub voids: Vec<(SeqNo, SeqNo)>,
 }
 
 impl Verdict {
     /// Where the sequence ends, given what the manifest says, the largest `safe` seen anywhere, and what was found in the
     /// stage. A missing number up to `safe` is damage, and what follows is kept; the first missing number above it is the
-    /// end, and all behind is dropped for good.
-    pub fn new(state: &State, safe: SeqNo, mut spans: Vec<Span>) -> Self {
+    /// end, and all behind is dropped for good. A rejected number is not missing.
+    pub fn new(state: &State, safe: SeqNo, mut spans: Vec<Span>, voids: Vec<Span>) -> Self {
         let safe = safe.max(state.flushed);
+        spans.extend(&voids);
         spans.sort_unstable_by_key(|span| (span.from, span.to));
         let mut verdict = Self { end: state.flushed, ..Self::default() };
         for incarnation in &state.incarnations {
             let ours = spans.iter().filter(|span| span.incarnation == incarnation.number).copied();
             verdict.close(*incarnation, state.flushed, safe, ours);
         }
+        verdict.voids = voids.into_iter().filter_map(|void| verdict.kept(void)).collect();
+        verdict.voids.sort_unstable();
+        verdict.voids.dedup();
         verdict
     }
 
-    /// Whether a frame's numbers count: all of them lie within what its own start is known to have kept.
+    /// What counts of a span: the numbers that its own start is known to have kept.
+    pub fn kept(&self, span: Span) -> Option<(SeqNo, SeqNo)> {
+        let start = self.incarnations.iter().find(|start| start.number == span.incarnation)?;
+        let (from, to) = (span.from.max(start.first), span.to.min(start.end?));
+        (from <= to).then_some((from, to))
+    }
+
+    /// Whether all numbers of a span count.
     pub fn keeps(&self, span: Span) -> bool {
-        let start = self.incarnations.iter().find(|start| start.number == span.incarnation);
-        start.is_some_and(|start| span.from >= start.first && start.end.is_some_and(|end| span.to <= end))
+        self.kept(span) == Some(span.numbers())
     }
 
     fn close(&mut self, incarnation: Incarnation, flushed: SeqNo, safe: SeqNo, spans: impl Iterator<Item = Span>) {

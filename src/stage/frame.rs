@@ -27,7 +27,7 @@ pub enum Kind {
     Batch,
     /// Sorted pages of all batches of a tick ([`crate::stage::Commit`]); `number` is the last of them.
     Commit,
-    /// A number that was given out and whose content was refused; nothing is to be expected of it.
+    /// Numbers up to `number` that were given out and rejected ([`crate::stage::encode_void`]); no frame of theirs counts.
     Void,
 }
 

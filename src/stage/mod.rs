@@ -15,6 +15,7 @@ mod frame;
 mod rows;
 mod scan;
 mod segment;
+mod void;
 
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ pub use frame::{FRAME_HEADER_SIZE, Frame, FrameHeader, Kind, Place, put_frame};
 pub use rows::{RowsDecoder, RowsEncoder};
 pub use scan::{Found, Scan, describe};
 pub use segment::{FILE_HEADER_SIZE, FileHeader, FileKind, Segment, file_name, list_files};
+pub use void::{decode_void, encode_void};
 
 use std::{io, path::PathBuf};
 

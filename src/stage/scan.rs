@@ -39,15 +39,22 @@ pub struct Scan {
     id: u64,
     size: u64,
     at: u64,
+    /// Bytes of the file from `chunk_at` on.
     chunk: Vec<u8>,
+    chunk_at: u64,
 }
 
 impl Scan {
     /// Starts at the first frame of the file with number `id`. Fails where a newer version wrote it.
     pub fn new(file: Arc<dyn File>, path: &Path, id: u64) -> Result<Self, Error> {
         FileHeader::read(&*file, path)?;
+        Self::starting_at(file, path, id, FILE_HEADER_SIZE)
+    }
+
+    /// Starts at the frame at `offset`, where an earlier scan of the file found one.
+    pub fn starting_at(file: Arc<dyn File>, path: &Path, id: u64, offset: u64) -> Result<Self, Error> {
         let size = file.size().map_err(io_error("measure", path))?;
-        Ok(Self { file, path: path.to_owned(), id, size, at: FILE_HEADER_SIZE, chunk: Vec::new() })
+        Ok(Self { file, path: path.to_owned(), id, size, at: offset, chunk: Vec::new(), chunk_at: 0 })
     }
 
     /// Where the frame that comes next would start: behind the last valid one.
@@ -70,42 +77,52 @@ impl Scan {
     }
 
     /// The frame at `offset`, if a valid one starts there.
-    fn frame_at(&self, offset: u64) -> Result<Option<Frame>, Error> {
-        let mut head = [0; FRAME_HEADER_SIZE];
-        if offset + head.len() as u64 > self.size {
-            return Ok(None);
-        }
-        self.file.read_exact_at(&mut head, offset).map_err(io_error("read", &self.path))?;
-        let Some((len, crc, header)) = parse_header(&head) else { return Ok(None) };
+    fn frame_at(&mut self, offset: u64) -> Result<Option<Frame>, Error> {
+        let Some(head) = self.bytes_at(offset, FRAME_HEADER_SIZE)?.first_chunk() else { return Ok(None) };
+        let Some((len, crc, header)) = parse_header(head) else { return Ok(None) };
         let ours = header.place.segment == self.id && header.place.offset == offset;
         if !ours || offset + len as u64 > self.size {
             return Ok(None);
         }
-        let mut bytes = vec![0; len];
-        self.file.read_exact_at(&mut bytes, offset).map_err(io_error("read", &self.path))?;
-        if checksum(&bytes) != crc {
-            return Ok(None);
+        let bytes = self.bytes_at(offset, len)?;
+        let is_valid = bytes.len() == len && checksum(bytes) == crc;
+        Ok(is_valid.then(|| Frame { header, payload: bytes[FRAME_HEADER_SIZE..].to_vec() }))
+    }
+
+    /// `len` bytes at `offset`, fewer where the file ends. Reads far ahead, as frames are small and stand in a row.
+    fn bytes_at(&mut self, offset: u64, len: usize) -> Result<&[u8], Error> {
+        let skipped = offset.checked_sub(self.chunk_at).map_or(usize::MAX, |skipped| skipped as usize);
+        if skipped.saturating_add(len) > self.chunk.len() {
+            // What is there already of a long frame is kept, so that no byte is read twice.
+            let kept = self.chunk.len().saturating_sub(skipped);
+            if kept > 0 {
+                self.chunk.copy_within(skipped.., 0);
+            }
+            self.chunk_at = offset;
+            self.chunk.resize(kept + CHUNK.max(len.saturating_sub(kept)), 0);
+            let tail = &mut self.chunk[kept..];
+            let read = self.file.read_at(tail, offset + kept as u64).map_err(io_error("read", &self.path))?;
+            self.chunk.truncate(kept + read);
         }
-        bytes.drain(..FRAME_HEADER_SIZE);
-        Ok(Some(Frame { header, payload: bytes }))
+        let start = (offset - self.chunk_at) as usize;
+        Ok(&self.chunk[start..self.chunk.len().min(start + len)])
     }
 
     /// The next offset behind `from` at which a valid frame starts.
     fn find_behind(&mut self, from: u64) -> Result<Option<u64>, Error> {
         let mut at = from + ALIGNMENT as u64;
-        while at < self.size {
-            let mut chunk = std::mem::take(&mut self.chunk);
-            chunk.resize(CHUNK, 0);
-            let read = self.file.read_at(&mut chunk, at).map_err(io_error("read", &self.path))?;
-            for place in (0..read.saturating_sub(3)).step_by(ALIGNMENT) {
-                let candidate = at + place as u64;
-                if chunk[place..place + 4] == MAGIC.to_le_bytes() && self.frame_at(candidate)?.is_some() {
-                    self.chunk = chunk;
-                    return Ok(Some(candidate));
+        while at + ALIGNMENT as u64 <= self.size {
+            self.bytes_at(at, ALIGNMENT)?;
+            let ahead = &self.chunk[(at - self.chunk_at) as usize..];
+            let mut starts = ahead.chunks_exact(ALIGNMENT).map(|bytes| bytes.starts_with(&MAGIC.to_le_bytes()));
+            let place = starts.position(|is_start| is_start);
+            at += (place.unwrap_or(ahead.len() / ALIGNMENT) * ALIGNMENT) as u64;
+            if place.is_some() {
+                if self.frame_at(at)?.is_some() {
+                    return Ok(Some(at));
                 }
+                at += ALIGNMENT as u64;
             }
-            self.chunk = chunk;
-            at += CHUNK as u64;
         }
         Ok(None)
     }
@@ -149,7 +166,10 @@ fn describe_frame(frame: &Frame, out: &mut dyn fmt::Write) -> fmt::Result {
             }
             Err(error) => write!(out, ": {error}")?,
         },
-        Kind::Void => {}
+        Kind::Void => match super::decode_void(&frame.payload, header.number) {
+            Ok(from) => write!(out, ": rejects {from} to {}", header.number)?,
+            Err(error) => write!(out, ": {error}")?,
+        },
     }
     writeln!(out)
 }

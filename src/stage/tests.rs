@@ -146,6 +146,26 @@ fn definitions_and_commits_survive_their_bytes() {
     assert!(decode_commit(&payload).is_err(), "a page may not lie outside the payload");
 }
 
+#[test]
+fn a_void_says_which_numbers_it_rejects() {
+    assert_eq!(decode_void(&encode_void(SeqNo(7)), SeqNo(9)).unwrap(), SeqNo(7));
+    assert!(decode_void(&encode_void(SeqNo(10)), SeqNo(9)).is_err(), "it ends before it begins");
+    assert!(decode_void(b"short", SeqNo(9)).is_err());
+    let disk = disk();
+    let mut segment = segment_of_three(&disk);
+    let mut bytes = Vec::new();
+    let (place, number) = (segment.place(0), SeqNo(9));
+    put_frame(
+        &mut bytes,
+        &FrameHeader { place, number, safe: SeqNo(2), samples: 30, kind: Kind::Void },
+        &[&encode_void(SeqNo(4))],
+    );
+    segment.append(&bytes, number).unwrap();
+    let mut text = String::new();
+    describe(segment.file(), segment.path(), &mut text).unwrap();
+    assert!(text.contains("Void") && text.contains("rejects 4 to 9"), "{text}");
+}
+
 fn rows() -> impl Strategy<Value = Rows> {
     (0_u32..4, 1_usize..5, 0_usize..40).prop_flat_map(|(layout, width, count)| {
         let column = |count| proptest::collection::vec(any::<u64>(), count);

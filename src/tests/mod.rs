@@ -5,4 +5,5 @@ mod faults;
 mod layers;
 mod promql;
 mod promqltest;
+mod recovery;
 mod stored;
