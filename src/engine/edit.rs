@@ -12,7 +12,7 @@ use std::{
 };
 
 use crate::{
-    codec::{self, Reader, put_bytes, put_i64, put_u64},
+    codec::{self, Reader, put_bytes, put_i64, put_string, put_u64},
     model::{Day, PartId, SeqNo},
 };
 
@@ -59,6 +59,8 @@ pub struct Edit {
     pub remove_parts: Vec<PartId>,
     /// Index parts that count from now on.
     pub add_index_parts: Vec<FileEntry>,
+    /// The durability mode, where it was changed while the server ran, and the first number it was in force for.
+    pub mode: Option<(String, SeqNo)>,
 }
 
 /// What all edits so far add up to.
@@ -124,6 +126,7 @@ impl State {
             add_parts: self.parts.values().copied().collect(),
             remove_parts: Vec::new(),
             add_index_parts: self.index_parts.values().copied().collect(),
+            mode: None,
         }
     }
 
@@ -144,10 +147,11 @@ enum Tag {
     AddPart = 7,
     RemovePart = 8,
     AddIndexPart = 9,
+    Mode = 10,
 }
 
 impl Tag {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Incarnation,
         Self::Flushed,
         Self::Samples,
@@ -157,6 +161,7 @@ impl Tag {
         Self::AddPart,
         Self::RemovePart,
         Self::AddIndexPart,
+        Self::Mode,
     ];
 }
 
@@ -192,6 +197,12 @@ impl Edit {
         self.add_parts.iter().for_each(|part| field(Tag::AddPart, &|out| part.encode(out)));
         self.remove_parts.iter().for_each(|id| field(Tag::RemovePart, &|out| put_u64(out, id.0)));
         self.add_index_parts.iter().for_each(|part| field(Tag::AddIndexPart, &|out| part.encode(out)));
+        if let Some((mode, first)) = &self.mode {
+            field(Tag::Mode, &|out| {
+                put_u64(out, first.0);
+                put_string(out, mode);
+            });
+        }
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, codec::Error> {
@@ -223,6 +234,10 @@ impl Edit {
             Tag::AddPart => self.add_parts.push(FileEntry::decode(field)?),
             Tag::RemovePart => self.remove_parts.push(PartId(field.varint()?)),
             Tag::AddIndexPart => self.add_index_parts.push(FileEntry::decode(field)?),
+            Tag::Mode => {
+                let first = SeqNo(field.varint()?);
+                self.mode = Some((field.string()?.to_owned(), first));
+            }
         }
         Ok(())
     }
@@ -265,6 +280,7 @@ impl fmt::Display for Edit {
         parts.extend(self.add_parts.iter().map(|part| format!("add part {}", file(part))));
         parts.extend(self.remove_parts.iter().map(|id| format!("remove part {id}")));
         parts.extend(self.add_index_parts.iter().map(|part| format!("add index part {}/{}", part.day, part.id)));
+        parts.extend(self.mode.iter().map(|(mode, first)| format!("durability {mode} from {first}")));
         f.write_str(&parts.join("; "))
     }
 }

@@ -18,6 +18,7 @@ use super::{
     partset::Parts,
     recover::StageContents,
     replay::{Plan, Replay, Replayed},
+    reserve::Reserve,
     threads::Threads,
 };
 use crate::{
@@ -265,7 +266,7 @@ impl Open {
         state.reserved_streams = state.reserved_streams.max(largest_stream.max(self.last_stream) + 1);
         state.reserved_files = self.last_file + 1 + FILES_AHEAD;
         state.samples = samples;
-        let manifest = Manifest::create(&*self.disk, &self.paths.root, manifest_number + 1, state.clone())?;
+        let manifest = Manifest::create(Arc::clone(&self.disk), &self.paths.root, manifest_number + 1, state.clone())?;
         manifest::remove_older(&*self.disk, &self.paths.root, manifest_number + 1)?;
         Ok(manifest)
     }
@@ -284,6 +285,7 @@ impl Open {
             inbox_size_max: (self.options.memory_size_max / 4).min(256 << 20),
             memory_size_max: self.options.memory_size_max,
             tick_size_max: self.options.generation_size / 2,
+            ack_min: self.options.ack_min,
         };
         let (mode, end) = (self.options.mode, self.recovery.end);
         let durability = Durability::new(mode, limits, end, generations, Arc::clone(&self.metrics));
@@ -292,6 +294,7 @@ impl Open {
             next: start.first,
             limit: self.state.reserved,
             reserve: reserve(&manifest),
+            record_mode: record_mode(&manifest),
             samples: self.state.samples,
             next_segment: stage.last_ids[0] + 1,
             log_dir: self.paths.wal(),
@@ -313,6 +316,7 @@ impl Open {
             start.number,
             stage.last_ids[1] + 1,
         );
+        let reserve = Reserve::new(Arc::clone(&self.disk), self.paths.reserve());
         self.recovery.duration = self.clock.now();
         self.report(start.number);
         Ok(Arc::new(Engine {
@@ -337,7 +341,9 @@ impl Open {
             syncer: Mutex::new(Some(syncer)),
             threads: Threads::default(),
             clock: self.clock,
-            _lock: lock,
+            lock,
+            reserve,
+            abandoned: Mutex::default(),
         }))
     }
 
@@ -401,6 +407,14 @@ fn reserve(manifest: &Arc<Mutex<Manifest>>) -> crate::durability::Reserve {
         let limit = SeqNo(manifest.state().reserved.0 + NUMBERS_AHEAD);
         manifest.record(&super::Edit { reserved: Some(limit), ..super::Edit::default() })?;
         Ok(limit)
+    })
+}
+
+fn record_mode(manifest: &Arc<Mutex<Manifest>>) -> crate::durability::RecordMode {
+    let manifest = Arc::clone(manifest);
+    Box::new(move |mode, first| {
+        let edit = super::Edit { mode: Some((mode.to_string(), first)), ..super::Edit::default() };
+        Ok(manifest.lock().record(&edit)?)
     })
 }
 
