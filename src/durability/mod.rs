@@ -16,6 +16,7 @@
 mod committer;
 mod defined;
 mod due;
+mod ledger;
 mod log;
 mod marks;
 mod mode;
@@ -27,6 +28,7 @@ mod tests;
 
 pub use committer::{Committer, Reserve, Start, error_chain};
 pub use defined::Defined;
+pub use ledger::{Ledger, LedgerRecord, Promised};
 pub use marks::{AtRisk, Watermarks, survives};
 pub use mode::{Mode, ModeError, Policy, StageKind, When};
 pub use shared::{Ack, Durability, Generations, Limits, Refused, Stopped, Ticket};
