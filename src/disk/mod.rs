@@ -73,6 +73,9 @@ pub trait Disk: Send + Sync + 'static {
     fn space(&self, dir: &Path) -> io::Result<Space>;
     /// Locks a file, made if missing, for this process until the guard goes; `WouldBlock` where another holds it.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>>;
+    /// Which boot of the machine this is: a number that no other boot has. As long as it stays, what was written is still
+    /// there, synced or not.
+    fn boot_id(&self) -> io::Result<u128>;
 }
 
 /// Holds a lock until it is dropped.

@@ -83,6 +83,11 @@ impl Disk for RealDisk {
         file.write_all_at(format!("{}\n", process::id()).as_bytes(), 0)?;
         Ok(Box::new(RealLock { file, path: path.to_owned() }))
     }
+
+    fn boot_id(&self) -> io::Result<u128> {
+        let text = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;
+        u128::from_str_radix(&text.trim().replace('-', ""), 16).map_err(io::Error::other)
+    }
 }
 
 struct RealLock {

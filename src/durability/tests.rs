@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use super::{
     adaptive::{Controller, Observed, choose},
@@ -6,7 +6,10 @@ use super::{
     marks::Exposure,
     *,
 };
-use crate::model::SeqNo;
+use crate::{
+    disk::{CrashKind, Errno, Fault, OpKind, SimDisk},
+    model::SeqNo,
+};
 
 const fn at(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -163,4 +166,54 @@ fn exposure_is_bounded_and_neither_count_nor_age_reads_too_low() {
     assert!(at_risk.samples >= 10_000 && at_risk.age >= at(9_999), "{at_risk:?}");
     exposure.release(SeqNo(50_000), at(50_000), |_, _| {});
     assert_eq!(exposure.at_risk(at(50_000)).samples, 0);
+}
+
+fn ledger_record(number: u64) -> LedgerRecord {
+    LedgerRecord {
+        incarnation: 3,
+        boot: u128::MAX - 5,
+        clock: -7,
+        is_clean: false,
+        released: [SeqNo(number + 2), SeqNo(number + 1), SeqNo(number)],
+        samples: number * 10,
+        process_safe: SeqNo(number + 1),
+        power_safe: SeqNo(number),
+        at_risk: [Promised { batches: 1, samples: 10 }, Promised { batches: 2, samples: 20 }],
+    }
+}
+
+#[test]
+fn the_newest_whole_ledger_record_counts_and_damage_of_one_slot_costs_one_record() {
+    let (disk, path) = (SimDisk::new(1), Path::new("/LEDGER"));
+    assert_eq!(Ledger::read(&disk, path).unwrap(), None);
+    let ledger = Ledger::create(&disk, path, &ledger_record(0)).unwrap();
+    for number in 1..=7 {
+        ledger.write(&ledger_record(number)).unwrap();
+        assert_eq!(Ledger::read(&disk, path).unwrap(), Some(ledger_record(number)));
+    }
+    // Two records at the start and seven since: the ninth stands in the second slot.
+    for at in 0..160 {
+        disk.corrupt(path, 4096 + at, 8).unwrap();
+        assert_eq!(Ledger::read(&disk, path).unwrap(), Some(ledger_record(6)), "byte {at}");
+        disk.corrupt(path, 4096 + at, 8).unwrap();
+    }
+    disk.inject(Fault::new(Errno::IO).of(OpKind::Write).at("LEDGER"));
+    assert!(ledger.write(&ledger_record(8)).is_err(), "who answers must be told");
+}
+
+#[test]
+fn of_an_earlier_start_nothing_is_left_in_a_ledger_taken_over() {
+    let (disk, path) = (SimDisk::new(1), Path::new("/LEDGER"));
+    Ledger::create(&disk, path, &ledger_record(5)).unwrap().finish(&ledger_record(6)).unwrap();
+    disk.crash(CrashKind::PowerNone);
+    disk.restart();
+    assert_eq!(Ledger::read(&disk, path).unwrap(), Some(LedgerRecord { is_clean: true, ..ledger_record(6) }));
+    drop(Ledger::create(&disk, path, &ledger_record(7)).unwrap());
+    disk.crash(CrashKind::PowerNone);
+    disk.restart();
+    for slot in [0, 4096] {
+        disk.corrupt(path, slot + 100, 8).unwrap();
+        assert_eq!(Ledger::read(&disk, path).unwrap(), Some(ledger_record(7)));
+        disk.corrupt(path, slot + 100, 8).unwrap();
+    }
 }

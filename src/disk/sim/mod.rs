@@ -248,6 +248,12 @@ impl Disk for SimDisk {
         let ino = world.lock(path)?;
         Ok(Box::new(SimLock { world: Arc::clone(&self.world), ino, epoch: world.epoch, path: path.to_owned() }))
     }
+
+    fn boot_id(&self) -> io::Result<u128> {
+        let world = self.world.lock();
+        world.check_up()?;
+        Ok(world.boot)
+    }
 }
 
 fn list(world: &World, dir: &Path) -> io::Result<Vec<Entry>> {

@@ -28,6 +28,8 @@ pub(super) struct World {
     pub(super) is_down: bool,
     /// Raised by each crash; a handle of another epoch is dead.
     pub(super) epoch: u64,
+    /// Raised by each power cut.
+    pub(super) boot: u128,
     rng: Rng,
     pub(super) names: Names,
     files: BTreeMap<Ino, Inode>,
@@ -61,6 +63,7 @@ impl World {
             op_count: 0,
             is_down: false,
             epoch: 0,
+            boot: 1,
             rng: Rng::with_seed(seed),
             names: Names::new(),
             files: BTreeMap::new(),
@@ -265,6 +268,7 @@ impl World {
         self.is_down = true;
         self.crash_at = None;
         self.epoch += 1;
+        self.boot += u128::from(kind != CrashKind::Process);
         self.locked.clear();
         self.files.values_mut().for_each(|file| file.open_count = 0);
         match kind {

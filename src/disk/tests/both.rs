@@ -44,6 +44,7 @@ on_both_disks! {
     a_lock_notices_that_its_path_leads_elsewhere
     a_file_is_linked_while_it_has_a_name
     space_is_told
+    a_boot_has_one_id
     threads_share_a_handle
 }
 
@@ -252,4 +253,9 @@ fn threads_share_a_handle(disk: &dyn Disk, dir: &Path) {
     });
     let expected: Vec<u8> = (0..20_000).map(|i| (i / 100 % 4 + 1) as u8).collect();
     assert_eq!(content(&*file), expected);
+}
+
+fn a_boot_has_one_id(disk: &dyn Disk, _: &Path) {
+    assert_eq!(disk.boot_id().unwrap(), disk.boot_id().unwrap());
+    assert_ne!(disk.boot_id().unwrap(), 0);
 }

@@ -460,3 +460,15 @@ fn a_large_allocated_file_costs_only_what_is_written() {
     crash(&disk, CrashKind::PowerNone);
     assert_eq!(disk.open(Path::new("/f")).unwrap().size().unwrap(), 1 << 35);
 }
+
+#[test]
+fn a_power_cut_makes_a_new_boot_and_a_killed_process_does_not() {
+    let disk = SimDisk::new(1);
+    let before = disk.boot_id().unwrap();
+    for (kind, stays) in [(CrashKind::Process, true), (CrashKind::PowerNone, false)] {
+        disk.crash(kind);
+        assert!(disk.boot_id().is_err(), "the machine is down");
+        disk.restart();
+        assert_eq!(disk.boot_id().unwrap() == before, stays, "{kind:?}");
+    }
+}

@@ -1,0 +1,209 @@
+//! The ledger: what has been promised so far, in a file that a crash of the process cannot take.
+//!
+//! ```text
+//! LEDGER  slot at 0 | slot at 4096
+//! slot:   magic [8] | version u32 | crc32 u32 | serial u64 | boot u128 | incarnation u32 | clean u32 | clock i64
+//!         | released u64 × 3 (memory, os, disk) | samples u64 | process_safe u64 | power_safe u64
+//!         | (batches u64, samples u64) × 2 at risk (process, power)
+//! ```
+//!
+//! 160 bytes a slot, little-endian; the CRC-32 covers the slot but itself. A record is one `pwrite` of the slot whose turn
+//! it is, without a sync, before the answers it tells of are sent. The slots lie in different pages, so that a torn write
+//! hurts one; the valid slot with the higher serial counts. After a crash of the process alone the file is exact; after a
+//! power cut it is as old as the kernel's write-back. The boot id tells the two apart.
+
+use std::{
+    io,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use crate::{
+    disk::{Disk, File},
+    durability::{AckLevel, Failure, Watermarks},
+    metrics::Label,
+    model::SeqNo,
+};
+
+const MAGIC: &[u8; 8] = b"PLIMLED\n";
+const VERSION: u32 = 1;
+const SLOT_SIZE: usize = 160;
+/// Where the two slots stand.
+const SLOTS: [u64; 2] = [0, 4096];
+
+/// What had been promised when it was written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LedgerRecord {
+    /// The start of the server that wrote it.
+    pub incarnation: u32,
+    /// The boot of the machine it was written in.
+    pub boot: u128,
+    /// When, in nanoseconds since 1970.
+    pub clock: i64,
+    /// The server has ended, and everything was safe.
+    pub is_clean: bool,
+    /// The highest number answered at each level, in the order of [`AckLevel`].
+    pub released: [SeqNo; 3],
+    /// Samples accepted up to the highest number released, since the directory was made.
+    pub samples: u64,
+    /// The watermark.
+    pub process_safe: SeqNo,
+    /// The watermark.
+    pub power_safe: SeqNo,
+    /// What was acknowledged and not yet safe from each failure, counted exactly; in the order of [`Failure`].
+    pub at_risk: [Promised; 2],
+}
+
+/// Batches that were acknowledged, and their samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Promised {
+    /// How many.
+    pub batches: u64,
+    /// Samples in them.
+    pub samples: u64,
+}
+
+impl LedgerRecord {
+    /// The highest number released at any level.
+    pub fn acknowledged(&self) -> SeqNo {
+        self.released.into_iter().max().unwrap_or_default()
+    }
+
+    /// What a failure would have taken then.
+    pub fn at_risk(&self, failure: Failure) -> Promised {
+        self.at_risk[failure.index()]
+    }
+
+    /// The number up to which everything survived that failure.
+    pub fn safe(&self, failure: Failure) -> SeqNo {
+        match failure {
+            Failure::Process => self.process_safe,
+            Failure::Power => self.power_safe,
+        }
+    }
+
+    /// The first record of a start: everything up to the watermarks was recovered and is safe, nothing is at risk.
+    pub fn first(incarnation: u32, boot: u128, marks: Watermarks, samples: u64) -> Self {
+        let (process_safe, power_safe) = (marks.process_safe, marks.power_safe);
+        Self { incarnation, boot, samples, process_safe, power_safe, ..Self::default() }
+    }
+}
+
+/// The open ledger. One caller writes at a time.
+pub struct Ledger {
+    file: Arc<dyn File>,
+    /// Of the record written last.
+    serial: AtomicU64,
+}
+
+impl Ledger {
+    /// Takes the ledger over, or makes it, and writes the first record, durably. What an earlier start wrote is gone then.
+    pub fn create(disk: &dyn Disk, path: &Path, first: &LedgerRecord) -> io::Result<Self> {
+        let (file, serial) = match disk.open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (disk.create(path)?, 0),
+            file => {
+                let file = file?;
+                let serial = newest(&*file)?.map_or(0, |(serial, _)| serial);
+                (file, serial)
+            }
+        };
+        let ledger = Self { file, serial: AtomicU64::new(serial) };
+        // Both slots: of two starts in one file a damaged slot would bring back the older.
+        for _ in SLOTS {
+            ledger.write(first)?;
+        }
+        ledger.file.sync_data()?;
+        disk.sync_dir(path.parent().unwrap_or(Path::new(".")))?;
+        Ok(ledger)
+    }
+
+    /// Writes a record: one write(2), no sync, no allocation.
+    pub fn write(&self, record: &LedgerRecord) -> io::Result<()> {
+        let serial = self.serial.fetch_add(1, Ordering::Relaxed) + 1;
+        self.file.write_at(&encode(serial, record), SLOTS[(serial % 2) as usize])
+    }
+
+    /// Writes the last record of a start that ends with everything safe, durably.
+    pub fn finish(&self, record: &LedgerRecord) -> io::Result<()> {
+        self.write(&LedgerRecord { is_clean: true, ..*record })?;
+        self.file.sync_data()
+    }
+
+    /// The newest valid record of a file; `None` where there is no file, or no such record.
+    pub fn read(disk: &dyn Disk, path: &Path) -> io::Result<Option<LedgerRecord>> {
+        match disk.open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            file => Ok(newest(&*file?)?.map(|(_, record)| record)),
+        }
+    }
+}
+
+fn newest(file: &dyn File) -> io::Result<Option<(u64, LedgerRecord)>> {
+    let mut newest: Option<(u64, LedgerRecord)> = None;
+    for offset in SLOTS {
+        let mut slot = [0; SLOT_SIZE];
+        file.read_at(&mut slot, offset)?;
+        if let Some((serial, record)) = decode(&slot)
+            && newest.is_none_or(|(other, _)| serial > other)
+        {
+            newest = Some((serial, record));
+        }
+    }
+    Ok(newest)
+}
+
+fn encode(serial: u64, record: &LedgerRecord) -> [u8; SLOT_SIZE] {
+    let mut slot = [0; SLOT_SIZE];
+    slot[..8].copy_from_slice(MAGIC);
+    slot[8..12].copy_from_slice(&VERSION.to_le_bytes());
+    slot[16..24].copy_from_slice(&serial.to_le_bytes());
+    slot[24..40].copy_from_slice(&record.boot.to_le_bytes());
+    slot[40..44].copy_from_slice(&record.incarnation.to_le_bytes());
+    slot[44..48].copy_from_slice(&u32::from(record.is_clean).to_le_bytes());
+    slot[48..56].copy_from_slice(&record.clock.to_le_bytes());
+    let [memory, os, disk] = record.released;
+    let [process, power] = record.at_risk;
+    let words = [memory.0, os.0, disk.0, record.samples, record.process_safe.0, record.power_safe.0]
+        .into_iter()
+        .chain([process.batches, process.samples, power.batches, power.samples]);
+    for (place, word) in slot[56..].chunks_exact_mut(8).zip(words) {
+        place.copy_from_slice(&word.to_le_bytes());
+    }
+    let crc = checksum(&slot);
+    slot[12..16].copy_from_slice(&crc.to_le_bytes());
+    slot
+}
+
+fn decode(slot: &[u8; SLOT_SIZE]) -> Option<(u64, LedgerRecord)> {
+    let u32_at = |at: usize| u32::from_le_bytes(slot[at..at + 4].try_into().expect("four bytes"));
+    let u64_at = |at: usize| u64::from_le_bytes(slot[at..at + 8].try_into().expect("eight bytes"));
+    let word = |index: usize| u64_at(56 + 8 * index);
+    if &slot[..8] != MAGIC || u32_at(8) != VERSION || u32_at(12) != checksum(slot) {
+        return None;
+    }
+    let record = LedgerRecord {
+        incarnation: u32_at(40),
+        boot: u128::from_le_bytes(slot[24..40].try_into().expect("sixteen bytes")),
+        clock: u64_at(48) as i64,
+        is_clean: u32_at(44) != 0,
+        released: [SeqNo(word(0)), SeqNo(word(1)), SeqNo(word(2))],
+        samples: word(3),
+        process_safe: SeqNo(word(4)),
+        power_safe: SeqNo(word(5)),
+        at_risk: [Promised { batches: word(6), samples: word(7) }, Promised { batches: word(8), samples: word(9) }],
+    };
+    Some((u64_at(16), record))
+}
+
+fn checksum(slot: &[u8; SLOT_SIZE]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&slot[..12]);
+    hasher.update(&slot[16..]);
+    hasher.finalize()
+}
+
+// The slot has room for one number per level and one total per failure.
+const _: () = assert!(AckLevel::ALL.len() == 3 && Failure::ALL.len() == 2 && SLOT_SIZE >= 56 + 10 * 8);
