@@ -272,7 +272,7 @@ impl Committer {
         if self.shared.stopped().is_none() || !is_safe() {
             return;
         }
-        match self.say_void() {
+        match self.prepare() {
             Ok(()) => {
                 let last = SeqNo(self.next.0 - 1);
                 self.shared.set_visible(last);
@@ -289,9 +289,10 @@ impl Committer {
         }
     }
 
-    /// Opens a fresh segment, durably, that begins with the void numbers. A container needs no such record: its numbers
+    /// Mends the ledger; opens a fresh segment, durably, that begins with the void numbers. A container needs no such record: its numbers
     /// are in parts, or never were anywhere.
-    fn say_void(&mut self) -> Result<(), Error> {
+    fn prepare(&mut self) -> Result<(), Error> {
+        self.shared.answers.lock().mend_ledger().map_err(Error::Ledger)?;
         if self.shared.policy().stage == StageKind::Container {
             return Ok(());
         }

@@ -16,7 +16,8 @@ use tokio::sync::oneshot;
 use crate::{
     disk::Disk,
     durability::{
-        Ack, AckLevel, AtRisk, Bell, Failure, Mode, Policy, StageKind, Ticket, Unasked, Watermarks,
+        Ack, AckLevel, AtRisk, Bell, Failure, Ledger, LedgerRecord, Mode, Policy, RenewLedger, StageKind, Ticket, Unasked,
+        Watermarks,
         answers::{Answers, Waiter},
         due::Pending,
         survives,
@@ -487,20 +488,37 @@ impl Durability {
         self.release(level, mark, Vec::new(), now);
     }
 
-    /// Answers `ready` and whoever waited for `level` up to `mark`: counted first, then said.
+    /// Answers `ready` and whoever waited for `level` up to `mark`: counted first, promised in the ledger, then said.
     fn release(&self, level: AckLevel, mark: SeqNo, ready: Vec<Waiter>, now: Duration) {
         let mut answers = self.answers.lock();
         answers.release(level, mark, now, &self.metrics);
         let mut reached = ready;
         reached.extend(answers.reached(level, mark));
         // Read under the lock: a watermark that moves later finds the exposure there and releases it.
-        answers.expose(&reached, &self.watermarks(), now);
+        let marks = self.watermarks();
+        answers.expose(&reached, &marks, now);
+        let promised = answers.promise(&reached, &marks, now);
         drop(answers);
+        if let Err(error) = promised {
+            let stopped = self.stop(&format!("write the ledger: {error}"));
+            reached.into_iter().for_each(|waiter| waiter.refuse(&stopped));
+            return;
+        }
         for waiter in reached {
             self.metrics.acknowledged_samples[waiter.level].inc_by(waiter.samples);
             // The client may have hung up, which changes nothing: the batch is in.
             let _ = waiter.reply.send(Ok(Ack { number: waiter.number, level: waiter.level }));
         }
+    }
+
+    /// From now on answers are promised in this ledger, which begins with `record`.
+    pub fn keep_ledger(&self, ledger: Ledger, record: LedgerRecord, renew: RenewLedger, now: Duration) {
+        self.answers.lock().keep_ledger(ledger, record, renew, now);
+    }
+
+    /// The server ends, and everything is safe.
+    pub fn finish_ledger(&self, now: Duration) -> io::Result<()> {
+        self.answers.lock().finish_ledger(&self.watermarks(), now)
     }
 
     /// Everything up to `upto` is in durable parts: whoever waited for its safety is answered, and what the stage holds
