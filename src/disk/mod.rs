@@ -19,12 +19,14 @@
 //! A killed process loses none of these; the kernel keeps them.
 
 mod latch;
+mod probe;
 mod real;
 mod sim;
 
 #[cfg(test)]
 mod tests;
 
+pub use probe::{Probe, SyncTimes, WriteCache};
 pub use real::RealDisk;
 pub use sim::{CrashKind, Errno, Fault, Model, OpKind, SECTOR_SIZE, SimDisk};
 
@@ -71,6 +73,8 @@ pub trait Disk: Send + Sync + 'static {
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
     /// Free and total space.
     fn space(&self, dir: &Path) -> io::Result<Space>;
+    /// What the directory stands on: file system, device, and what a sync takes. Writes a little, and takes it away.
+    fn probe(&self, dir: &Path) -> io::Result<Probe>;
     /// Locks a file, made if missing, for this process until the guard goes; `WouldBlock` where another holds it.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>>;
 }

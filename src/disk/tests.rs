@@ -1,6 +1,7 @@
 //! What holds of every disk, what holds of each, and of `replace`.
 
 mod both;
+mod probe;
 mod real;
 mod replace;
 mod sim;

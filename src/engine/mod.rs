@@ -20,6 +20,7 @@ mod names;
 mod open;
 mod partset;
 mod paths;
+mod probe;
 mod recover;
 mod threads;
 mod verdict;
@@ -47,7 +48,7 @@ pub use paths::Paths;
 pub use verdict::{Span, Verdict};
 
 use crate::{
-    disk::{Disk, Lock},
+    disk::{Disk, Lock, Probe},
     durability::{AckLevel, AtRisk, Committer, Durability, Failure, Mode, Refused, Syncer, Ticket, Watermarks},
     engine::{days::Days, flushing::NewFields, names::StreamIds, partset::Parts, recover::Leftover, threads::Threads},
     index::Index,
@@ -75,6 +76,8 @@ pub struct Options {
     pub segment_size: u64,
     /// Streams at most.
     pub streams_max: u32,
+    /// Whether to find out at the start what the directory stands on; it takes some 50 ms.
+    pub probe: bool,
 }
 
 impl Options {
@@ -89,6 +92,7 @@ impl Options {
             chunk_size: 1 << 20,
             segment_size: 32 << 20,
             streams_max: 50_000_000,
+            probe: true,
         }
     }
 }
@@ -170,6 +174,7 @@ pub struct Engine {
     incarnation: u32,
     first_number: SeqNo,
     recovery: Recovery,
+    probe: Option<Probe>,
     durability: Arc<Durability>,
     index: Arc<Index>,
     memtable: Arc<Memtable>,
@@ -221,6 +226,11 @@ impl Engine {
     /// What was found when the directory was opened.
     pub fn recovery(&self) -> &Recovery {
         &self.recovery
+    }
+
+    /// What the directory stands on, if that was asked and found out.
+    pub fn probe(&self) -> Option<&Probe> {
+        self.probe.as_ref()
     }
 
     /// The first number this start gives out.

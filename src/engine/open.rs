@@ -16,12 +16,13 @@ use super::{
     manifest::{self, Loaded, Manifest},
     names::StreamIds,
     partset::Parts,
+    probe::probe,
     recover::{Replay, Replayed, StageContents},
     threads::Threads,
 };
 use crate::{
     codec::Level,
-    disk::Disk,
+    disk::{Disk, Probe},
     durability::{Committer, Durability, EncodePages, Limits, Pages, Start, Syncer, Tick},
     flush,
     index::{Index, IndexPart, SchemaLimits},
@@ -65,6 +66,7 @@ pub struct Open {
     metrics: Arc<Metrics>,
     clock: Clock,
     recovery: Recovery,
+    probe: Option<Probe>,
     index: Arc<Index>,
     memtable: Arc<Memtable>,
     days: Days,
@@ -103,6 +105,7 @@ impl Open {
             // Several generations must fit: one that is written, and one or more that are being flushed.
             generation_size: options.generation_size.min(options.memory_size_max / 4),
         };
+        let probe = options.probe.then(|| probe(&*disk, &paths.root, &metrics)).flatten();
         Self {
             disk,
             paths,
@@ -110,6 +113,7 @@ impl Open {
             metrics,
             clock: Clock::start(),
             recovery: Recovery::default(),
+            probe,
             index: Arc::new(Index::new(SchemaLimits::default(), fastrand::u64(..))),
             memtable: Arc::new(memtable),
             days: Days::default(),
@@ -327,6 +331,7 @@ impl Open {
             incarnation: start.number,
             first_number: start.first,
             recovery: self.recovery,
+            probe: self.probe,
             durability,
             index: self.index,
             memtable: self.memtable,

@@ -113,3 +113,20 @@ fn either_copy_of_a_manifest_is_enough_and_every_damaged_byte_is_noticed() {
         assert_eq!(disk.read_file(damaged).unwrap(), disk.read_file(other).unwrap());
     }
 }
+
+#[test]
+fn the_directory_is_probed_at_the_start_unless_told_not_to() {
+    for (probe, expected) in [(true, Some(0.0001)), (false, None)] {
+        let (disk, metrics) = (crate::disk::SimDisk::new(1), Metrics::new());
+        let options = Options { probe, ..Options::new("/data") };
+        let engine = Engine::open(Arc::new(disk), options, Arc::clone(&metrics)).unwrap();
+        assert_eq!(engine.probe().map(|probe| probe.sync.median.as_secs_f64()), expected);
+        assert_eq!(metrics.disk_probe_fsync.get(), expected.unwrap_or(0.0));
+    }
+}
+
+#[test]
+fn a_probe_that_fails_is_no_reason_not_to_start() {
+    let disk = crate::disk::SimDisk::new(1);
+    assert!(probe::probe(&disk, Path::new("/missing"), &Metrics::new()).is_none());
+}

@@ -38,7 +38,7 @@ pub use fault::{Fault, OpKind};
 pub use image::SECTOR_SIZE;
 pub use rustix::io::Errno;
 
-use super::{Disk, Entry, File, Lock, Space, latch::Latch};
+use super::{Disk, Entry, File, Lock, Probe, Space, SyncTimes, WriteCache, latch::Latch};
 use fault::Event;
 use names::Ino;
 use parking_lot::{Mutex, MutexGuard};
@@ -46,6 +46,7 @@ use std::{
     io::{self, ErrorKind},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 use world::World;
 
@@ -241,6 +242,21 @@ impl Disk for SimDisk {
         world.check_up()?;
         world.names.find(dir)?;
         Ok(Space { available: world.available(), total: world.capacity })
+    }
+
+    /// The same for every directory, without any operation.
+    fn probe(&self, dir: &Path) -> io::Result<Probe> {
+        let world = self.world.lock();
+        world.check_up()?;
+        world.names.find_dir(dir)?;
+        Ok(Probe {
+            file_system: "sim".to_owned(),
+            mount_point: PathBuf::from("/"),
+            device: "memory".to_owned(),
+            write_cache: Some(WriteCache::Back),
+            sync: SyncTimes { count: 32, median: Duration::from_micros(100), max: Duration::from_micros(200) },
+            warnings: Vec::new(),
+        })
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
