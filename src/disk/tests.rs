@@ -5,6 +5,7 @@ mod probe;
 mod real;
 mod replace;
 mod sim;
+mod sim_threads;
 
 use super::*;
 
