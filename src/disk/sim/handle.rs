@@ -62,10 +62,11 @@ impl SimFile {
 
     /// Lets the world go on while the sync takes its time.
     fn sync(&self) -> io::Result<()> {
-        let time = self.world()?.begin_sync(self.ino, self.event(OpKind::SyncData))?;
+        let (time, begun) = self.world()?.begin_sync(self.ino, self.event(OpKind::SyncData));
         if !time.is_zero() {
             thread::sleep(time);
         }
+        begun?;
         self.world()?.end_sync(self.ino);
         Ok(())
     }

@@ -261,19 +261,19 @@ impl World {
         })
     }
 
-    /// Begins a sync, if it is to succeed: how long it takes.
-    pub(super) fn begin_sync(&mut self, ino: Ino, event: Event) -> io::Result<Duration> {
+    /// Begins a sync: how long it takes, and whether it will succeed.
+    pub(super) fn begin_sync(&mut self, ino: Ino, event: Event) -> (Duration, io::Result<()>) {
         let fate = self.fate(event);
         match fate {
             Fate::Runs => self.image_mut(ino).0.begin_sync(),
             Fate::Fails(_) => self.image_mut(ino).0.fail_sync(),
             Fate::Dies(_) => {}
         }
-        self.settle(fate)?;
-        match self.sync_delay_max.as_nanos() as u64 {
-            0 => Ok(Duration::ZERO),
-            max => Ok(Duration::from_nanos(self.rng.u64(..=max))),
-        }
+        let time = match self.sync_delay_max.as_nanos() as u64 {
+            0 => Duration::ZERO,
+            max => Duration::from_nanos(self.rng.u64(..=max)),
+        };
+        (time, self.settle(fate))
     }
 
     pub(super) fn end_sync(&mut self, ino: Ino) {
