@@ -174,8 +174,12 @@ impl File for RealFile {
     fn allocate(&self, size: u64) -> io::Result<()> {
         self.latch.check()?;
         let old_size = self.size()?;
-        reserve(&self.file, size)?;
-        self.write_zeros(old_size, size)?;
+        let allocated = reserve(&self.file, size).and_then(|()| self.write_zeros(old_size, size));
+        if allocated.is_err() {
+            // A reservation that found too little space keeps all there was (so ext4): nothing else could be written.
+            let _ = self.file.set_len(old_size);
+        }
+        allocated?;
         self.sync_data()
     }
 }
