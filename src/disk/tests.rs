@@ -1,4 +1,4 @@
-//! What holds of every disk, what holds of each, and of `replace`.
+//! What holds of every disk, what holds of each, and of what is built on both.
 
 mod both;
 mod probe;

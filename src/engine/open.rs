@@ -391,11 +391,9 @@ fn holds_data(disk: &dyn Disk, paths: &Paths) -> Result<bool, Error> {
 fn make_dirs(disk: &dyn Disk, paths: &Paths) -> Result<(), Error> {
     let dirs = [paths.root.clone(), paths.wal(), paths.containers(), paths.partitions(), paths.quarantine()];
     for dir in &dirs {
-        disk.create_dir_all(dir).map_err(io_error("create directory", dir))?;
+        crate::disk::make_dir(disk, dir).map_err(io_error("create directory", dir))?;
     }
-    disk.sync_dir(&paths.root).map_err(io_error("sync directory", &paths.root))?;
-    let parent = paths.root.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
-    parent.map_or(Ok(()), |parent| disk.sync_dir(parent).map_err(io_error("sync directory", parent)))
+    Ok(())
 }
 
 fn arena_options(options: &Options) -> ArenaOptions {

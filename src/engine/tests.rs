@@ -130,3 +130,22 @@ fn a_probe_that_fails_is_no_reason_not_to_start() {
     let disk = crate::disk::SimDisk::new(1);
     assert!(probe::probe(&disk, Path::new("/missing"), &Metrics::new()).is_none());
 }
+
+#[test]
+fn what_a_start_read_in_the_manifest_no_power_cut_takes_back() {
+    use crate::disk::CrashKind;
+    let (disk, dir) = (crate::disk::SimDisk::new(1), Path::new("/"));
+    let entry = |id| FileEntry { id: PartId(id), day: Day(1), numbers: (SeqNo(1), SeqNo(2)) };
+    let mut manifest = Manifest::create(&disk, dir, 1, State::default()).unwrap();
+    manifest.record(&Edit { add_parts: vec![entry(1), entry(2)], ..Edit::default() }).unwrap();
+    // Killed between the write of the record and its sync.
+    disk.crash_at(disk.ops() + 1, CrashKind::Process);
+    let merged = Edit { add_parts: vec![entry(3)], remove_parts: vec![PartId(1), PartId(2)], ..Edit::default() };
+    manifest.record(&merged).unwrap_err();
+    disk.restart();
+    let found = manifest::Loaded::read(&disk, dir).unwrap();
+    assert_eq!(found.state.parts.len(), 1, "by this record a start removes the files of parts 1 and 2");
+    disk.crash(CrashKind::PowerNone);
+    disk.restart();
+    assert_eq!(manifest::Loaded::read(&disk, dir).unwrap().state, found.state);
+}
