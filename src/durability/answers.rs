@@ -117,12 +117,8 @@ impl Answers {
     pub(crate) fn promise(&mut self, answered: &[Waiter], marks: &Watermarks, now: Duration) -> io::Result<()> {
         let at_risk = self.promised();
         let Some(promises) = &mut self.promises else { return Ok(()) };
-        let mut record = LedgerRecord {
-            process_safe: marks.process_safe,
-            power_safe: marks.power_safe,
-            at_risk,
-            ..promises.record
-        };
+        let mut record =
+            LedgerRecord { process_safe: marks.process_safe, power_safe: marks.power_safe, at_risk, ..promises.record };
         for waiter in answered.iter().filter(|waiter| waiter.samples > 0) {
             if waiter.number > record.acknowledged() {
                 record.samples = waiter.total;

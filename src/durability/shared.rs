@@ -16,8 +16,8 @@ use tokio::sync::oneshot;
 use crate::{
     disk::Disk,
     durability::{
-        Ack, AckLevel, AtRisk, Bell, Failure, Ledger, LedgerRecord, Mode, Policy, RenewLedger, StageKind, Ticket, Unasked,
-        Watermarks,
+        Ack, AckLevel, AtRisk, Bell, Failure, Ledger, LedgerRecord, Mode, Policy, RenewLedger, StageKind, Ticket,
+        Unasked, Watermarks,
         answers::{Answers, Waiter},
         due::Pending,
         survives,

@@ -21,6 +21,7 @@ mod names;
 mod open;
 mod partset;
 mod paths;
+mod probe;
 mod recover;
 mod replay;
 mod reserve;
@@ -51,12 +52,15 @@ pub use paths::Paths;
 pub use verdict::{Span, Verdict};
 
 use crate::{
-    disk::{Disk, Lock},
+    disk::{Disk, Lock, Probe},
     durability::{
-        AckLevel, AtRisk, Committer, Durability, Failure, Mode, Refused, StageKind, Switched, Syncer, Ticket, Watermarks,
+        AckLevel, AtRisk, Committer, Durability, Failure, Mode, Refused, StageKind, Switched, Syncer, Ticket,
+        Watermarks,
     },
-    engine::{days::Days, flushing::NewFields, names::StreamIds, partset::Parts, recover::Leftover, reserve::Reserve,
-    threads::Threads},
+    engine::{
+        days::Days, flushing::NewFields, names::StreamIds, partset::Parts, recover::Leftover, reserve::Reserve,
+        threads::Threads,
+    },
     index::Index,
     memtable::{Catalogue, Generation, Memtable},
     metrics::{FileKind as Synced, Label, Metrics},
@@ -89,6 +93,8 @@ pub struct Options {
     pub ack_min: AckLevel,
     /// Streams at most.
     pub streams_max: u32,
+    /// Whether to find out at the start what the directory stands on; it takes some 50 ms.
+    pub probe: bool,
 }
 
 impl Options {
@@ -106,6 +112,7 @@ impl Options {
             free_space_min: 64 << 20,
             ack_min: AckLevel::Memory,
             streams_max: 50_000_000,
+            probe: true,
         }
     }
 }
@@ -187,6 +194,7 @@ pub struct Engine {
     incarnation: u32,
     first_number: SeqNo,
     recovery: Recovery,
+    probe: Option<Probe>,
     durability: Arc<Durability>,
     index: Arc<Index>,
     memtable: Arc<Memtable>,
@@ -241,6 +249,11 @@ impl Engine {
     /// What was found when the directory was opened.
     pub fn recovery(&self) -> &Recovery {
         &self.recovery
+    }
+
+    /// What the directory stands on, if that was asked and found out.
+    pub fn probe(&self) -> Option<&Probe> {
+        self.probe.as_ref()
     }
 
     /// The first number this start gives out.

@@ -243,7 +243,12 @@ impl World {
             panic!("{context}: does not open: {}\n{}", crate::durability::error_chain(&error), self.disk.trace())
         });
         let end = engine.recovery().end;
-        assert!(engine.recovery().damaged.is_empty(), "{context}: damage: {:?}\n{}", engine.recovery(), self.disk.trace());
+        assert!(
+            engine.recovery().damaged.is_empty(),
+            "{context}: damage: {:?}\n{}",
+            engine.recovery(),
+            self.disk.trace()
+        );
         assert_eq!(engine.recovery().orphaned_rows, 0, "{context}");
         let sent = self.batches.iter().map(|batch| batch.number).max().unwrap_or_default();
         assert!(
@@ -382,7 +387,7 @@ const KINDS: [CrashKind; 3] = [CrashKind::Process, CrashKind::PowerNone, CrashKi
 
 /// Seeds a mode of the random test; `PLIMSOLL_CRASH_SEEDS` asks for more: 10,000 make 20 of those that try every
 /// operation.
-fn seeds() -> u64 {
+pub(super) fn seeds() -> u64 {
     std::env::var("PLIMSOLL_CRASH_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(300)
 }
 
