@@ -15,13 +15,17 @@ mod compact;
 mod days;
 mod edit;
 mod flushing;
+mod loss;
 mod manifest;
 mod names;
 mod open;
 mod partset;
 mod paths;
+mod policy;
+mod receipts;
 mod recover;
 mod replay;
+mod report;
 mod threads;
 mod verdict;
 
@@ -40,16 +44,19 @@ use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 
 pub use edit::{Edit, FileEntry, Incarnation, State};
+pub use loss::{Bounds, Ending, Loss};
 pub use manifest::{Manifest, describe as describe_manifest};
 pub use names::NameError;
 pub use open::{Open, Recovery};
 pub use partset::{PartSet, StoredPart};
 pub use paths::Paths;
+pub use policy::{PolicyError, RecoveryPolicy};
+pub use receipts::Receipt;
 pub use verdict::{Span, Verdict};
 
 use crate::{
     disk::{Disk, Lock},
-    durability::{AckLevel, AtRisk, Committer, Durability, Failure, Mode, Refused, Syncer, Ticket, Watermarks},
+    durability::{AckLevel, AtRisk, Committer, Durability, Failure, Ledger, Mode, Refused, Syncer, Ticket, Watermarks},
     engine::{days::Days, flushing::NewFields, names::StreamIds, partset::Parts, recover::Leftover, threads::Threads},
     index::Index,
     memtable::{Catalogue, Generation, Memtable},
@@ -76,6 +83,8 @@ pub struct Options {
     pub segment_size: u64,
     /// Streams at most.
     pub streams_max: u32,
+    /// What a start does about damage.
+    pub recovery: RecoveryPolicy,
 }
 
 impl Options {
@@ -90,6 +99,7 @@ impl Options {
             chunk_size: 1 << 20,
             segment_size: 32 << 20,
             streams_max: 50_000_000,
+            recovery: RecoveryPolicy::default(),
         }
     }
 }
@@ -103,6 +113,12 @@ pub enum Error {
         .0.display()
     )]
     NoManifest(PathBuf),
+    /// Something that had been safe is damaged or missing, and the recovery policy is strict.
+    #[error("{0}; --recovery strict leaves everything as it is, --recovery salvage keeps what is whole")]
+    Damaged(String),
+    /// A dry run was asked for where a start was wanted.
+    #[error("a dry run opens nothing")]
+    DryRun,
     /// Another server has it.
     #[error("data directory {} is in use by another server (its LOCK file is held)", .0.display())]
     Locked(PathBuf),
@@ -180,6 +196,7 @@ pub struct Engine {
     page_fields: Mutex<BTreeMap<Day, NewFields>>,
     parts: Parts,
     manifest: Arc<Mutex<Manifest>>,
+    ledger: Arc<Ledger>,
     next_file: AtomicU64,
     /// Files of the stage that earlier incarnations wrote, until all they hold is in parts.
     leftovers: Mutex<Vec<Leftover>>,
@@ -222,6 +239,16 @@ impl Engine {
     /// What was found when the directory was opened.
     pub fn recovery(&self) -> &Recovery {
         &self.recovery
+    }
+
+    /// What starts of this directory lost by their ends, oldest first; of the last hundred.
+    pub fn losses(&self) -> Vec<Loss> {
+        self.manifest.lock().state().losses.clone()
+    }
+
+    /// What has been promised, as a crash will find it.
+    pub fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
     }
 
     /// The first number this start gives out.

@@ -17,6 +17,11 @@ impl Paths {
         self.root.join("LOCK")
     }
 
+    /// What has been promised.
+    pub fn ledger(&self) -> PathBuf {
+        self.root.join("LEDGER")
+    }
+
     /// Log segments.
     pub fn wal(&self) -> PathBuf {
         self.root.join("wal")
