@@ -5,14 +5,16 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use crate::{
     disk::Disk,
     durability::{
-        AckLevel, Durability, Error, StageKind,
-        log::{FrameOf, LogOptions, LogWriter},
-        shared::{Submission, Waiter},
+        AckLevel, Durability, Error, Mode, StageKind, SwitchError, Unasked,
+        answers::Waiter,
+        log::{FrameOf, LogOptions, LogWriter, segment_size},
+        shared::{Submission, Switch},
         syncer::Tick,
     },
     index::Index,
     memtable::{Generation, Memtable, Writer},
     model::SeqNo,
+    stage::RowsEncoder,
 };
 
 /// Where a committer begins.
@@ -25,6 +27,8 @@ pub struct Start {
     pub limit: SeqNo,
     /// Reserves more.
     pub reserve: Reserve,
+    /// Records a change of the mode, durably.
+    pub record_mode: RecordMode,
     /// Samples accepted before, since the directory was made.
     pub samples: u64,
     /// The number of the first log segment it opens.
@@ -37,6 +41,12 @@ pub struct Start {
 
 /// Reserves more numbers, durably: the first number that may not be given out.
 pub type Reserve = Box<dyn FnMut() -> Result<SeqNo, Box<dyn std::error::Error + Send + Sync>> + Send>;
+
+/// Records that a mode is in force from a number on.
+pub type RecordMode = Box<dyn FnMut(Mode, SeqNo) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + Send>;
+
+/// Bytes of batches that one write takes, unless the first alone is larger: more would only make the answers later.
+const GROUP_SIZE_MAX: usize = 16 << 20;
 
 /// Numbers, stages and inserts batches. See the module's picture.
 pub struct Committer {
@@ -52,6 +62,10 @@ pub struct Committer {
     reserve: Reserve,
     samples: u64,
     group: Vec<Submission>,
+    /// Void numbers that no segment says are void yet.
+    unsaid: Option<(SeqNo, SeqNo)>,
+    record_mode: RecordMode,
+    encoder: RowsEncoder,
 }
 
 impl Committer {
@@ -65,7 +79,8 @@ impl Committer {
     ) -> Self {
         let (writer, generation) = memtable.generation(start.next);
         shared.generations.push(&generation);
-        let options = LogOptions { dir: start.log_dir, segment_size: start.segment_size };
+        let segment_size = segment_size(shared.policy(), start.segment_size);
+        let options = LogOptions { dir: start.log_dir, usual_size: start.segment_size, segment_size };
         let log = LogWriter::new(disk, options, start.incarnation, start.next_segment);
         Self {
             shared,
@@ -79,6 +94,9 @@ impl Committer {
             reserve: start.reserve,
             samples: start.samples,
             group: Vec::new(),
+            unsaid: None,
+            record_mode: start.record_mode,
+            encoder: RowsEncoder::default(),
         }
     }
 
@@ -86,7 +104,7 @@ impl Committer {
     pub fn run(&mut self, now: impl Fn() -> Duration) {
         loop {
             let mut inbox = self.shared.inbox.lock();
-            while !self.shared.may_commit(&inbox) && !inbox.closed {
+            while !self.shared.may_commit(&inbox, now()) && !inbox.closed {
                 self.shared.inbox_changed.wait(&mut inbox);
             }
             let done = inbox.closed && inbox.submissions.is_empty();
@@ -98,18 +116,28 @@ impl Committer {
         }
     }
 
-    /// Commits all that waits in the inbox as one group. Whether there was anything.
+    /// Does what is asked for: closes the generation, lets writes go on, changes the mode, and commits what waits in the
+    /// inbox as one group. Whether there was anything.
     pub fn step(&mut self, now: Duration) -> bool {
-        if self.take_group() {
+        let Orders { rotate, heal, switch } = self.take_orders();
+        if rotate {
             self.rotate();
         }
-        if self.group.is_empty() {
-            return false;
+        if heal {
+            self.heal(now);
         }
-        if let Err(error) = self.commit(now) {
-            let why = error_chain(&error);
-            tracing::error!("writes stop: {why}");
-            let stopped = self.shared.stop(&why);
+        if let Some(switch) = switch {
+            self.switch(switch);
+        }
+        self.take_group();
+        if self.group.is_empty() {
+            return rotate || heal;
+        }
+        let committed = match self.shared.stopped() {
+            Some(stopped) => Err(stopped),
+            None => self.commit(now).map_err(|error| self.shared.stop(&error_chain(&error))),
+        };
+        if let Err(stopped) = committed {
             for submission in self.group.drain(..) {
                 // The client may have hung up, which changes nothing.
                 let _ = submission.reply.send(Err(stopped.clone()));
@@ -126,15 +154,44 @@ impl Committer {
         let (writer, generation) = self.memtable.generation(self.next);
         self.shared.generations.push(&generation);
         (self.writer, self.generation) = (writer, generation);
+        self.shared.flusher().ring();
     }
 
-    /// Takes what is in the inbox. Whether the open generation is to be closed before.
-    fn take_group(&mut self) -> bool {
+    /// The next number to be given out.
+    #[cfg(test)]
+    pub(crate) fn next(&self) -> SeqNo {
+        self.next
+    }
+
+    fn take_orders(&self) -> Orders {
         let mut inbox = self.shared.inbox.lock();
-        std::mem::swap(&mut self.group, &mut inbox.submissions);
-        inbox.size = 0;
-        inbox.hurried = false;
-        std::mem::take(&mut inbox.rotate)
+        let is_ready = inbox.switch.is_some() && (self.shared.is_all_safe() || inbox.closed);
+        Orders {
+            rotate: std::mem::take(&mut inbox.rotate),
+            heal: std::mem::take(&mut inbox.heal),
+            switch: if is_ready { inbox.switch.take() } else { None },
+        }
+    }
+
+    /// Takes what is in the inbox, up to a size that one write takes; nothing while the mode is about to change.
+    fn take_group(&mut self) {
+        let mut inbox = self.shared.inbox.lock();
+        if inbox.switch.is_some() && !inbox.closed {
+            return;
+        }
+        let sizes = inbox
+            .submissions
+            .iter()
+            .scan(0, |before, submission| Some(std::mem::replace(before, *before + submission.size())));
+        let count = sizes.take_while(|before| *before < GROUP_SIZE_MAX).count();
+        if count == inbox.submissions.len() {
+            std::mem::swap(&mut self.group, &mut inbox.submissions);
+            inbox.size = 0;
+            inbox.hurried = false;
+        } else {
+            self.group.extend(inbox.submissions.drain(..count));
+            inbox.size -= self.group.iter().map(Submission::size).sum::<usize>();
+        }
     }
 
     fn commit(&mut self, now: Duration) -> Result<(), Error> {
@@ -142,30 +199,51 @@ impl Committer {
         while self.next.0 + self.group.len() as u64 > self.limit.0 {
             self.limit = (self.reserve)().map_err(Error::Reserve)?;
         }
-        if self.shared.policy.stage == StageKind::Log {
+        if self.shared.policy().stage == StageKind::Log {
             self.log()?;
         }
-        let group = std::mem::take(&mut self.group);
+        let mut group = std::mem::take(&mut self.group);
         let mut waiters = Vec::with_capacity(group.len());
-        for submission in group {
+        for submission in group.drain(..) {
             waiters.push(self.insert(submission, now));
         }
+        // Its memory serves the group after the next.
+        self.group = group;
         let last = SeqNo(self.next.0 - 1);
         self.shared.metrics.batches.inc_by(last.0 + 1 - first.0);
         self.publish(waiters, last, now);
         Ok(())
     }
 
-    /// Puts the group's frames in the kernel's hands.
+    /// Puts the group's frames in the kernel's hands. Where that fails, in a fresh segment, under the same numbers; where
+    /// that fails too, the numbers are void.
     fn log(&mut self) -> Result<(), Error> {
-        let safe = self.shared.watermarks().power_safe;
-        let retired = std::mem::take(&mut self.shared.work.lock().retired);
+        let mut work = self.shared.work.lock();
+        let (retired, bad_segment) = (std::mem::take(&mut work.retired), work.bad_segment);
+        drop(work);
+        self.log.avoid(bad_segment);
         if let Err(error) = self.log.retire(retired) {
             // All they hold is in parts: what stays behind takes space, and the next start removes it.
             tracing::warn!("{}", error_chain(&error));
         }
+        let Err(error) = self.write_group() else { return Ok(()) };
+        let failed = self.log.seal();
+        self.note_files();
+        self.shared.break_stage(&error_chain(&error), failed);
+        self.write_group().inspect_err(|_| {
+            self.log.seal();
+            self.reject();
+        })
+    }
+
+    fn write_group(&mut self) -> Result<(), Error> {
+        let safe = self.shared.watermarks().power_safe;
         let (mut number, mut samples) = (self.next, self.samples);
-        for submission in &self.group {
+        for submission in &mut self.group {
+            if submission.payload.is_empty() {
+                // It came while the stage was a container.
+                self.encoder.encode(&submission.batch, &mut submission.payload);
+            }
             samples += submission.batch.samples();
             let head = FrameOf { number, safe, samples };
             self.log.add(head, &submission.batch, &submission.payload, &self.index)?;
@@ -176,23 +254,92 @@ impl Committer {
         Ok(())
     }
 
+    /// The group's numbers may be on disk, so they are never given to other batches: they are void.
+    fn reject(&mut self) {
+        let first = self.next;
+        self.next = SeqNo(first.0 + self.group.len() as u64);
+        let last = SeqNo(self.next.0 - 1);
+        self.shared.voids.lock().push((first, last));
+        self.unsaid = Some((self.unsaid.map_or(first, |(first, _)| first), last));
+    }
+
+    /// Lets writes go on, if they have stopped: once all that was inserted is in parts, and a fresh segment says which
+    /// numbers are void.
+    fn heal(&mut self, now: Duration) {
+        let is_safe = || {
+            let work = self.shared.work.lock();
+            work.broken.is_none() && work.pending.upto <= work.pending.safe
+        };
+        if self.shared.stopped().is_none() || !is_safe() {
+            return;
+        }
+        match self.prepare() {
+            Ok(()) => {
+                let last = SeqNo(self.next.0 - 1);
+                self.shared.set_visible(last);
+                let mut work = self.shared.work.lock();
+                (work.pending.upto, work.pending.written, work.pending.safe) = (last, last, last);
+                drop(work);
+                self.shared.advance(AckLevel::Disk, last, now);
+                self.shared.resume();
+            }
+            Err(error) => {
+                self.log.seal();
+                tracing::warn!("writes cannot go on yet: {}", error_chain(&error));
+            }
+        }
+    }
+
+    /// Mends the ledger; opens a fresh segment, durably, that begins with the void numbers. A container needs no such record: its numbers
+    /// are in parts, or never were anywhere.
+    fn prepare(&mut self) -> Result<(), Error> {
+        self.shared.answers.lock().mend_ledger().map_err(Error::Ledger)?;
+        if self.shared.policy().stage == StageKind::Container {
+            return Ok(());
+        }
+        let Some((first, last)) = self.unsaid else { return Ok(()) };
+        let safe = self.shared.watermarks().power_safe;
+        self.log.void(first, FrameOf { number: last, safe, samples: self.samples })?;
+        self.note_files();
+        self.unsaid = None;
+        Ok(())
+    }
+
+    /// Changes the mode: everything is safe, and each generation has one kind of stage.
+    fn switch(&mut self, switch: Switch) {
+        let Switch { mode, reply } = switch;
+        let (old, first) = (self.shared.mode(), self.next);
+        self.rotate();
+        let recorded = (self.record_mode)(mode, first).map_err(|error| SwitchError::Record(error_chain(&*error)));
+        if recorded.is_ok() {
+            self.shared.set_mode(mode);
+            self.log.seal();
+            self.log.set_segment_size(mode.policy());
+            tracing::info!("durability is {mode} now, was {old}; from batch {first} on");
+        }
+        self.shared.work.lock().pending.forced = false;
+        // Who asked may have gone, which changes nothing.
+        let _ = reply.send(recorded);
+    }
+
     /// Appends a batch to the memtable, under the next number.
-    fn insert(&mut self, submission: Submission, now: Duration) -> Waiter {
+    fn insert(&mut self, submission: Submission, now: Duration) -> Parked {
         if self.writer.is_full(self.next) {
             self.rotate();
         }
-        let Submission { batch, level, reply, .. } = submission;
+        let Submission { batch, level, reply, since, .. } = submission;
         let number = self.next;
         self.next = number.next();
-        let waiter = Waiter { number, level, samples: batch.samples(), bytes: batch.size() as u64, reply };
-        self.samples += waiter.samples;
+        let (samples, bytes) = (batch.samples(), batch.size() as u64);
+        self.samples += samples;
+        let waiter = Waiter { number, level, samples, bytes, total: self.samples, reply };
         self.writer.insert(number, &batch, |stream, layout| {
             self.index.streams.note_layout(stream, self.index.schema.layout(layout));
         });
-        if self.shared.policy.stage == StageKind::Container {
+        if self.shared.policy().stage == StageKind::Container {
             self.add_to_tick(&batch, number, now);
         }
-        waiter
+        (waiter, since)
     }
 
     /// Remembers which streams the next commit must look at.
@@ -208,34 +355,65 @@ impl Committer {
         tick.add(batch, number, self.samples);
         let full = tick.size > size_max;
         work.pending.full |= full;
-        work.pending.since.get_or_insert(now);
+        work.pending.unwritten_since.get_or_insert(now);
     }
 
     /// Moves the watermarks over the group and answers who is served by that; the syncer sees to the others.
-    fn publish(&mut self, waiters: Vec<Waiter>, last: SeqNo, now: Duration) {
-        let stage = self.shared.policy.stage;
+    fn publish(&mut self, waiters: Vec<Parked>, last: SeqNo, now: Duration) {
+        let policy = self.shared.policy();
         // What a write alone makes safe from the end of the process depends on the stage.
-        let served = if stage == StageKind::Log { AckLevel::Os } else { AckLevel::Memory };
-        let wanted = waiters.iter().filter(|waiter| waiter.level > served).map(|waiter| waiter.number).max();
+        let served = if policy.stage == StageKind::Log { AckLevel::Os } else { AckLevel::Memory };
+        let asks: Vec<_> = waiters
+            .iter()
+            .filter(|(waiter, _)| waiter.level > served)
+            .map(|(waiter, since)| (waiter.number, waiter.level, *since, waiter.bytes))
+            .collect();
         let (at_once, later): (Vec<_>, Vec<_>) =
-            waiters.into_iter().partition(|waiter| waiter.level == AckLevel::Memory);
+            waiters.into_iter().map(|(waiter, _)| waiter).partition(|waiter| waiter.level == AckLevel::Memory);
         self.shared.park(later.into_iter());
         self.shared.set_visible(last);
         self.shared.answer_visible(at_once, now);
-        if stage == StageKind::Log {
+        self.note_files();
+        let mut work = self.shared.work.lock();
+        let pending = &mut work.pending;
+        pending.upto = last;
+        pending.unsynced_since.get_or_insert(now);
+        for (number, level, since, bytes) in asks {
+            pending.ask(number, level, since, bytes);
+        }
+        if policy.stage == StageKind::Log {
+            pending.written = last;
+        }
+        if let (Unasked::After(window), Some(since)) = (policy.synced, pending.unsynced_since) {
+            self.shared.set_overdue(since + window);
+        }
+        let is_written = policy.stage == StageKind::Log && work.broken.is_none();
+        drop(work);
+        if is_written {
             self.shared.advance(AckLevel::Os, last, now);
         }
-        let mut work = self.shared.work.lock();
-        work.pending.upto = last;
-        work.pending.since.get_or_insert(now);
-        work.pending.wanted = work.pending.wanted.max(wanted.unwrap_or_default());
-        for file in self.log.take_files() {
-            work.note_file(file);
-        }
-        drop(work);
         self.shared.work_changed.notify_one();
     }
+
+    /// Tells the syncer which segments were written to. A mode that syncs full segments asks for that here.
+    fn note_files(&mut self) {
+        let files = self.log.take_files();
+        let mut work = self.shared.work.lock();
+        work.pending.full |= matches!(self.shared.policy().synced, Unasked::Full(_))
+            && files.iter().any(|file| work.files.back().is_some_and(|last| last.id != file.id));
+        files.into_iter().for_each(|file| work.note_file(file));
+    }
 }
+
+/// What the inbox asks for beside committing.
+struct Orders {
+    rotate: bool,
+    heal: bool,
+    switch: Option<Switch>,
+}
+
+/// Somebody to be answered, and when the batch came.
+type Parked = (Waiter, Duration);
 
 /// An error and its causes in one line.
 pub fn error_chain(error: &dyn std::error::Error) -> String {

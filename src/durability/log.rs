@@ -7,29 +7,26 @@ use std::{
 };
 
 use crate::{
-    disk::{Disk, File},
-    durability::{Defined, Error},
+    disk::Disk,
+    durability::{Defined, Error, Policy, Unasked, work::LogFile},
     index::Index,
     model::{Batch, SeqNo},
-    stage::{self, FileHeader, FileKind, FrameHeader, Kind, Segment, put_frame},
+    stage::{self, FileHeader, FileKind, FrameHeader, Kind, Segment, encode_void, put_frame},
 };
-
-/// A log segment as the syncer and the flusher see it.
-pub(crate) struct LogFile {
-    pub(crate) id: u64,
-    pub(crate) path: PathBuf,
-    pub(crate) file: Arc<dyn File>,
-    /// Highest number written to it.
-    pub(crate) last: SeqNo,
-    /// Highest number written to it when it was last synced.
-    pub(crate) synced: SeqNo,
-}
 
 /// How and where the log is kept.
 #[derive(Clone, Debug)]
 pub(crate) struct LogOptions {
     pub(crate) dir: PathBuf,
+    /// Bytes of a segment where the mode does not say.
+    pub(crate) usual_size: u64,
+    /// Bytes of the next segment.
     pub(crate) segment_size: u64,
+}
+
+/// Bytes of a segment: what the mode says, or the usual.
+pub(crate) fn segment_size(policy: Policy, usual: u64) -> u64 {
+    if let Unasked::Full(size) = policy.synced { size } else { usual }
 }
 
 /// Retired segments kept for reuse: enough for the log of one generation at the default sizes.
@@ -82,12 +79,19 @@ impl LogWriter {
             self.define(batch, index);
             self.rotate(self.frame_size(rows))?;
         }
-        let segment = self.segment.as_ref().expect("opened just above if it was not");
-        let FrameOf { number, safe, samples } = head;
-        let header = FrameHeader { place: segment.place(self.buffer.len()), number, safe, samples, kind: Kind::Batch };
-        put_frame(&mut self.buffer, &header, &[&self.definitions, rows]);
-        self.buffered = number;
+        let definitions = std::mem::take(&mut self.definitions);
+        self.put(head, Kind::Batch, &[&definitions, rows]);
+        self.definitions = definitions;
         Ok(())
+    }
+
+    /// Puts a frame into the buffer; a segment is open.
+    fn put(&mut self, head: FrameOf, kind: Kind, payload: &[&[u8]]) {
+        let segment = self.segment.as_ref().expect("opened before a frame is put");
+        let FrameOf { number, safe, samples } = head;
+        let header = FrameHeader { place: segment.place(self.buffer.len()), number, safe, samples, kind };
+        put_frame(&mut self.buffer, &header, payload);
+        self.buffered = number;
     }
 
     /// Encodes what the batch uses and the segment has not named.
@@ -115,6 +119,8 @@ impl LogWriter {
                 file: segment.file(),
                 last: segment.last(),
                 synced: SeqNo(0),
+                size: segment.capacity(),
+                is_bad: false,
             }),
         }
         Ok(())
@@ -133,6 +139,38 @@ impl LogWriter {
         Ok(())
     }
 
+    /// Ends the open segment: nothing more is written to it, and what waits in the buffer is forgotten. Its number, 0 where
+    /// none was open.
+    pub(crate) fn seal(&mut self) -> u64 {
+        self.buffer.clear();
+        self.defined.clear();
+        self.segment.take().map_or(0, |segment| segment.id())
+    }
+
+    /// Ends the open segment if it is one of those that failed, up to `bad`.
+    pub(crate) fn avoid(&mut self, bad: u64) {
+        if self.segment.as_ref().is_some_and(|segment| segment.id() <= bad) {
+            self.seal();
+        }
+    }
+
+    /// Begins a segment by saying that the numbers from `first` on up to the frame's are void; durable when this returns.
+    pub(crate) fn void(&mut self, first: SeqNo, head: FrameOf) -> Result<(), Error> {
+        self.seal();
+        let payload = encode_void(first);
+        self.rotate(payload.len() + stage::FRAME_HEADER_SIZE)?;
+        self.put(head, Kind::Void, &[&payload]);
+        self.write()?;
+        let segment = self.segment.as_ref().expect("opened above");
+        let path = segment.path().to_owned();
+        segment.file().sync_data().map_err(|source| Error::Sync { path, source })
+    }
+
+    /// Sets the size of segments from the next one on.
+    pub(crate) fn set_segment_size(&mut self, policy: Policy) {
+        self.options.segment_size = segment_size(policy, self.options.usual_size);
+    }
+
     /// The files written since the last call, each with its highest number.
     pub(crate) fn take_files(&mut self) -> Vec<LogFile> {
         std::mem::take(&mut self.files)
@@ -146,19 +184,14 @@ impl LogWriter {
     /// Takes back retired segments: keeps some for reuse, and removes the others.
     ///
     /// A crash may undo a removal; the segment's frames are in parts then, and a start sees that.
-    pub(crate) fn retire(&mut self, paths: Vec<PathBuf>) -> Result<(), Error> {
-        for path in paths {
-            match self.spares.len() < SPARES_MAX && self.is_standard(&path)? {
-                true => self.spares.push(path),
-                false => remove(&*self.disk, &path)?,
+    pub(crate) fn retire(&mut self, files: Vec<LogFile>) -> Result<(), Error> {
+        for file in files {
+            match self.spares.len() < SPARES_MAX && file.size == self.options.segment_size && !file.is_bad {
+                true => self.spares.push(file.path),
+                false => remove(&*self.disk, &file.path)?,
             }
         }
         Ok(())
-    }
-
-    fn is_standard(&self, path: &Path) -> Result<bool, Error> {
-        let size = self.disk.open(path).and_then(|file| file.size()).map_err(stage_error("measure", path))?;
-        Ok(size == self.options.segment_size)
     }
 }
 

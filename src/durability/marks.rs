@@ -61,38 +61,57 @@ struct Group {
     at: Duration,
 }
 
+impl Group {
+    /// Counts another, younger one with this.
+    fn join(&mut self, other: &Self) {
+        self.last = self.last.max(other.last);
+        self.batches += other.batches;
+        self.samples += other.samples;
+        self.bytes += other.bytes;
+    }
+}
+
 /// The groups above one watermark, oldest first.
 ///
-/// Bounded: beyond [`GROUPS_MAX`] the two newest are counted as one, as old as the older, so age never reads too low.
+/// A batch is a group of its own while there are few, so that the count is exact. Bounded: from [`GROUPS_EXACT`] on what
+/// is answered together is one group, which counts until all of it is safe; beyond [`GROUPS_MAX`] the two newest are
+/// counted as one, as old as the older. So neither count nor age ever reads too low.
 #[derive(Debug, Default)]
 pub(crate) struct Exposure {
     groups: VecDeque<Group>,
     total: AtRisk,
 }
 
-/// 64 KiB of groups; at one group a millisecond, exact over the last second.
-const GROUPS_MAX: usize = 1_024;
+const GROUPS_EXACT: usize = 2_048;
+/// 160 KiB of groups; at one group a millisecond, exact over the last four seconds.
+const GROUPS_MAX: usize = 4_096;
 
 impl Exposure {
-    /// `batches` up to `last` were acknowledged at `at`.
-    pub(crate) fn add(&mut self, last: SeqNo, batches: u64, samples: u64, bytes: u64, at: Duration) {
-        if batches == 0 {
-            return;
+    /// Batches (number, samples, bytes) were acknowledged together at `at`.
+    pub(crate) fn add(&mut self, batches: impl Iterator<Item = (SeqNo, u64, u64)>, at: Duration) {
+        let mut together: Option<Group> = None;
+        for (last, samples, bytes) in batches {
+            let group = Group { last, batches: 1, samples, bytes, at };
+            match &mut together {
+                Some(others) if self.groups.len() >= GROUPS_EXACT => others.join(&group),
+                _ => {
+                    together.replace(group).into_iter().for_each(|group| self.push(group));
+                }
+            }
         }
-        self.total.batches += batches;
-        self.total.samples += samples;
-        self.total.bytes += bytes;
+        together.into_iter().for_each(|group| self.push(group));
+    }
+
+    fn push(&mut self, group: Group) {
+        self.total.batches += group.batches;
+        self.total.samples += group.samples;
+        self.total.bytes += group.bytes;
         let is_full = self.groups.len() >= GROUPS_MAX;
         match self.groups.back_mut() {
-            Some(group) if is_full => {
-                group.last = group.last.max(last);
-                group.batches += batches;
-                group.samples += samples;
-                group.bytes += bytes;
-            }
+            Some(newest) if is_full => newest.join(&group),
             _ => {
-                let place = self.groups.partition_point(|group| group.last <= last);
-                self.groups.insert(place, Group { last, batches, samples, bytes, at });
+                let place = self.groups.partition_point(|other| other.last <= group.last);
+                self.groups.insert(place, group);
             }
         }
     }

@@ -8,11 +8,16 @@
 //! ```
 //!
 //! Always: numbers rise by one, in the order of the log; nothing is answered before the watermark it waits for has
-//! passed it; in log modes a batch is in the kernel's hands before a query can see it. A failed write or sync stops
-//! acknowledging for good (until a restart): the pages may be gone, and a retry would lie.
+//! passed it; in log modes a batch is in the kernel's hands before a query can see it. A failed write or sync is never
+//! repeated on that file: the pages may be gone, and a retry would lie. What the file held is made safe by flushing its
+//! generation at once, and a fresh file takes what comes; where that fails too, nothing is acknowledged until the disk
+//! works again.
 //! Both threads are loops around `step(now)`, where `now` is time since the server's start; tests call it themselves.
 //! Not here: what parts a generation becomes (`flush`), and what a start finds (`engine`).
 
+mod adaptive;
+mod answers;
+mod bell;
 mod committer;
 mod defined;
 mod due;
@@ -22,16 +27,19 @@ mod marks;
 mod mode;
 mod shared;
 mod syncer;
+mod work;
 
 #[cfg(test)]
 mod tests;
 
-pub use committer::{Committer, Reserve, Start, error_chain};
+pub use answers::{Ack, RenewLedger, Ticket};
+pub use bell::Bell;
+pub use committer::{Committer, RecordMode, Reserve, Start, error_chain};
 pub use defined::Defined;
 pub use ledger::{Ledger, LedgerRecord, Promised};
 pub use marks::{AtRisk, Watermarks, survives};
-pub use mode::{Mode, ModeError, Policy, StageKind, When};
-pub use shared::{Ack, Durability, Generations, Limits, Refused, Stopped, Ticket};
+pub use mode::{Asked, Mode, ModeError, Policy, StageKind, Target, Unasked};
+pub use shared::{Durability, Generations, Limits, Refused, Stopped, SwitchError, Switched};
 pub use syncer::{EncodePages, Pages, Syncer, Tick};
 
 pub use crate::metrics::{AckLevel, Failure};
@@ -53,6 +61,9 @@ pub enum Error {
     /// No more sequence numbers could be reserved.
     #[error("reserve sequence numbers")]
     Reserve(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The ledger could not be made anew.
+    #[error("begin the ledger anew")]
+    Ledger(#[source] std::io::Error),
     /// The pages of a tick could not be built.
     #[error("build the pages of a commit")]
     Pages(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -1,6 +1,6 @@
 //! Durability modes: rows of one table, and what each promises.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use crate::metrics::AckLevel;
 
@@ -13,63 +13,219 @@ pub enum StageKind {
     Container,
 }
 
-/// What starts a sync, besides nothing at all.
+/// When something is done though nobody waits for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum When {
-    /// As soon as somebody waits; one sync serves all who wait.
-    SomebodyWaits,
-    /// So long after the first write that is not safe yet. Who waits meanwhile is served at once.
+pub enum Unasked {
+    /// Never.
+    Never,
+    /// So long after the first batch that needs it: no free-running tick, so the window is a true worst case.
     After(Duration),
+    /// When a log segment of so many bytes is full.
+    Full(u64),
 }
+
+/// When those who wait are served; one sync serves all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// At once: others gather while the sync before runs.
+    AtOnce,
+    /// At once, but so long after the last time at the earliest.
+    Spaced(Duration),
+    /// When the one who waits longest has waited so long, or a mebibyte waits.
+    Gathered(Duration),
+}
+
+/// Bytes of waiting batches for which nobody waits longer: a write this large costs more than the sync behind it.
+pub(crate) const GATHERED_SIZE_MAX: u64 = 1 << 20;
 
 /// What a mode does and promises; everything else in the layer follows from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// Where batches go first.
     pub stage: StageKind,
-    /// When they are synced unasked.
-    pub sync: When,
+    /// When a container's pages are written. A log is written with every batch, before anybody sees it.
+    pub written: Unasked,
+    /// When the stage is synced.
+    pub synced: Unasked,
+    /// When a request that waits for either is served.
+    pub asked: Asked,
     /// What a request waits for that does not say.
     pub ack: AckLevel,
+    /// Where the stage cannot keep an acknowledged batch's risk of a power cut below this, writes are refused.
+    pub loss_max: Option<Duration>,
+}
+
+/// What an adaptive mode holds; its controller chooses between the log's rows (see `adaptive`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Ninety-nine of a hundred answers within this; as safe as that allows.
+    P99Ack(Duration),
+    /// No more than this much time's worth of acknowledged batches is lost to a power cut.
+    MaxLoss(Duration),
 }
 
 /// What moves the watermarks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Write-ahead log; acknowledge after a sync shared with everyone who was waiting (group commit).
+    /// Write-ahead log; answer after an fsync shared by all who wait (group commit).
     WalSync,
-    /// No log; acknowledge from memory, and commit sorted pages with a sync so long after the first uncommitted row.
+    /// Write-ahead log; answer after an fsync that waits so long for company.
+    WalGroup(Duration),
+    /// Write-ahead log; answer after write(2), fsync so long after the first unsynced write.
+    WalInterval(Duration),
+    /// Write-ahead log; answer after write(2), fsync when a segment of so many bytes is full.
+    WalSegment(u64),
+    /// Write-ahead log; answer after write(2), leave the rest to the kernel.
+    WalOs,
+    /// No log; answer from memory, write and fsync sorted pages so long after the first uncommitted row.
     Parts(Duration),
+    /// No log; answer from memory, write sorted pages so long after the first uncommitted row, no fsync.
+    PartsOs(Duration),
+    /// No log; answer after sorted pages are fsynced, which wait so long for company.
+    PartsSync(Duration),
+    /// No log; answer after sorted pages and a commit record are fsynced, one commit in flight (write-behind logging).
+    WriteBehind,
+    /// Write-ahead log; a controller chooses when to fsync from measured latency and load, to hold a target.
+    Adaptive(Target),
 }
+
+const fn millis(count: u64) -> Duration {
+    Duration::from_millis(count)
+}
+
+/// Longer windows would keep a tick's rows uncommitted past every memory cap.
+const WINDOWS: RangeInclusive<Duration> = millis(1)..=millis(3_600_000);
+/// Smaller segments would be all header and definitions; larger ones take minutes to prepare.
+const SEGMENT_SIZES: RangeInclusive<u64> = (64 << 10)..=(4 << 30);
+/// A commit of a container makes at least a page a day: not more often than this because somebody waits.
+const COMMIT_DISTANCE: Duration = millis(10);
 
 impl Mode {
     /// One of each, with its default parameters.
-    pub const ALL: [Self; 2] = [Self::WalSync, Self::Parts(Duration::from_secs(1))];
+    pub const ALL: [Self; 11] = [
+        Self::WalSync,
+        Self::WalGroup(millis(2)),
+        Self::WalInterval(millis(1_000)),
+        Self::WalSegment(128 << 20),
+        Self::WalOs,
+        Self::Parts(millis(1_000)),
+        Self::PartsOs(millis(1_000)),
+        Self::PartsSync(millis(10)),
+        Self::WriteBehind,
+        Self::Adaptive(Target::P99Ack(millis(20))),
+        Self::Adaptive(Target::MaxLoss(millis(500))),
+    ];
 
-    /// What it does.
+    /// What it does. For an adaptive mode: what it begins with.
     pub fn policy(self) -> Policy {
+        use Asked::{AtOnce, Gathered, Spaced};
+        use Unasked::{After, Full, Never};
+        let log =
+            |synced, asked, ack| Policy { stage: StageKind::Log, written: Never, synced, asked, ack, loss_max: None };
+        let container = |written, synced, asked, ack| Policy {
+            stage: StageKind::Container,
+            written,
+            synced,
+            asked,
+            ack,
+            loss_max: None,
+        };
         match self {
-            Self::WalSync => Policy { stage: StageKind::Log, sync: When::SomebodyWaits, ack: AckLevel::Disk },
-            Self::Parts(window) => {
-                Policy { stage: StageKind::Container, sync: When::After(window), ack: AckLevel::Memory }
+            Self::WalSync | Self::Adaptive(Target::P99Ack(_)) => log(Never, AtOnce, AckLevel::Disk),
+            Self::WalGroup(window) => log(Never, Gathered(window), AckLevel::Disk),
+            Self::WalInterval(window) => log(After(window), AtOnce, AckLevel::Os),
+            Self::WalSegment(size) => log(Full(size), AtOnce, AckLevel::Os),
+            Self::WalOs => log(Never, AtOnce, AckLevel::Os),
+            Self::Parts(t) => container(After(t), After(t), Spaced(COMMIT_DISTANCE), AckLevel::Memory),
+            Self::PartsOs(t) => container(After(t), Never, Spaced(COMMIT_DISTANCE), AckLevel::Memory),
+            Self::PartsSync(window) => container(Never, Never, Gathered(window), AckLevel::Disk),
+            Self::WriteBehind => container(Never, Never, AtOnce, AckLevel::Disk),
+            Self::Adaptive(Target::MaxLoss(max)) => {
+                Policy { loss_max: Some(max), ..log(After(max / 4), AtOnce, AckLevel::Os) }
             }
+        }
+    }
+
+    /// How it is called, without its parameter.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::WalSync => "wal-sync",
+            Self::WalGroup(_) => "wal-group",
+            Self::WalInterval(_) => "wal-interval",
+            Self::WalSegment(_) => "wal-segment",
+            Self::WalOs => "wal-os",
+            Self::Parts(_) => "parts",
+            Self::PartsOs(_) => "parts-os",
+            Self::PartsSync(_) => "parts-sync",
+            Self::WriteBehind => "write-behind",
+            Self::Adaptive(_) => "adaptive",
         }
     }
 
     /// What it is, in one line.
     pub fn help(self) -> &'static str {
         match self {
-            Self::WalSync => "write-ahead log; answer after an fsync shared by all who wait (group commit)",
-            Self::Parts(_) => "no log; answer from memory, write sorted pages and fsync them on a timer",
+            Self::WalSync => "log; answers after an fsync shared by all who wait (group commit)",
+            Self::WalGroup(_) => "log; the same, but an fsync waits this long for company",
+            Self::WalInterval(_) => "log; answers after write(2), fsyncs this long after the first unsynced write",
+            Self::WalSegment(_) => "log; answers after write(2), fsyncs when a segment of this size is full",
+            Self::WalOs => "log; answers after write(2), never fsyncs unasked",
+            Self::Parts(_) => "no log; answers from memory, fsyncs sorted pages this long after the first new row",
+            Self::PartsOs(_) => "no log; answers from memory, writes sorted pages this often, never fsyncs unasked",
+            Self::PartsSync(_) => "no log; answers after an fsync of sorted pages, which waits this long for company",
+            Self::WriteBehind => "no log; answers after an fsync of sorted pages and a commit record, one at a time",
+            Self::Adaptive(Target::P99Ack(_)) => "log; as safe as it can be while 99 of 100 answers come within this",
+            Self::Adaptive(Target::MaxLoss(_)) => {
+                "log; answers after write(2); a power cut takes this much time's worth at most, or writes are refused"
+            }
         }
+    }
+
+    /// The same mode with another parameter.
+    fn with(self, text: &str) -> Result<Self, ModeError> {
+        Ok(match self {
+            Self::WalSync | Self::WalOs | Self::WriteBehind => return Err(ModeError::Parameter(self.name())),
+            Self::WalGroup(_) => Self::WalGroup(window(text)?),
+            Self::WalInterval(_) => Self::WalInterval(window(text)?),
+            Self::WalSegment(_) => Self::WalSegment(size(text)?),
+            Self::Parts(_) => Self::Parts(window(text)?),
+            Self::PartsOs(_) => Self::PartsOs(window(text)?),
+            Self::PartsSync(_) => Self::PartsSync(window(text)?),
+            Self::Adaptive(_) => Self::Adaptive(match text.split_once('=') {
+                Some(("p99_ack", text)) => Target::P99Ack(window(text)?),
+                Some(("max_loss", text)) => Target::MaxLoss(window(text)?),
+                _ => return Err(ModeError::Target(text.to_owned())),
+            }),
+        })
     }
 }
 
 impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.name();
         match self {
-            Self::WalSync => f.write_str("wal-sync"),
-            Self::Parts(window) => write!(f, "parts={window:?}"),
+            Self::WalSync | Self::WalOs | Self::WriteBehind => f.write_str(name),
+            Self::WalGroup(window)
+            | Self::WalInterval(window)
+            | Self::Parts(window)
+            | Self::PartsOs(window)
+            | Self::PartsSync(window) => write!(f, "{name}={}", Window(*window)),
+            Self::WalSegment(size) if size.is_multiple_of(1 << 20) => write!(f, "{name}={}MiB", size >> 20),
+            Self::WalSegment(size) => write!(f, "{name}={}KiB", size >> 10),
+            Self::Adaptive(Target::P99Ack(time)) => write!(f, "{name}(p99_ack={})", Window(*time)),
+            Self::Adaptive(Target::MaxLoss(time)) => write!(f, "{name}(max_loss={})", Window(*time)),
+        }
+    }
+}
+
+/// A window as it is parsed: a whole number of the largest unit that does.
+struct Window(Duration);
+
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_millis() {
+            millis if millis.is_multiple_of(1_000) => write!(f, "{}s", millis / 1_000),
+            millis => write!(f, "{millis}ms"),
         }
     }
 }
@@ -78,39 +234,57 @@ impl fmt::Display for Mode {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ModeError {
     /// No such mode.
-    #[error("unknown durability mode {0:?}; known are wal-sync and parts=<window>, as in parts=1s")]
+    #[error("unknown durability mode {0:?}; known are {known}", known = known())]
     Unknown(String),
+    /// The mode has no parameter.
+    #[error("durability mode {0} takes no parameter")]
+    Parameter(&'static str),
     /// The window is no duration.
     #[error("{0:?} is not a window of time; write it as 500ms, 1s or 2m, between 1ms and 1h")]
     Window(String),
+    /// The size is no size.
+    #[error("{0:?} is not a size of a log segment; write it as 64KiB, 128MiB or 1GiB, between 64KiB and 4GiB")]
+    Size(String),
+    /// The target is none.
+    #[error("{0:?} is not a target; write it as adaptive(p99_ack=20ms) or adaptive(max_loss=500ms)")]
+    Target(String),
+}
+
+/// All modes with their default parameters, in one line.
+fn known() -> String {
+    Mode::ALL.map(|mode| mode.to_string()).join(", ")
 }
 
 impl FromStr for Mode {
     type Err = ModeError;
 
     fn from_str(text: &str) -> Result<Self, ModeError> {
-        match (text, text.split_once('=')) {
-            ("wal-sync", _) => Ok(Self::WalSync),
-            ("parts", _) => Ok(Self::ALL[1]),
-            (_, Some(("parts", window))) => parse_window(window).map(Self::Parts),
-            _ => Err(ModeError::Unknown(text.to_owned())),
-        }
+        // Shells treat parentheses as their own, so `adaptive=max_loss=1s` will do.
+        let (name, parameter) = match text.strip_suffix(')').and_then(|text| text.split_once('(')) {
+            Some((name, parameter)) => (name, Some(parameter)),
+            None => text.split_once('=').map_or((text, None), |(name, parameter)| (name, Some(parameter))),
+        };
+        let mode = Self::ALL.into_iter().find(|mode| mode.name() == name);
+        let mode = mode.ok_or_else(|| ModeError::Unknown(text.to_owned()))?;
+        parameter.map_or(Ok(mode), |parameter| mode.with(parameter))
     }
 }
 
-fn parse_window(text: &str) -> Result<Duration, ModeError> {
-    let error = || ModeError::Window(text.to_owned());
-    let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(error)?;
-    let number: u64 = text[..digits].parse().map_err(|_| error())?;
-    let millis = match &text[digits..] {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => return Err(error()),
-    };
-    let window = Duration::from_millis(number.checked_mul(millis).ok_or_else(error)?);
-    // Longer windows would keep a tick's rows uncommitted past every memory cap.
-    let sensible = Duration::from_millis(1)..=Duration::from_secs(3_600);
-    if sensible.contains(&window) { Ok(window) } else { Err(error()) }
+fn window(text: &str) -> Result<Duration, ModeError> {
+    let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
+    let window = number(text, &units).map(Duration::from_millis).filter(|window| WINDOWS.contains(window));
+    window.ok_or_else(|| ModeError::Window(text.to_owned()))
+}
+
+fn size(text: &str) -> Result<u64, ModeError> {
+    let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+    let size = number(text, &units).filter(|size| SEGMENT_SIZES.contains(size));
+    size.ok_or_else(|| ModeError::Size(text.to_owned()))
+}
+
+/// A whole number with a unit, in the smallest of the units.
+fn number(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
+    let (_, factor) = units.iter().find(|(name, _)| *name == unit)?;
+    digits.parse::<u64>().ok()?.checked_mul(*factor)
 }

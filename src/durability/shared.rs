@@ -1,32 +1,34 @@
 //! What requests, the committer, the syncer and the flusher share.
 
 use std::{
-    collections::VecDeque,
     io,
-    path::{Path, PathBuf},
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 use crate::{
     disk::Disk,
     durability::{
-        AckLevel, AtRisk, Failure, Mode, Policy, StageKind, Watermarks, When, due::Pending, log::LogFile,
-        marks::Exposure, survives, syncer::Tick,
+        Ack, AckLevel, AtRisk, Bell, Failure, Ledger, LedgerRecord, Mode, Policy, RenewLedger, StageKind, Ticket,
+        Unasked, Watermarks,
+        answers::{Answers, Waiter},
+        due::Pending,
+        survives,
+        work::Work,
     },
     memtable::Generation,
-    metrics::{Label, Metrics},
+    metrics::Metrics,
     model::{Batch, SeqNo},
 };
 
-/// Caps on what may wait in memory.
+/// Caps on what may wait in memory, and floors under what clients may ask for.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Bytes of batches that have no number yet. One committer empties it in milliseconds, so this is a burst.
@@ -35,6 +37,8 @@ pub struct Limits {
     pub memory_size_max: usize,
     /// Bytes of rows that one commit of a container may cover; more starts it early.
     pub tick_size_max: usize,
+    /// The level below which nobody is answered, whatever the request or the mode says.
+    pub ack_min: AckLevel,
 }
 
 /// A batch was not taken.
@@ -48,45 +52,48 @@ pub enum Refused {
     Stopped(#[from] Stopped),
 }
 
-/// The server acknowledges nothing any more, and why.
+/// The server acknowledges nothing now, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("writes have stopped: {0}")]
 pub struct Stopped(pub Arc<str>);
 
-/// A batch was made as safe as it asked to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ack {
-    /// Its place in the order of all.
-    pub number: SeqNo,
-    /// The watermark it waited for.
-    pub level: AckLevel,
+/// Why the mode is still the old one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SwitchError {
+    /// Writes have stopped, so what the old mode left cannot be made safe.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+    /// The manifest could not record it.
+    #[error("the new mode could not be recorded: {0}")]
+    Record(String),
+    /// Another switch is under way.
+    #[error("another switch of the mode is under way")]
+    Busy,
 }
 
-/// The answer to come.
-pub type Ticket = oneshot::Receiver<Result<Ack, Stopped>>;
+/// Tells when the mode has changed.
+pub type Switched = oneshot::Receiver<Result<(), SwitchError>>;
 
 /// A batch on its way to a number.
 pub(crate) struct Submission {
     pub(crate) batch: Batch,
-    /// The frame's payload; empty where the stage is no log.
+    /// The frame's payload; may be empty where the stage was no log when it was made.
     pub(crate) payload: Vec<u8>,
     pub(crate) level: AckLevel,
+    pub(crate) since: Duration,
     pub(crate) reply: oneshot::Sender<Result<Ack, Stopped>>,
 }
 
 impl Submission {
-    fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.batch.size() + self.payload.len()
     }
 }
 
-/// A batch that has its number and waits for a watermark.
-pub(crate) struct Waiter {
-    pub(crate) number: SeqNo,
-    pub(crate) level: AckLevel,
-    pub(crate) samples: u64,
-    pub(crate) bytes: u64,
-    pub(crate) reply: oneshot::Sender<Result<Ack, Stopped>>,
+/// A mode to change to, and who asked.
+pub(crate) struct Switch {
+    pub(crate) mode: Mode,
+    pub(crate) reply: oneshot::Sender<Result<(), SwitchError>>,
 }
 
 #[derive(Default)]
@@ -98,28 +105,9 @@ pub(crate) struct Inbox {
     pub(crate) closed: bool,
     /// The flusher asks for the open generation to be closed.
     pub(crate) rotate: bool,
-}
-
-/// What the syncer has before it.
-#[derive(Default)]
-pub(crate) struct Work {
-    /// Log segments that are not retired, oldest first; only the last is still written.
-    pub(crate) files: VecDeque<LogFile>,
-    /// Retired log segments, for the log's writer to reuse or remove.
-    pub(crate) retired: Vec<PathBuf>,
-    /// Containers that are not retired, each with the highest number it covers.
-    pub(crate) containers: Vec<(PathBuf, SeqNo)>,
-    /// Rows that no commit covers, oldest first; only the last still grows.
-    pub(crate) ticks: VecDeque<Tick>,
-    pub(crate) pending: Pending,
-    pub(crate) closed: bool,
-}
-
-#[derive(Default)]
-struct Answers {
-    os: VecDeque<Waiter>,
-    disk: VecDeque<Waiter>,
-    exposed: [Exposure; 2],
+    /// The flusher asks whether writes can go on.
+    pub(crate) heal: bool,
+    pub(crate) switch: Option<Switch>,
 }
 
 /// The memtable's generations, oldest first; only the last is written.
@@ -150,8 +138,8 @@ impl Generations {
 
 /// The desk between requests and the two threads.
 pub struct Durability {
-    pub(crate) mode: Mode,
-    pub(crate) policy: Policy,
+    mode: ArcSwap<Mode>,
+    policy: ArcSwap<Policy>,
     pub(crate) limits: Limits,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) inbox: Mutex<Inbox>,
@@ -160,12 +148,17 @@ pub struct Durability {
     pub(crate) work_changed: Condvar,
     /// A sync is running: who only waits for the next one need not hurry the committer.
     pub(crate) syncing: AtomicBool,
+    /// When the next sync is overdue, in nanoseconds; `u64::MAX` where none is.
+    pub(crate) overdue_at: AtomicU64,
     pub(crate) generations: Generations,
-    answers: Mutex<Answers>,
+    pub(crate) answers: Mutex<Answers>,
     visible: AtomicU64,
     process_safe: AtomicU64,
     power_safe: AtomicU64,
-    stopped: OnceLock<Stopped>,
+    stopped: ArcSwapOption<Stopped>,
+    /// Numbers that were given out and rejected. Each stop of writes adds one range at most.
+    pub(crate) voids: Mutex<Vec<(SeqNo, SeqNo)>>,
+    flusher: Bell,
 }
 
 impl Durability {
@@ -177,10 +170,10 @@ impl Durability {
         generations: Generations,
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
-        let pending = Pending { upto: recovered, safe: recovered, ..Pending::default() };
+        let pending = Pending { upto: recovered, written: recovered, safe: recovered, ..Pending::default() };
         Arc::new(Self {
-            mode,
-            policy: mode.policy(),
+            mode: ArcSwap::from_pointee(mode),
+            policy: ArcSwap::from_pointee(mode.policy()),
             limits,
             metrics,
             inbox: Mutex::default(),
@@ -188,18 +181,35 @@ impl Durability {
             work: Mutex::new(Work { pending, ..Work::default() }),
             work_changed: Condvar::new(),
             syncing: AtomicBool::new(false),
+            overdue_at: AtomicU64::new(u64::MAX),
             generations,
             answers: Mutex::default(),
             visible: AtomicU64::new(recovered.0),
             process_safe: AtomicU64::new(recovered.0),
             power_safe: AtomicU64::new(recovered.0),
-            stopped: OnceLock::new(),
+            stopped: ArcSwapOption::empty(),
+            voids: Mutex::default(),
+            flusher: Bell::default(),
         })
     }
 
     /// The mode in force.
     pub fn mode(&self) -> Mode {
-        self.mode
+        **self.mode.load()
+    }
+
+    /// What the mode does now; that of an adaptive one changes.
+    pub fn policy(&self) -> Policy {
+        **self.policy.load()
+    }
+
+    pub(crate) fn set_mode(&self, mode: Mode) {
+        self.mode.store(Arc::new(mode));
+        self.set_policy(mode.policy());
+    }
+
+    pub(crate) fn set_policy(&self, policy: Policy) {
+        self.policy.store(Arc::new(policy));
     }
 
     /// The generations in memory.
@@ -207,20 +217,34 @@ impl Durability {
         &self.generations
     }
 
+    /// Wakes whoever writes generations to parts.
+    pub fn flusher(&self) -> &Bell {
+        &self.flusher
+    }
+
     /// Whether batches need a log payload.
     pub fn wants_payload(&self) -> bool {
-        self.policy.stage == StageKind::Log
+        self.policy.load().stage == StageKind::Log
     }
 
     /// Takes a batch to be numbered, or refuses it. From here on the batch no longer depends on who sent it.
-    pub fn submit(&self, batch: Batch, payload: Vec<u8>, level: Option<AckLevel>) -> Result<Ticket, Refused> {
+    pub fn submit(
+        &self,
+        batch: Batch,
+        payload: Vec<u8>,
+        level: Option<AckLevel>,
+        now: Duration,
+    ) -> Result<Ticket, Refused> {
+        let policy = self.policy();
+        self.check_loss(&policy, now)?;
         let (reply, ticket) = oneshot::channel();
-        let submission = Submission { batch, payload, level: level.unwrap_or(self.policy.ack), reply };
+        let level = level.unwrap_or(policy.ack).max(self.limits.ack_min);
+        let submission = Submission { batch, payload, level, since: now, reply };
         let size = submission.size();
         let in_memory = self.generations.allocated();
         let mut inbox = self.inbox.lock();
-        if let Some(stopped) = self.stopped.get() {
-            return Err(stopped.clone().into());
+        if let Some(stopped) = self.stopped() {
+            return Err(stopped.into());
         }
         if inbox.closed {
             return Err(Stopped("the server is shutting down".into()).into());
@@ -234,7 +258,7 @@ impl Durability {
         inbox.size += size;
         inbox.hurried |= submission.level < AckLevel::Disk;
         inbox.submissions.push(submission);
-        let wake = self.may_commit(&inbox);
+        let wake = self.may_commit(&inbox, now);
         drop(inbox);
         if wake {
             self.inbox_changed.notify_one();
@@ -242,21 +266,90 @@ impl Durability {
         Ok(ticket)
     }
 
+    /// Refuses where the oldest batch at risk has used up most of what a power cut may take.
+    fn check_loss(&self, policy: &Policy, now: Duration) -> Result<(), Refused> {
+        let Some(max) = policy.loss_max else { return Ok(()) };
+        // A quarter is left for the batches that are on their way to their answers.
+        match self.at_risk(Failure::Power, now).age > max * 3 / 4 {
+            true => Err(Refused::Overloaded("the disk is too slow to keep the loss of a power cut within max_loss")),
+            false => Ok(()),
+        }
+    }
+
     /// Whether the committer has something to do. While a sync runs, a group that only waits for the next one gathers:
-    /// it will cost one write and one sync, however many join it.
-    pub(crate) fn may_commit(&self, inbox: &Inbox) -> bool {
-        let gathers = self.policy.stage == StageKind::Log
-            && self.policy.sync == When::SomebodyWaits
-            && self.syncing.load(Ordering::Acquire)
+    /// it will cost one write and one sync, however many join it. While a sync is overdue, nothing more is put at risk.
+    pub(crate) fn may_commit(&self, inbox: &Inbox, now: Duration) -> bool {
+        if inbox.rotate || inbox.heal {
+            return true;
+        }
+        if inbox.switch.is_some() {
+            return self.is_all_safe() || self.stopped().is_some();
+        }
+        if inbox.submissions.is_empty() {
+            return false;
+        }
+        let is_syncing = self.syncing.load(Ordering::Acquire);
+        let is_overdue = is_syncing && now.as_nanos() as u64 >= self.overdue_at.load(Ordering::Acquire);
+        let policy = self.policy.load();
+        let gathers = is_syncing
+            && policy.stage == StageKind::Log
+            && policy.ack == AckLevel::Disk
             && !inbox.hurried
             && inbox.size < self.limits.inbox_size_max / 2;
-        inbox.rotate || (!inbox.submissions.is_empty() && !gathers)
+        !gathers && !is_overdue
+    }
+
+    /// From `time` on the next sync is overdue, unless one begins.
+    pub(crate) fn set_overdue(&self, time: Duration) {
+        self.overdue_at.store(time.as_nanos() as u64, Ordering::Release);
+    }
+
+    /// Has the committer look again; for changes that are not made under the lock of the inbox.
+    pub(crate) fn wake_committer(&self) {
+        // With the lock in between, a committer about to wait sees the change, or gets this notice.
+        drop(self.inbox.lock());
+        self.inbox_changed.notify_one();
+    }
+
+    /// Whether everything that has a number is safe from a power cut.
+    pub(crate) fn is_all_safe(&self) -> bool {
+        let work = self.work.lock();
+        work.pending.upto <= work.pending.safe && work.broken.is_none()
     }
 
     /// Asks the committer to close the open generation, so that it can be flushed.
     pub fn request_rotation(&self) {
         self.inbox.lock().rotate = true;
         self.inbox_changed.notify_one();
+    }
+
+    /// Asks the committer whether writes that have stopped can go on.
+    pub fn request_healing(&self) {
+        self.inbox.lock().heal = true;
+        self.inbox_changed.notify_one();
+    }
+
+    /// Changes the mode: everything the old one left is made safe, then the new one is recorded and in force. Writes
+    /// wait meanwhile. On failure the old mode stays.
+    pub fn switch(&self, mode: Mode) -> Switched {
+        let (reply, switched) = oneshot::channel();
+        let mut inbox = self.inbox.lock();
+        let problem = match (self.stopped(), &inbox.switch) {
+            (Some(stopped), _) => Some(stopped.into()),
+            (None, Some(_)) => Some(SwitchError::Busy),
+            (None, None) => None,
+        };
+        if let Some(problem) = problem {
+            // Nobody else holds the other end.
+            let _ = reply.send(Err(problem));
+            return switched;
+        }
+        inbox.switch = Some(Switch { mode, reply });
+        drop(inbox);
+        self.work.lock().pending.forced = true;
+        self.work_changed.notify_one();
+        self.inbox_changed.notify_one();
+        switched
     }
 
     /// The watermarks, each at least as high as when this was called.
@@ -269,12 +362,12 @@ impl Durability {
 
     /// What a crash would take now of what was acknowledged.
     pub fn at_risk(&self, failure: Failure, now: Duration) -> AtRisk {
-        self.answers.lock().exposed[failure.index()].at_risk(now)
+        self.answers.lock().at_risk(failure, now)
     }
 
-    /// Why nothing is acknowledged any more, if so.
-    pub fn stopped(&self) -> Option<&Stopped> {
-        self.stopped.get()
+    /// Why nothing is acknowledged now, if so.
+    pub fn stopped(&self) -> Option<Stopped> {
+        self.stopped.load().as_deref().cloned()
     }
 
     /// Refuses new batches; the committer still works off what it has.
@@ -289,49 +382,93 @@ impl Durability {
         self.work_changed.notify_all();
     }
 
-    /// Stops acknowledging, and tells everybody who waits.
-    pub(crate) fn stop(&self, why: &str) -> Stopped {
-        let stopped = self.stopped.get_or_init(|| Stopped(why.into())).clone();
-        let abandoned = {
+    /// Stops acknowledging until the disk works again, and tells everybody who waits.
+    pub fn stop(&self, why: &str) -> Stopped {
+        let stopped = self.stopped().unwrap_or_else(|| {
+            tracing::error!("writes stop: {why}");
+            self.metrics.write_stops.inc();
+            self.metrics.writes_stopped.set(1);
+            Stopped(why.into())
+        });
+        self.stopped.store(Some(Arc::new(stopped.clone())));
+        let (abandoned, switch) = {
             let mut inbox = self.inbox.lock();
             // What is in memory is made safe the other way: by flushing it at once.
             inbox.rotate = true;
-            std::mem::take(&mut inbox.submissions)
+            inbox.size = 0;
+            (std::mem::take(&mut inbox.submissions), inbox.switch.take())
         };
-        let waiting = {
-            let Answers { os, disk, .. } = &mut *self.answers.lock();
-            std::mem::take(os).into_iter().chain(std::mem::take(disk))
-        };
-        let replies = abandoned.into_iter().map(|submission| submission.reply);
-        for reply in replies.chain(waiting.map(|waiter| waiter.reply)) {
+        let waiting = self.answers.lock().take_all();
+        for submission in abandoned {
             // The client may have hung up, which changes nothing.
-            let _ = reply.send(Err(stopped.clone()));
+            let _ = submission.reply.send(Err(stopped.clone()));
+        }
+        waiting.for_each(|waiter| waiter.refuse(&stopped));
+        if let Some(switch) = switch {
+            let _ = switch.reply.send(Err(stopped.clone().into()));
         }
         self.inbox_changed.notify_all();
         stopped
+    }
+
+    /// Writes go on.
+    pub(crate) fn resume(&self) {
+        if self.stopped.swap(None).is_some() {
+            self.metrics.writes_stopped.set(0);
+            tracing::info!("writes go on");
+        }
+    }
+
+    /// The stage failed: what it holds is made safe by flushing the generations it is of. Until then nothing it is given
+    /// counts as safe, for a crash could leave a gap before it.
+    pub(crate) fn break_stage(&self, why: &str, segment: u64) {
+        tracing::error!("{why}; what is in memory is written to parts instead");
+        self.work.lock().break_stage(segment);
+        self.metrics.stage_failures.inc();
+        self.request_rotation();
+        self.flusher.ring();
+    }
+
+    /// Whether the safety of some batches depends on a flush.
+    pub fn is_broken(&self) -> bool {
+        self.work.lock().broken.is_some()
     }
 
     /// Parks those who wait for more than to be visible; before the watermarks of their group move.
     pub(crate) fn park(&self, waiters: impl Iterator<Item = Waiter>) {
         let mut answers = self.answers.lock();
         // `stop` sets this before it takes the lock and empties the queues: nobody is left in them.
-        let stopped = self.stopped.get();
+        let stopped = self.stopped();
         for waiter in waiters {
-            if let Some(stopped) = stopped {
-                let _ = waiter.reply.send(Err(stopped.clone()));
-                continue;
-            }
-            match waiter.level {
-                AckLevel::Disk => answers.disk.push_back(waiter),
-                AckLevel::Os | AckLevel::Memory => answers.os.push_back(waiter),
+            match &stopped {
+                Some(stopped) => waiter.refuse(stopped),
+                None => answers.park(waiter),
             }
         }
     }
 
+    /// Waits until everything up to `number` is as safe as `level` says, and has it made so. At once where it is.
+    pub fn wait(&self, number: SeqNo, level: AckLevel, now: Duration) -> Ticket {
+        let (reply, ticket) = oneshot::channel();
+        let waiter = Waiter { number, level, samples: 0, bytes: 0, total: 0, reply };
+        let mut answers = self.answers.lock();
+        // Under the lock: a watermark that moves later finds the waiter there.
+        match (self.watermarks().of(level) >= number, self.stopped()) {
+            (true, _) => drop(waiter.reply.send(Ok(Ack { number, level }))),
+            (false, Some(stopped)) => waiter.refuse(&stopped),
+            (false, None) => answers.park(waiter),
+        }
+        drop(answers);
+        let mut work = self.work.lock();
+        work.pending.ask(number, level, now, 0);
+        drop(work);
+        self.work_changed.notify_one();
+        ticket
+    }
+
     /// Answers at once those who only wait to be visible. They are exposed from now on.
     pub(crate) fn answer_visible(&self, waiters: Vec<Waiter>, now: Duration) {
-        self.expose(&waiters, AckLevel::Memory, now);
-        self.send(waiters);
+        self.release(AckLevel::Memory, SeqNo(0), waiters, now);
     }
 
     /// Raises the `visible` watermark.
@@ -348,43 +485,40 @@ impl Durability {
         }
         self.process_safe.fetch_max(mark.0, Ordering::AcqRel);
         self.metrics.process_safe_sequence.set(self.process_safe.load(Ordering::Acquire) as i64);
-        let mut answers = self.answers.lock();
-        for failure in Failure::ALL.iter().copied().filter(|failure| survives(*failure) <= level) {
-            let histogram = &self.metrics.acknowledged_to_safe[failure];
-            answers.exposed[failure.index()].release(mark, now, |age, _| histogram.observe(age.as_secs_f64()));
-        }
-        let reached = |queue: &mut VecDeque<Waiter>| -> Vec<Waiter> {
-            std::iter::from_fn(|| queue.pop_front_if(|waiter| waiter.number <= mark)).collect()
-        };
-        let os = reached(&mut answers.os);
-        let disk = if level == AckLevel::Disk { reached(&mut answers.disk) } else { Vec::new() };
-        drop(answers);
-        self.expose(&os, level, now);
-        self.send(os);
-        self.send(disk);
+        self.release(level, mark, Vec::new(), now);
     }
 
-    /// Counts answers given at `level` as exposed to what that level does not survive.
-    fn expose(&self, waiters: &[Waiter], level: AckLevel, now: Duration) {
-        let Some(last) = waiters.last().map(|waiter| waiter.number) else { return };
+    /// Answers `ready` and whoever waited for `level` up to `mark`: counted first, promised in the ledger, then said.
+    fn release(&self, level: AckLevel, mark: SeqNo, ready: Vec<Waiter>, now: Duration) {
         let mut answers = self.answers.lock();
+        answers.release(level, mark, now, &self.metrics);
+        let mut reached = ready;
+        reached.extend(answers.reached(level, mark));
         // Read under the lock: a watermark that moves later finds the exposure there and releases it.
         let marks = self.watermarks();
-        for failure in Failure::ALL.iter().copied().filter(|failure| survives(*failure) > level) {
-            if last <= marks.of(survives(failure)) {
-                continue;
-            }
-            let (samples, bytes) = waiters.iter().fold((0, 0), |sum, w| (sum.0 + w.samples, sum.1 + w.bytes));
-            answers.exposed[failure.index()].add(last, waiters.len() as u64, samples, bytes, now);
+        answers.expose(&reached, &marks, now);
+        let promised = answers.promise(&reached, &marks, now);
+        drop(answers);
+        if let Err(error) = promised {
+            let stopped = self.stop(&format!("write the ledger: {error}"));
+            reached.into_iter().for_each(|waiter| waiter.refuse(&stopped));
+            return;
         }
-    }
-
-    fn send(&self, waiters: Vec<Waiter>) {
-        for waiter in waiters {
+        for waiter in reached {
             self.metrics.acknowledged_samples[waiter.level].inc_by(waiter.samples);
             // The client may have hung up, which changes nothing: the batch is in.
             let _ = waiter.reply.send(Ok(Ack { number: waiter.number, level: waiter.level }));
         }
+    }
+
+    /// From now on answers are promised in this ledger, which begins with `record`.
+    pub fn keep_ledger(&self, ledger: Ledger, record: LedgerRecord, renew: RenewLedger, now: Duration) {
+        self.answers.lock().keep_ledger(ledger, record, renew, now);
+    }
+
+    /// The server ends, and everything is safe.
+    pub fn finish_ledger(&self, now: Duration) -> io::Result<()> {
+        self.answers.lock().finish_ledger(&self.watermarks(), now)
     }
 
     /// Everything up to `upto` is in durable parts: whoever waited for its safety is answered, and what the stage holds
@@ -392,10 +526,19 @@ impl Durability {
     pub fn flushed(&self, disk: &dyn Disk, upto: SeqNo, now: Duration) -> io::Result<()> {
         let mut work = self.work.lock();
         work.pending.safe = work.pending.safe.max(upto);
+        work.pending.written = work.pending.written.max(upto);
         work.ticks.retain(|tick| tick.upto > upto);
         let containers = work.retire(upto);
+        let is_mended = work.broken.take_if(|broken| *broken <= upto).is_some();
+        let staged = work.pending.upto;
         drop(work);
         self.advance(AckLevel::Disk, upto, now);
+        if is_mended && self.policy().stage == StageKind::Log {
+            // What came meanwhile is in a segment that works, and behind no gap any more.
+            self.advance(AckLevel::Os, staged, now);
+        }
+        self.work_changed.notify_one();
+        self.wake_committer();
         // A crash may undo a removal; a start sees that parts cover what such a file holds. A commit that was under way
         // while its generation was flushed may have named a removed container again.
         containers.iter().try_for_each(|path| match disk.remove(path) {
@@ -403,35 +546,35 @@ impl Durability {
             removed => removed,
         })
     }
-}
 
-impl Work {
-    /// A log segment was written to.
-    pub(crate) fn note_file(&mut self, file: LogFile) {
-        match self.files.back_mut().filter(|last| last.id == file.id) {
-            Some(last) => last.last = file.last,
-            None => self.files.push_back(file),
+    /// Bytes of the log's segments.
+    pub fn log_size(&self) -> u64 {
+        self.work.lock().log_size()
+    }
+
+    /// How long after its answer a write of this level may still be taken by a failure: zero where it is safe already,
+    /// `None` where nothing bounds it. The mode's window runs out, then the sync or commit that is running ends, then our
+    /// own; `longest` is how long one has taken at most.
+    pub fn window(&self, delivered: AckLevel, failure: Failure, longest: Option<Duration>) -> Option<Duration> {
+        let policy = self.policy();
+        // In the log's modes a batch is in the kernel's hands before anybody hears of it.
+        let delivered = if policy.stage == StageKind::Log { delivered.max(AckLevel::Os) } else { delivered };
+        if delivered >= survives(failure) {
+            return Some(Duration::ZERO);
+        }
+        let unasked = match failure {
+            Failure::Process => policy.written,
+            Failure::Power => policy.synced,
+        };
+        match (policy.loss_max, unasked) {
+            (Some(max), _) => Some(max),
+            (None, Unasked::After(window)) => Some(window + 2 * longest?),
+            (None, Unasked::Never | Unasked::Full(_)) => None,
         }
     }
 
-    /// A container covers numbers up to `last`.
-    pub(crate) fn note_container(&mut self, path: &Path, last: SeqNo) {
-        match self.containers.last_mut().filter(|(newest, _)| newest == path) {
-            Some((_, covered)) => *covered = last,
-            None => self.containers.push((path.to_owned(), last)),
-        }
-    }
-
-    /// Takes out the files whose numbers parts cover: segments go to the log's writer, containers are returned. The
-    /// open segment stays.
-    fn retire(&mut self, upto: SeqNo) -> Vec<PathBuf> {
-        while self.files.len() > 1 && self.files[0].last <= upto {
-            let file = self.files.pop_front().expect("there are at least two");
-            self.retired.push(file.path);
-        }
-        let (done, kept) = self.containers.drain(..).partition(|(_, last)| *last <= upto);
-        self.containers = kept;
-        let done: Vec<(PathBuf, SeqNo)> = done;
-        done.into_iter().map(|(path, _)| path).collect()
+    /// Whether a number was given out and rejected.
+    pub fn is_void(&self, number: SeqNo) -> bool {
+        self.voids.lock().iter().any(|(first, last)| (*first..=*last).contains(&number))
     }
 }

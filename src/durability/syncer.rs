@@ -1,19 +1,21 @@
 //! The syncer: the thread that makes what the committer staged safe.
 
 use std::{
-    collections::BTreeSet,
-    path::PathBuf,
+    collections::{BTreeSet, VecDeque},
+    io,
+    path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use crate::{
-    disk::Disk,
+    disk::{Disk, File},
     durability::{
-        AckLevel, Defined, Durability, Error, StageKind,
+        AckLevel, Defined, Durability, Error, Mode, StageKind,
+        adaptive::Controller,
         committer::error_chain,
         due::{Due, due},
-        shared::Work,
+        work::Work,
     },
     index::Index,
     memtable::Generation,
@@ -89,7 +91,17 @@ pub struct Syncer {
     next_container: u64,
     /// The open container, and the generation it belongs to.
     container: Option<(Segment, Arc<Generation>)>,
+    /// Containers that were written to since they were synced, oldest first.
+    unsynced: Vec<Unsynced>,
     defined: Defined,
+    controller: Controller,
+}
+
+/// A container that is not synced.
+struct Unsynced {
+    path: PathBuf,
+    file: Arc<dyn File>,
+    last: SeqNo,
 }
 
 /// A container's first reservation; it grows by the file system beyond that.
@@ -106,17 +118,27 @@ impl Syncer {
         incarnation: u32,
         next_container: u64,
     ) -> Self {
-        let defined = Defined::default();
-        Self { shared, disk, index, encode, dir, incarnation, next_container, container: None, defined }
+        Self {
+            shared,
+            disk,
+            index,
+            encode,
+            dir,
+            incarnation,
+            next_container,
+            container: None,
+            unsynced: Vec::new(),
+            defined: Defined::default(),
+            controller: Controller::default(),
+        }
     }
 
-    /// Syncs when the policy says so, until the desk is closed or has failed.
+    /// Writes and syncs when the policy says so, until the desk is closed.
     pub fn run(mut self, now: impl Fn() -> Duration) {
         loop {
             let mut work = self.shared.work.lock();
-            match due(self.shared.policy.sync, work.pending, now()) {
-                _ if self.shared.stopped().is_some() => return,
-                Due::Now => {}
+            match self.due(&work, now()) {
+                Due::Sync | Due::Write => {}
                 _ if work.closed => return,
                 Due::Idle => {
                     self.shared.work_changed.wait(&mut work);
@@ -132,50 +154,48 @@ impl Syncer {
         }
     }
 
-    /// Syncs if that is due now. Whether it was.
+    /// Writes and syncs if that is due now. Whether it was.
     pub fn step(&mut self, now: &impl Fn() -> Duration) -> bool {
-        let is_due = due(self.shared.policy.sync, self.shared.work.lock().pending, now()) == Due::Now;
-        // After a failure nothing is synced any more: what was being made safe then is lost to a later sync.
-        if !is_due || self.shared.stopped().is_some() {
+        let mut work = self.shared.work.lock();
+        let due = self.due(&work, now());
+        if !matches!(due, Due::Sync | Due::Write) {
             return false;
         }
-        self.sync(now);
+        work.pending.begin(now(), due == Due::Sync);
+        self.shared.set_overdue(Duration::MAX);
+        let target = work.pending.upto;
+        let ticks = std::mem::take(&mut work.ticks);
+        drop(work);
+        self.shared.syncing.store(true, Ordering::Release);
+        let result = match self.shared.policy().stage {
+            StageKind::Log => self.sync_log(target, now),
+            StageKind::Container => self.commit(ticks, target, due == Due::Sync, now),
+        };
+        self.shared.syncing.store(false, Ordering::Release);
+        if let Err((error, segment)) = result {
+            self.shared.break_stage(&error_chain(&error), segment);
+        }
+        self.shared.wake_committer();
         true
     }
 
-    /// Makes everything that is staged safe.
-    fn sync(&mut self, now: &impl Fn() -> Duration) {
-        self.shared.syncing.store(true, Ordering::Release);
-        let result = match self.shared.policy.stage {
-            StageKind::Log => self.sync_log(now),
-            StageKind::Container => self.commit_ticks(now),
-        };
-        self.shared.syncing.store(false, Ordering::Release);
-        if let Err(error) = result {
-            let why = error_chain(&error);
-            tracing::error!("writes stop: {why}");
-            self.shared.stop(&why);
-        }
-        // The lock makes sure that a committer about to wait sees the flag, or gets this notice.
-        drop(self.shared.inbox.lock());
-        self.shared.inbox_changed.notify_one();
+    /// Nothing is due where the stage has failed: what it is given counts once what it lost is in parts.
+    fn due(&self, work: &Work, now: Duration) -> Due {
+        if work.broken.is_some() { Due::Idle } else { due(&self.shared.policy(), &work.pending, now) }
     }
 
-    fn sync_log(&mut self, now: &impl Fn() -> Duration) -> Result<(), Error> {
-        let mut work = self.shared.work.lock();
-        let target = work.begin();
+    /// Syncs what the committer has written. An error comes with the segment it happened to.
+    fn sync_log(&mut self, target: SeqNo, now: &impl Fn() -> Duration) -> Result<(), (Error, u64)> {
+        let work = self.shared.work.lock();
         let before = work.pending.safe;
-        let files: Vec<_> = work
-            .files
-            .iter()
-            .filter(|file| file.last > file.synced)
-            .map(|file| (file.id, file.last, file.path.clone(), Arc::clone(&file.file)))
-            .collect();
+        // What bad files hold is in parts by now.
+        let unsynced = work.files.iter().filter(|file| file.last > file.synced && !file.is_bad);
+        let files: Vec<_> =
+            unsynced.map(|file| (file.id, file.last, file.path.clone(), Arc::clone(&file.file))).collect();
         drop(work);
         // Oldest first: a number is only safe when everything before it is.
-        for (_, _, path, file) in &files {
-            let synced = self.timed(Synced::Wal, || file.sync_data());
-            synced.map_err(|source| Error::Sync { path: path.clone(), source })?;
+        for (id, _, path, file) in &files {
+            self.sync_file(Synced::Wal, path, &**file, now).map_err(|error| (error, *id))?;
         }
         let mut work = self.shared.work.lock();
         for (id, last, ..) in files {
@@ -187,21 +207,45 @@ impl Syncer {
         drop(work);
         self.shared.metrics.group_commit_batches.observe((target.0 - before.0.min(target.0)) as f64);
         self.shared.advance(AckLevel::Disk, target, now());
+        self.control(now());
         Ok(())
     }
 
-    fn commit_ticks(&mut self, now: &impl Fn() -> Duration) -> Result<(), Error> {
-        let mut work = self.shared.work.lock();
-        let target = work.begin();
-        let ticks = std::mem::take(&mut work.ticks);
-        drop(work);
-        for tick in ticks {
-            self.commit_tick(tick, target)?;
+    /// An adaptive mode follows the disk.
+    fn control(&mut self, now: Duration) {
+        if let Mode::Adaptive(target) = self.shared.mode() {
+            let batches = self.shared.metrics.batches.get();
+            let policy = self.shared.policy();
+            let chosen = self.controller.choose(target, &policy, batches, now);
+            if chosen != policy {
+                tracing::debug!("adaptive: {chosen:?}");
+                self.shared.set_policy(chosen);
+            }
         }
-        let mut work = self.shared.work.lock();
-        work.pending.safe = work.pending.safe.max(target);
-        drop(work);
-        self.shared.advance(AckLevel::Disk, target, now());
+    }
+
+    /// Writes the ticks to containers; and syncs them, if told to.
+    fn commit(
+        &mut self,
+        ticks: VecDeque<Tick>,
+        target: SeqNo,
+        sync: bool,
+        now: &impl Fn() -> Duration,
+    ) -> Result<(), (Error, u64)> {
+        let start = now();
+        for tick in ticks {
+            // After a failure the container's end is not known; its rows are in memory, and flushed from there.
+            self.commit_tick(tick, target).inspect_err(|_| self.container = None).map_err(|error| (error, 0))?;
+        }
+        self.shared.work.lock().pending.written = target;
+        if sync {
+            self.sync_containers(now).map_err(|error| (error, 0))?;
+            let mut work = self.shared.work.lock();
+            work.pending.safe = work.pending.safe.max(target);
+            drop(work);
+        }
+        self.shared.metrics.commit_duration.observe((now() - start).as_secs_f64());
+        self.shared.advance(if sync { AckLevel::Disk } else { AckLevel::Os }, target, now());
         Ok(())
     }
 
@@ -223,9 +267,41 @@ impl Syncer {
         container.append(&frame, tick.upto)?;
         self.shared.work.lock().note_container(container.path(), tick.upto);
         self.shared.metrics.container_written_bytes.inc_by(frame.len() as u64);
-        let (path, file) = (container.path().to_owned(), container.file());
-        let synced = self.timed(Synced::Container, || file.sync_data());
-        synced.map_err(|source| Error::Sync { path, source })
+        let (path, file, last) = (container.path(), container.file(), tick.upto);
+        match self.unsynced.last_mut().filter(|newest| newest.path == path) {
+            Some(newest) => newest.last = last,
+            None => self.unsynced.push(Unsynced { path: path.to_owned(), file, last }),
+        }
+        Ok(())
+    }
+
+    /// Oldest first: a number is only safe when everything before it is. What is in parts needs no container.
+    fn sync_containers(&mut self, now: &impl Fn() -> Duration) -> Result<(), Error> {
+        for Unsynced { path, file, last } in std::mem::take(&mut self.unsynced) {
+            if last > self.shared.watermarks().power_safe {
+                self.sync_file(Synced::Container, &path, &*file, now).inspect_err(|_| self.container = None)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Syncs a file; one that has lost its name would be lost with it.
+    fn sync_file(
+        &mut self,
+        kind: Synced,
+        path: &Path,
+        file: &dyn File,
+        now: &impl Fn() -> Duration,
+    ) -> Result<(), Error> {
+        let (synced, duration) = timed(|| file.sync_data());
+        self.controller.note(duration, now());
+        self.shared.metrics.fsync_duration[kind].observe(duration.as_secs_f64());
+        let linked = synced.and_then(|()| file.is_linked());
+        let kept = linked.and_then(|linked| if linked { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) });
+        kept.map_err(|source| {
+            self.shared.metrics.fsync_failures[kind].inc();
+            Error::Sync { path: path.to_owned(), source }
+        })
     }
 
     /// Each generation has a container of its own, so that both go together.
@@ -240,24 +316,11 @@ impl Syncer {
         self.container = Some((segment, Arc::clone(generation)));
         Ok(())
     }
-
-    #[allow(clippy::disallowed_methods)] // how long a sync took is measured where it happens
-    fn timed<T>(&self, kind: Synced, sync: impl FnOnce() -> std::io::Result<T>) -> std::io::Result<T> {
-        let start = Instant::now();
-        let result = sync();
-        self.shared.metrics.fsync_duration[kind].observe(start.elapsed().as_secs_f64());
-        if result.is_err() {
-            self.shared.metrics.fsync_failures[kind].inc();
-        }
-        result
-    }
 }
 
-impl Work {
-    /// A sync begins: what is written from now on is for the next one. The number it will make safe.
-    fn begin(&mut self) -> SeqNo {
-        self.pending.since = None;
-        self.pending.full = false;
-        self.pending.upto
-    }
+#[allow(clippy::disallowed_methods)] // how long a sync took is measured where it happens
+fn timed<T>(act: impl FnOnce() -> T) -> (T, Duration) {
+    let start = Instant::now();
+    let result = act();
+    (result, start.elapsed())
 }

@@ -1,6 +1,7 @@
 use std::{path::Path, time::Duration};
 
 use super::{
+    adaptive::{Controller, Observed, choose},
     due::{Due, Pending, due},
     marks::Exposure,
     *,
@@ -10,66 +11,161 @@ use crate::{
     model::SeqNo,
 };
 
+const fn at(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
 #[test]
 fn every_mode_has_a_name_that_parses_back() {
     for mode in Mode::ALL {
         assert_eq!(mode.to_string().parse(), Ok(mode));
     }
-    assert_eq!("parts".parse(), Ok(Mode::Parts(Duration::from_secs(1))));
-    assert_eq!("parts=250ms".parse(), Ok(Mode::Parts(Duration::from_millis(250))));
+    assert_eq!("parts".parse(), Ok(Mode::Parts(at(1_000))));
+    assert_eq!("parts=250ms".parse(), Ok(Mode::Parts(at(250))));
+    assert_eq!("wal-interval=1500ms".parse::<Mode>().unwrap().to_string(), "wal-interval=1500ms");
+    assert_eq!("wal-segment=512KiB".parse(), Ok(Mode::WalSegment(512 << 10)));
+    assert_eq!("adaptive=max_loss=2s".parse(), Ok(Mode::Adaptive(Target::MaxLoss(at(2_000)))));
     assert_eq!("wal".parse::<Mode>(), Err(ModeError::Unknown("wal".into())));
-    assert_eq!("wal-sync=1s".parse::<Mode>(), Err(ModeError::Unknown("wal-sync=1s".into())));
+    assert_eq!("wal-sync=1s".parse::<Mode>(), Err(ModeError::Parameter("wal-sync")));
+    assert_eq!("adaptive(x=1s)".parse::<Mode>(), Err(ModeError::Target("x=1s".into())));
+    assert_eq!("wal-segment=1KiB".parse::<Mode>(), Err(ModeError::Size("1KiB".into())));
     for window in ["parts=", "parts=0ms", "parts=1", "parts=s", "parts=2h", "parts=99999999999999999999s"] {
         assert!(matches!(window.parse::<Mode>(), Err(ModeError::Window(_))), "{window}");
     }
 }
 
-fn pending(upto: u64, safe: u64, wanted: u64, since: Option<u64>) -> Pending {
-    let since = since.map(Duration::from_millis);
-    Pending { upto: SeqNo(upto), safe: SeqNo(safe), wanted: SeqNo(wanted), since, full: false }
+/// Batches up to `upto` came at `since` or later; `safe` are synced (and written).
+fn pending(upto: u64, safe: u64, since: u64) -> Pending {
+    let (safe, since) = (SeqNo(safe), Some(at(since)));
+    let both = Pending { unwritten_since: since, unsynced_since: since, ..Pending::default() };
+    Pending { upto: SeqNo(upto), written: safe, safe, ..both }
+}
+
+fn asked(level: AckLevel, since: u64, size: u64) -> Pending {
+    let mut pending = pending(5, 4, 0);
+    pending.ask(SeqNo(5), level, at(since), size);
+    pending
 }
 
 #[test]
-fn a_sync_is_due_when_somebody_waits_or_the_window_is_over() {
-    let at = Duration::from_millis;
-    let window = When::After(at(100));
-    for when in [When::SomebodyWaits, window] {
-        assert_eq!(due(when, pending(5, 5, 5, None), at(0)), Due::Idle, "nothing to sync");
-        assert_eq!(due(when, pending(5, 4, 5, Some(0)), at(0)), Due::Now, "somebody waits");
-        assert_eq!(due(when, Pending { full: true, ..pending(5, 4, 0, Some(0)) }, at(0)), Due::Now, "a cap");
+fn nothing_is_due_where_all_is_safe_and_a_demand_is_served_in_every_mode() {
+    for mode in Mode::ALL {
+        let policy = mode.policy();
+        assert_eq!(due(&policy, &pending(5, 5, 0), at(9_999_999)), Due::Idle, "{mode}");
+        assert_eq!(due(&policy, &asked(AckLevel::Disk, 0, 9), at(1_000)), Due::Sync, "{mode}");
+        let forced = Pending { forced: true, ..pending(5, 4, 0) };
+        assert_eq!(due(&policy, &forced, at(0)), Due::Sync, "{mode}");
+        let os = due(&Policy { synced: Unasked::Never, ..policy }, &asked(AckLevel::Os, 0, 9), at(1_000));
+        assert_eq!(os, if policy.stage == StageKind::Log { Due::Idle } else { Due::Write }, "{mode}");
     }
-    assert_eq!(due(When::SomebodyWaits, pending(5, 4, 4, Some(0)), at(9_999)), Due::Idle);
-    assert_eq!(due(window, pending(5, 4, 0, Some(50)), at(149)), Due::At(at(150)));
-    assert_eq!(due(window, pending(5, 4, 0, Some(50)), at(150)), Due::Now);
+}
+
+#[test]
+fn the_unasked_window_counts_from_the_first_batch() {
+    for (mode, first) in [
+        (Mode::WalInterval(at(100)), Due::Sync),
+        (Mode::Parts(at(100)), Due::Sync),
+        (Mode::PartsOs(at(100)), Due::Write),
+    ] {
+        assert_eq!(due(&mode.policy(), &pending(5, 4, 50), at(149)), Due::At(at(150)), "{mode}");
+        assert_eq!(due(&mode.policy(), &pending(5, 4, 50), at(150)), first, "{mode}");
+    }
+    for mode in [Mode::WalSync, Mode::WalOs, Mode::WalSegment(1 << 20), Mode::WriteBehind, Mode::PartsSync(at(10))] {
+        assert_eq!(due(&mode.policy(), &pending(5, 4, 50), at(9_999)), Due::Idle, "{mode}");
+    }
+}
+
+#[test]
+fn who_waits_waits_for_company_only_where_the_mode_says_so() {
+    assert_eq!(due(&Mode::WalSync.policy(), &asked(AckLevel::Disk, 7, 9), at(7)), Due::Sync);
+    let group = Mode::WalGroup(at(2)).policy();
+    assert_eq!(due(&group, &asked(AckLevel::Disk, 7, 9), at(7)), Due::At(at(9)));
+    assert_eq!(due(&group, &asked(AckLevel::Disk, 7, 9), at(9)), Due::Sync);
+    assert_eq!(due(&group, &asked(AckLevel::Disk, 7, 2 << 20), at(7)), Due::Sync, "enough bytes wait");
+    let spaced = Pending { last: Some(at(0)), ..asked(AckLevel::Disk, 7, 9) };
+    assert_eq!(due(&Mode::Parts(at(1_000)).policy(), &spaced, at(7)), Due::At(at(10)), "at most one per 10 ms");
+}
+
+#[test]
+fn a_full_segment_is_synced_where_the_mode_says_so_and_a_full_tick_is_written() {
+    let full = Pending { full: true, ..pending(5, 4, 0) };
+    assert_eq!(due(&Mode::WalSegment(1 << 20).policy(), &full, at(0)), Due::Sync);
+    assert_eq!(due(&Mode::WalOs.policy(), &full, at(0)), Due::Idle);
+    assert_eq!(due(&Mode::PartsOs(at(500)).policy(), &full, at(0)), Due::Write);
+    assert_eq!(due(&Mode::Parts(at(500)).policy(), &full, at(0)), Due::Sync);
+}
+
+fn observed(slow: u64, usual: u64, arrivals: f64) -> Observed {
+    let micros = Duration::from_micros;
+    Observed { slow: micros(slow), usual: micros(usual), arrivals }
+}
+
+#[test]
+fn an_adaptive_mode_syncs_before_the_answer_while_the_disk_is_fast_enough() {
+    let (target, strong) = (Target::P99Ack(at(20)), Mode::WalSync.policy());
+    assert_eq!(choose(target, &observed(500, 100, 50.0), &strong), strong);
+    let group = choose(target, &observed(500, 100, 9_000.0), &strong);
+    assert_eq!(group.asked, Asked::Gathered(at(2)), "many small syncs are gathered to fewer");
+    let weak = choose(target, &observed(11_000, 5_000, 50.0), &strong);
+    assert_eq!((weak.ack, weak.synced), (AckLevel::Os, Unasked::After(at(100))));
+    // Twice 9 ms are below 20 ms, but not by enough to come back.
+    assert_eq!(choose(target, &observed(9_000, 5_000, 50.0), &weak).ack, AckLevel::Os);
+    assert_eq!(choose(target, &observed(9_000, 5_000, 50.0), &strong).ack, AckLevel::Disk);
+    assert_eq!(choose(target, &observed(7_000, 5_000, 50.0), &weak).ack, AckLevel::Disk);
+}
+
+#[test]
+fn an_adaptive_mode_keeps_window_and_syncs_within_what_may_be_lost() {
+    let (target, any) = (Target::MaxLoss(at(500)), Mode::WalSync.policy());
+    for slow in [100, 10_000, 50_000, 100_000, 180_000, 200_000, 900_000] {
+        let policy = choose(target, &observed(slow, slow / 2, 100.0), &any);
+        assert_eq!(policy.loss_max, Some(at(500)));
+        match policy.synced {
+            Unasked::After(window) => assert!(window + 2 * Duration::from_micros(slow) <= at(500), "{slow}"),
+            _ => assert!(policy.ack == AckLevel::Disk && slow > 180_000, "{slow}"),
+        }
+    }
+}
+
+#[test]
+fn the_controller_decides_ten_times_a_second_on_what_is_recent() {
+    let (target, policy) = (Target::P99Ack(at(20)), Mode::WalSync.policy());
+    let mut controller = Controller::default();
+    controller.note(at(50), at(1_000));
+    assert_eq!(controller.choose(target, &policy, 0, at(1_000)), policy, "too early");
+    assert_eq!(controller.choose(target, &policy, 0, at(1_100)).ack, AckLevel::Os);
+    controller.note(at(1), at(70_000));
+    assert_eq!(controller.choose(target, &policy, 0, at(70_000)).ack, AckLevel::Disk, "a minute is forgotten");
 }
 
 #[test]
 fn exposure_counts_what_lies_above_a_mark_and_how_old_it_is() {
-    let at = Duration::from_millis;
     let mut exposure = Exposure::default();
-    exposure.add(SeqNo(10), 2, 20, 200, at(5));
-    exposure.add(SeqNo(30), 1, 5, 50, at(7));
+    exposure.add([(SeqNo(9), 8, 80), (SeqNo(10), 12, 120)].into_iter(), at(5));
+    exposure.add([(SeqNo(30), 5, 50)].into_iter(), at(7));
     // Answers of a weaker level may be given later for a lower number.
-    exposure.add(SeqNo(20), 1, 3, 30, at(8));
+    exposure.add([(SeqNo(20), 3, 30)].into_iter(), at(8));
     let mut ages = Vec::new();
+    exposure.release(SeqNo(9), at(10), |age, samples| ages.push((age, samples)));
+    assert_eq!(exposure.at_risk(at(10)), AtRisk { batches: 3, samples: 20, bytes: 200, age: at(5) });
     exposure.release(SeqNo(20), at(10), |age, samples| ages.push((age, samples)));
-    assert_eq!(ages, [(at(5), 20), (at(2), 3)]);
+    assert_eq!(ages, [(at(5), 8), (at(5), 12), (at(2), 3)]);
     assert_eq!(exposure.at_risk(at(10)), AtRisk { batches: 1, samples: 5, bytes: 50, age: at(3) });
     exposure.release(SeqNo(30), at(10), |_, _| {});
     assert_eq!(exposure.at_risk(at(99)), AtRisk::default());
 }
 
 #[test]
-fn exposure_is_bounded_and_its_age_never_reads_too_low() {
+fn exposure_is_bounded_and_neither_count_nor_age_reads_too_low() {
     let mut exposure = Exposure::default();
-    for number in 1..=5_000 {
-        exposure.add(SeqNo(number), 1, 1, 1, Duration::from_millis(number));
+    for number in (1..=50_000).step_by(2) {
+        exposure.add([(SeqNo(number), 1, 1), (SeqNo(number + 1), 1, 1)].into_iter(), at(number));
     }
-    exposure.release(SeqNo(4_000), Duration::from_secs(5), |_, _| {});
-    let at_risk = exposure.at_risk(Duration::from_secs(5));
-    assert!(at_risk.samples >= 1_000 && at_risk.age >= Duration::from_millis(999), "{at_risk:?}");
-    exposure.release(SeqNo(5_000), Duration::from_secs(5), |_, _| {});
-    assert_eq!(exposure.at_risk(Duration::from_secs(5)).samples, 0);
+    exposure.release(SeqNo(40_000), at(50_000), |_, _| {});
+    let at_risk = exposure.at_risk(at(50_000));
+    assert!(at_risk.samples >= 10_000 && at_risk.age >= at(9_999), "{at_risk:?}");
+    exposure.release(SeqNo(50_000), at(50_000), |_, _| {});
+    assert_eq!(exposure.at_risk(at(50_000)).samples, 0);
 }
 
 fn ledger_record(number: u64) -> LedgerRecord {

@@ -13,7 +13,7 @@ use std::{
 
 use super::{Bounds, Ending, Loss, Span};
 use crate::{
-    codec::{self, Reader, put_bytes, put_i64, put_u64},
+    codec::{self, Reader, put_bytes, put_i64, put_string, put_u64},
     model::{Day, PartId, SeqNo},
 };
 
@@ -64,6 +64,8 @@ pub struct Edit {
     pub lost: Vec<(SeqNo, SeqNo)>,
     /// What the end of a start took.
     pub losses: Vec<Loss>,
+    /// The durability mode, where it was changed while the server ran, and the first number it was in force for.
+    pub mode: Option<(String, SeqNo)>,
 }
 
 /// Starts whose positions get receipts: at one a day, of three years.
@@ -160,6 +162,7 @@ impl State {
             add_index_parts: self.index_parts.values().copied().collect(),
             lost: self.lost.clone(),
             losses: self.losses.clone(),
+            mode: None,
         }
     }
 
@@ -186,12 +189,13 @@ enum Tag {
     AddPart = 7,
     RemovePart = 8,
     AddIndexPart = 9,
-    Lost = 10,
-    Loss = 11,
+    Mode = 10,
+    Lost = 11,
+    Loss = 12,
 }
 
 impl Tag {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Incarnation,
         Self::Flushed,
         Self::Samples,
@@ -203,6 +207,7 @@ impl Tag {
         Self::AddIndexPart,
         Self::Lost,
         Self::Loss,
+        Self::Mode,
     ];
 }
 
@@ -242,6 +247,12 @@ impl Edit {
             field(Tag::Lost, &|out| [first.0, last.0].into_iter().for_each(|number| put_u64(out, number)));
         }
         self.losses.iter().for_each(|loss| field(Tag::Loss, &|out| loss.encode(out)));
+        if let Some((mode, first)) = &self.mode {
+            field(Tag::Mode, &|out| {
+                put_u64(out, first.0);
+                put_string(out, mode);
+            });
+        }
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, codec::Error> {
@@ -275,6 +286,10 @@ impl Edit {
             Tag::AddIndexPart => self.add_index_parts.push(FileEntry::decode(field)?),
             Tag::Lost => self.lost.push((SeqNo(field.varint()?), SeqNo(field.varint()?))),
             Tag::Loss => self.losses.push(Loss::decode(field)?),
+            Tag::Mode => {
+                let first = SeqNo(field.varint()?);
+                self.mode = Some((field.string()?.to_owned(), first));
+            }
         }
         Ok(())
     }
@@ -350,6 +365,7 @@ impl fmt::Display for Edit {
         parts.extend(self.add_index_parts.iter().map(|part| format!("add index part {}/{}", part.day, part.id)));
         parts.extend(self.lost.iter().map(|(first, last)| format!("lost numbers {first}-{last}")));
         parts.extend(self.losses.iter().map(|loss| format!("loss: {loss}")));
+        parts.extend(self.mode.iter().map(|(mode, first)| format!("durability {mode} from {first}")));
         f.write_str(&parts.join("; "))
     }
 }

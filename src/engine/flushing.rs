@@ -33,8 +33,9 @@ pub(crate) struct Written {
 
 impl Engine {
     /// Does the most urgent thing there is to do, if any: pages that an earlier incarnation left, and the oldest closed
-    /// generation, become parts, lower numbers first; an aged open generation is closed. Whether something was written.
-    pub fn flush_step(&self, now: Duration) -> Result<bool, Error> {
+    /// generation, become parts, lower numbers first; an aged open generation is closed, and one whose log is too large.
+    /// Whether something was written.
+    pub(super) fn flush_next(&self, now: Duration) -> Result<bool, Error> {
         let generations = self.generations();
         let (Some(oldest), Some(open)) = (generations.first(), generations.last()) else { return Ok(false) };
         if self.fold_pages(oldest.first(), now)? {
@@ -43,7 +44,8 @@ impl Engine {
         if !Arc::ptr_eq(oldest, open) {
             return self.flush_generation(oldest, now);
         }
-        if open.summary().rows > 0 && self.threads.age_of(open.first(), now) > self.options.generation_age {
+        let is_aged = self.threads.age_of(open.first(), now) > self.options.generation_age;
+        if open.summary().rows > 0 && (is_aged || self.durability.log_size() > self.options.log_size_max) {
             self.durability.request_rotation();
         }
         Ok(false)
@@ -63,7 +65,7 @@ impl Engine {
         self.metrics.flushes.inc();
         self.metrics.flushed_samples.inc_by(summary.samples);
         self.metrics.flush_duration.observe((self.clock.now() - start).as_secs_f64());
-        self.threads.wake_compactor();
+        self.threads.compactor().ring();
         Ok(true)
     }
 
@@ -93,9 +95,9 @@ impl Engine {
     }
 
     /// Writes files that belong together. Where one fails, all are removed: no record names them, and on a full disk their
-    /// space is wanted now. Where nothing can be recorded any more, nothing is written.
+    /// space is wanted now. Where nothing can be recorded, nothing is written.
     pub(crate) fn write(&self, fill: impl FnOnce(&mut Written) -> Result<(), Error>) -> Result<Written, Error> {
-        self.manifest.lock().check()?;
+        self.manifest.lock().heal()?;
         let mut written = Written::default();
         let filled = fill(&mut written);
         if filled.is_err() {
@@ -211,7 +213,8 @@ impl Engine {
     pub(crate) fn publish(&self, mut written: Written, replaced: &[Arc<StoredPart>]) -> Result<(), Error> {
         let files = replaced.iter().filter_map(|part| part.file.as_ref());
         written.edit.remove_parts.extend(files.map(|(id, _)| *id));
-        self.record(&written.edit)?;
+        // A record that failed may be there after a crash, so its files stay until a later one is durable.
+        self.record(&written.edit).inspect_err(|_| self.abandoned.lock().extend(written.files.drain(..)))?;
         for (day, fields) in written.fields {
             for (stream, fields) in fields {
                 fields.into_iter().for_each(|field| self.days.note(day, stream, field));

@@ -47,13 +47,24 @@ pub enum Error {
         /// Its version.
         found: u32,
     },
-    /// An earlier write failed; nothing can be recorded any more.
-    #[error("the manifest could not be written before, so nothing more is recorded")]
-    Failed,
 }
+
+impl Error {
+    /// Whether there was no room.
+    pub(crate) fn is_full(&self) -> bool {
+        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        matches!(self, Self::Io { source, .. } if full.contains(&source.kind()))
+    }
+}
+
+/// Bytes of records after which a new manifest begins, with the state alone.
+const SIZE_MAX: u64 = 16 << 20;
 
 /// The open manifest.
 pub struct Manifest {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    number: u64,
     files: [(PathBuf, Arc<dyn File>); 2],
     end: u64,
     failed: bool,
@@ -100,27 +111,9 @@ impl Loaded {
 
 impl Manifest {
     /// Writes a new manifest that holds `state`, and puts it in force.
-    pub fn create(disk: &dyn Disk, dir: &Path, number: u64, state: State) -> Result<Self, Error> {
-        let mut bytes = header().to_vec();
-        put_record(&state.to_edit(), &mut bytes);
-        let mut files = Vec::with_capacity(2);
-        for path in paths(dir, number) {
-            let file = match disk.create(&path) {
-                // Left by a start that ended before CURRENT named it.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => disk.open(&path),
-                file => file,
-            };
-            let file = file.map_err(io_error("create", &path))?;
-            file.set_size(0).map_err(io_error("cut", &path))?;
-            file.write_at(&bytes, 0).map_err(io_error("write", &path))?;
-            file.sync_data().map_err(io_error("sync", &path))?;
-            files.push((path, file));
-        }
-        disk.sync_dir(dir).map_err(io_error("sync the directory", dir))?;
-        let current = dir.join("CURRENT");
-        disk::replace(disk, &current, format!("{number}\n").as_bytes()).map_err(io_error("write", &current))?;
-        let files = files.try_into().unwrap_or_else(|_| unreachable!("two paths make two files"));
-        Ok(Self { files, end: bytes.len() as u64, failed: false, state })
+    pub fn create(disk: Arc<dyn Disk>, dir: &Path, number: u64, state: State) -> Result<Self, Error> {
+        let (files, end) = begin(&*disk, dir, number, &state)?;
+        Ok(Self { disk, dir: dir.to_owned(), number, files, end, failed: false, state })
     }
 
     /// What is recorded.
@@ -128,14 +121,24 @@ impl Manifest {
         &self.state
     }
 
-    /// Whether anything can be recorded; not after a failure.
-    pub fn check(&self) -> Result<(), Error> {
-        if self.failed { Err(Error::Failed) } else { Ok(()) }
+    /// Begins a new file where a record failed, since nobody knows where the old one ends; and where it has grown large.
+    pub fn heal(&mut self) -> Result<(), Error> {
+        if !self.failed && self.end < SIZE_MAX {
+            return Ok(());
+        }
+        // A number of its own for each attempt: nothing is written twice to a file that failed.
+        self.number += 1;
+        (self.files, self.end) = begin(&*self.disk, &self.dir, self.number, &self.state)?;
+        self.failed = false;
+        if let Err(error) = remove_older(&*self.disk, &self.dir, self.number) {
+            tracing::warn!("an old manifest stays behind: {error}");
+        }
+        Ok(())
     }
 
-    /// Records an edit, durably. After a failure nothing is recorded any more: the file's end is not known.
+    /// Records an edit, durably. Where that fails, the next record begins a new file, without this one.
     pub fn record(&mut self, edit: &Edit) -> Result<(), Error> {
-        self.check()?;
+        self.heal()?;
         let mut bytes = Vec::new();
         put_record(edit, &mut bytes);
         self.failed = true;
@@ -148,6 +151,42 @@ impl Manifest {
         self.state = std::mem::take(&mut self.state).apply(edit);
         Ok(())
     }
+}
+
+type Copies = [(PathBuf, Arc<dyn File>); 2];
+
+/// Writes both copies of a manifest that holds `state`, and points CURRENT at it. Where a copy fails, both are removed:
+/// on a full disk their space is wanted.
+fn begin(disk: &dyn Disk, dir: &Path, number: u64, state: &State) -> Result<(Copies, u64), Error> {
+    let mut bytes = header().to_vec();
+    put_record(&state.to_edit(), &mut bytes);
+    let copies = paths(dir, number).map(|path| write_copy(disk, &path, &bytes).map(|file| (path, file)));
+    let [first, second] = copies;
+    let files = match (first, second) {
+        (Ok(first), Ok(second)) => [first, second],
+        (Err(error), _) | (_, Err(error)) => {
+            // What cannot be removed, no CURRENT names.
+            paths(dir, number).iter().for_each(|path| drop(disk.remove(path)));
+            return Err(error);
+        }
+    };
+    disk.sync_dir(dir).map_err(io_error("sync the directory", dir))?;
+    let current = dir.join("CURRENT");
+    disk::replace(disk, &current, format!("{number}\n").as_bytes()).map_err(io_error("write", &current))?;
+    Ok((files, bytes.len() as u64))
+}
+
+fn write_copy(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<Arc<dyn File>, Error> {
+    let file = match disk.create(path) {
+        // Left by a start that ended before CURRENT named it.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => disk.open(path),
+        file => file,
+    };
+    let file = file.map_err(io_error("create", path))?;
+    file.set_size(0).map_err(io_error("cut", path))?;
+    file.write_at(bytes, 0).map_err(io_error("write", path))?;
+    file.sync_data().map_err(io_error("sync", path))?;
+    Ok(file)
 }
 
 /// Removes manifests older than `number`. What stays behind does no harm.

@@ -15,6 +15,7 @@ mod compact;
 mod days;
 mod edit;
 mod flushing;
+mod healing;
 mod loss;
 mod manifest;
 mod names;
@@ -26,6 +27,7 @@ mod receipts;
 mod recover;
 mod replay;
 mod report;
+mod reserve;
 mod threads;
 mod verdict;
 
@@ -41,6 +43,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use prometheus::{Histogram, core::Metric};
 use roaring::RoaringBitmap;
 
 pub use edit::{Edit, FileEntry, Incarnation, State};
@@ -56,8 +59,14 @@ pub use verdict::{Span, Verdict};
 
 use crate::{
     disk::{Disk, Lock},
-    durability::{AckLevel, AtRisk, Committer, Durability, Failure, Ledger, Mode, Refused, Syncer, Ticket, Watermarks},
-    engine::{days::Days, flushing::NewFields, names::StreamIds, partset::Parts, recover::Leftover, threads::Threads},
+    durability::{
+        AckLevel, AtRisk, Committer, Durability, Failure, Mode, Refused, StageKind, Switched, Syncer, Ticket,
+        Watermarks,
+    },
+    engine::{
+        days::Days, flushing::NewFields, names::StreamIds, partset::Parts, recover::Leftover, reserve::Reserve,
+        threads::Threads,
+    },
     index::Index,
     memtable::{Catalogue, Generation, Memtable},
     metrics::{FileKind as Synced, Label, Metrics},
@@ -81,6 +90,13 @@ pub struct Options {
     pub chunk_size: usize,
     /// Bytes of a log segment.
     pub segment_size: u64,
+    /// Bytes of log segments after which the open generation is flushed, so that they can go.
+    pub log_size_max: u64,
+    /// Free bytes of the disk below which writes are refused, so that what was acknowledged can still be flushed. At most
+    /// a fiftieth of the disk.
+    pub free_space_min: u64,
+    /// The level below which nobody is answered.
+    pub ack_min: AckLevel,
     /// Streams at most.
     pub streams_max: u32,
     /// What a start does about damage.
@@ -98,6 +114,9 @@ impl Options {
             memory_size_max: 1 << 30,
             chunk_size: 1 << 20,
             segment_size: 32 << 20,
+            log_size_max: 2 << 30,
+            free_space_min: 64 << 20,
+            ack_min: AckLevel::Memory,
             streams_max: 50_000_000,
             recovery: RecoveryPolicy::default(),
         }
@@ -196,7 +215,6 @@ pub struct Engine {
     page_fields: Mutex<BTreeMap<Day, NewFields>>,
     parts: Parts,
     manifest: Arc<Mutex<Manifest>>,
-    ledger: Arc<Ledger>,
     next_file: AtomicU64,
     /// Files of the stage that earlier incarnations wrote, until all they hold is in parts.
     leftovers: Mutex<Vec<Leftover>>,
@@ -205,7 +223,10 @@ pub struct Engine {
     syncer: Mutex<Option<Syncer>>,
     threads: Threads,
     clock: Clock,
-    _lock: Box<dyn Lock>,
+    lock: Box<dyn Lock>,
+    reserve: Reserve,
+    /// Files of a record that failed. No later start may count them, once a later record is durable.
+    abandoned: Mutex<Vec<PathBuf>>,
 }
 
 /// Time since the engine was opened: what `now` means below this layer.
@@ -244,11 +265,6 @@ impl Engine {
     /// What starts of this directory lost by their ends, oldest first; of the last hundred.
     pub fn losses(&self) -> Vec<Loss> {
         self.manifest.lock().state().losses.clone()
-    }
-
-    /// What has been promised, as a crash will find it.
-    pub fn ledger(&self) -> &Arc<Ledger> {
-        &self.ledger
     }
 
     /// The first number this start gives out.
@@ -299,21 +315,44 @@ impl Engine {
 
     /// Takes a batch to be numbered and made as safe as `level` (or the mode) says.
     pub fn submit(&self, batch: Batch, payload: Vec<u8>, level: Option<AckLevel>) -> Result<Ticket, Refused> {
-        let refused = self.durability.submit(batch, payload, level);
+        let refused = self.durability.submit(batch, payload, level, self.clock.now());
         if matches!(refused, Err(Refused::Overloaded(_))) {
             self.metrics.overload.inc();
             // Nothing is being flushed that would make room: the open generation must be.
             if self.generations().len() == 1 {
                 self.durability.request_rotation();
             }
-            self.threads.wake_flusher();
+            self.durability.flusher().ring();
         }
         refused
     }
 
     /// What keeps the server from doing its work, if anything does: writes have stopped, or flushes fail.
     pub fn problem(&self) -> Option<String> {
-        self.durability.stopped().map(ToString::to_string).or_else(|| self.threads.problem())
+        let stopped = self.durability.stopped().map(|stopped| stopped.to_string());
+        stopped.or_else(|| self.durability.flusher().problem()).or_else(|| self.threads.compactor().problem())
+    }
+
+    /// Changes the durability mode of the running server; answered when the new one is in force, or why it is not.
+    pub fn switch(&self, mode: Mode) -> Switched {
+        self.durability.switch(mode)
+    }
+
+    /// Waits until everything up to a number is as safe as `level` says; has it synced where it is not. `None` where the
+    /// number has not been given out.
+    pub fn wait(&self, number: SeqNo, level: AckLevel) -> Option<Ticket> {
+        let is_given = number <= self.watermarks().visible;
+        is_given.then(|| self.durability.wait(number, level, self.clock.now()))
+    }
+
+    /// How long after its answer a write of this level may still be taken by a failure, at most: zero where it is safe,
+    /// `None` where nothing bounds it.
+    pub fn window(&self, level: AckLevel, failure: Failure) -> Option<Duration> {
+        let longest = match self.durability.policy().stage {
+            StageKind::Log => longest(&self.metrics.fsync_duration[Synced::Wal]),
+            StageKind::Container => longest(&self.metrics.commit_duration),
+        };
+        self.durability.window(level, failure, longest)
     }
 
     /// The watermarks.
@@ -370,14 +409,29 @@ impl Engine {
         result
     }
 
-    /// Records an edit in the manifest, durably.
+    /// Records an edit in the manifest, durably; on a full disk, in the space kept for it.
     fn record(&self, edit: &Edit) -> Result<(), Error> {
         let mut manifest = self.manifest.lock();
         let start = self.clock.now();
-        manifest.record(edit)?;
+        match manifest.record(edit) {
+            Err(error) if error.is_full() && self.reserve.release() => manifest.record(edit)?,
+            recorded => recorded?,
+        }
         self.metrics.fsync_duration[Synced::Manifest].observe((self.clock.now() - start).as_secs_f64());
+        for path in std::mem::take(&mut *self.abandoned.lock()) {
+            // What cannot be removed now, the next start sets aside.
+            let _ = self.disk.remove(&path);
+        }
         Ok(())
     }
+}
+
+/// The upper bound of the highest bucket that holds anything; `None` where that has none.
+fn longest(durations: &Histogram) -> Option<Duration> {
+    let metric = durations.metric();
+    let (buckets, count) = (metric.get_histogram().get_bucket(), metric.get_histogram().get_sample_count());
+    let bound = buckets.iter().find(|bucket| bucket.cumulative_count() == count)?.upper_bound();
+    Duration::try_from_secs_f64(bound).ok()
 }
 
 fn io_error<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Error + 'a {

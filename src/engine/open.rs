@@ -4,7 +4,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicU64},
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use parking_lot::Mutex;
@@ -19,13 +19,15 @@ use super::{
     partset::Parts,
     recover::StageContents,
     replay::{Plan, Replay, Replayed},
+    reserve::Reserve,
     threads::Threads,
 };
 use crate::{
     codec::Level,
     disk::Disk,
     durability::{
-        Committer, Durability, EncodePages, Ledger, LedgerRecord, Limits, Pages, Start, Syncer, Tick, Watermarks,
+        Committer, Durability, EncodePages, Ledger, LedgerRecord, Limits, Pages, RenewLedger, Start, Syncer, Tick,
+        Watermarks,
     },
     flush,
     index::{Index, IndexPart, SchemaLimits},
@@ -291,6 +293,7 @@ impl Open {
         // What it told is in the manifest now, so the ledger can be used again.
         let marks = Watermarks { visible: verdict.end, process_safe: verdict.end, power_safe: verdict.end };
         let first = LedgerRecord::first(self.state.incarnation(), boot, marks, samples);
+        let first = LedgerRecord { clock: wall_clock(), ..first };
         let path = self.paths.ledger();
         let ledger = Ledger::create(&*self.disk, &path, &first).map_err(io_error("begin the ledger", &path))?;
         let generations = crate::durability::Generations::default();
@@ -303,7 +306,7 @@ impl Open {
         self.recovery.damaged_bytes = stage.damage.iter().map(|(.., bytes)| bytes).sum();
         self.recovery.orphaned_rows = replayed.orphaned_rows;
         self.recovery.replayed_batches = plan.batches(&stage.commits, flushed);
-        let engine = self.assemble(stage, replayed, generations, manifest, ledger, lock)?;
+        let engine = self.assemble(stage, replayed, generations, manifest, (ledger, first), lock)?;
         if engine.recovery.replayed_batches == 0 {
             engine.remove_leftovers()?;
         }
@@ -362,7 +365,7 @@ impl Open {
         state.reserved_streams = state.reserved_streams.max(largest_stream.max(self.last_stream) + 1);
         state.reserved_files = self.last_file + 1 + FILES_AHEAD;
         state.samples = samples;
-        let manifest = Manifest::create(&*self.disk, &self.paths.root, manifest_number + 1, state.clone())?;
+        let manifest = Manifest::create(Arc::clone(&self.disk), &self.paths.root, manifest_number + 1, state.clone())?;
         manifest::remove_older(&*self.disk, &self.paths.root, manifest_number + 1)?;
         Ok(manifest)
     }
@@ -373,7 +376,7 @@ impl Open {
         replayed: Replayed,
         generations: crate::durability::Generations,
         manifest: Manifest,
-        ledger: Ledger,
+        ledger: (Ledger, LedgerRecord),
         lock: Box<dyn crate::disk::Lock>,
     ) -> Result<Arc<Engine>, Error> {
         let start = *self.state.incarnations.last().expect("`begin` pushed one");
@@ -382,14 +385,18 @@ impl Open {
             inbox_size_max: (self.options.memory_size_max / 4).min(256 << 20),
             memory_size_max: self.options.memory_size_max,
             tick_size_max: self.options.generation_size / 2,
+            ack_min: self.options.ack_min,
         };
         let (mode, end) = (self.options.mode, self.recovery.end);
         let durability = Durability::new(mode, limits, end, generations, Arc::clone(&self.metrics));
+        let renew = renew_ledger(&self.disk, self.paths.ledger());
+        durability.keep_ledger(ledger.0, ledger.1, renew, self.clock.now());
         let committer_start = Start {
             incarnation: start.number,
             next: start.first,
             limit: self.state.reserved,
             reserve: reserve(&manifest),
+            record_mode: record_mode(&manifest),
             samples: self.state.samples,
             next_segment: stage.last_ids[0] + 1,
             log_dir: self.paths.wal(),
@@ -411,6 +418,7 @@ impl Open {
             start.number,
             stage.last_ids[1] + 1,
         );
+        let reserve = Reserve::new(Arc::clone(&self.disk), self.paths.reserve());
         self.recovery.duration = self.clock.now();
         self.report(start.number);
         Ok(Arc::new(Engine {
@@ -429,14 +437,15 @@ impl Open {
             page_fields: Mutex::new(replayed.page_fields),
             parts: self.parts,
             manifest,
-            ledger: Arc::new(ledger),
             next_file: AtomicU64::new(self.last_file + 1),
             leftovers: Mutex::new(stage.files),
             committer: Mutex::new(Some(committer)),
             syncer: Mutex::new(Some(syncer)),
             threads: Threads::default(),
             clock: self.clock,
-            _lock: lock,
+            lock,
+            reserve,
+            abandoned: Mutex::default(),
         }))
     }
 }
@@ -464,6 +473,18 @@ fn make_dirs(disk: &dyn Disk, paths: &Paths) -> Result<(), Error> {
     parent.map_or(Ok(()), |parent| disk.sync_dir(parent).map_err(io_error("sync directory", parent)))
 }
 
+/// How a ledger that failed is made anew.
+fn renew_ledger(disk: &Arc<dyn Disk>, path: PathBuf) -> RenewLedger {
+    let disk = Arc::clone(disk);
+    Box::new(move |record| Ledger::create(&*disk, &path, record))
+}
+
+#[allow(clippy::disallowed_methods)] // the engine is where clocks are read
+fn wall_clock() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}
+
 fn arena_options(options: &Options) -> ArenaOptions {
     let spare_size_max = ArenaOptions::default().spare_size_max.min(options.memory_size_max / 2);
     ArenaOptions { chunk_size: options.chunk_size, spare_size_max }
@@ -476,6 +497,14 @@ fn reserve(manifest: &Arc<Mutex<Manifest>>) -> crate::durability::Reserve {
         let limit = SeqNo(manifest.state().reserved.0 + NUMBERS_AHEAD);
         manifest.record(&super::Edit { reserved: Some(limit), ..super::Edit::default() })?;
         Ok(limit)
+    })
+}
+
+fn record_mode(manifest: &Arc<Mutex<Manifest>>) -> crate::durability::RecordMode {
+    let manifest = Arc::clone(manifest);
+    Box::new(move |mode, first| {
+        let edit = super::Edit { mode: Some((mode.to_string(), first)), ..super::Edit::default() };
+        Ok(manifest.lock().record(&edit)?)
     })
 }
 

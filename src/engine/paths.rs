@@ -22,6 +22,11 @@ impl Paths {
         self.root.join("LEDGER")
     }
 
+    /// Space kept for the manifest.
+    pub fn reserve(&self) -> PathBuf {
+        self.root.join("RESERVE")
+    }
+
     /// Log segments.
     pub fn wal(&self) -> PathBuf {
         self.root.join("wal")

@@ -33,21 +33,21 @@ impl Receipt {
 
 /// What the start in force knows of its own numbers.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Current<'a> {
+pub(crate) struct Current {
     pub(crate) incarnation: u32,
     pub(crate) first: SeqNo,
     /// The highest number given out.
     pub(crate) given: SeqNo,
     pub(crate) power_safe: SeqNo,
-    /// Numbers given out and rejected. Ranges, first and last.
-    pub(crate) rejected: &'a [(SeqNo, SeqNo)],
+    /// The number that is asked for was given out and rejected.
+    pub(crate) is_rejected: bool,
 }
 
-impl Current<'_> {
+impl Current {
     fn receipt(&self, number: SeqNo) -> Receipt {
         match number {
             _ if number < self.first || number > self.given => Receipt::Unknown,
-            _ if contains(self.rejected, number) => Receipt::Lost,
+            _ if self.is_rejected => Receipt::Lost,
             _ if number <= self.power_safe => Receipt::Safe,
             _ => Receipt::Pending,
         }
@@ -55,7 +55,7 @@ impl Current<'_> {
 }
 
 /// Answers for any position, from what the manifest records and what the start in force knows.
-pub(crate) fn receipt(state: &State, current: Current<'_>, position: Position) -> Receipt {
+pub(crate) fn receipt(state: &State, current: Current, position: Position) -> Receipt {
     let Position { incarnation, number } = position;
     if contains(&state.lost, number) {
         return Receipt::Lost;
@@ -90,7 +90,7 @@ impl Engine {
             first: self.first_number,
             given: marks.visible.max(marks.process_safe),
             power_safe: marks.power_safe,
-            rejected: &[],
+            is_rejected: self.durability.is_void(position.number),
         };
         receipt(self.manifest.lock().state(), current, position)
     }

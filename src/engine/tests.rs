@@ -83,6 +83,7 @@ fn an_edit_survives_its_bytes() {
         add_index_parts: vec![entry],
         lost: vec![(SeqNo(2), SeqNo(3)), (SeqNo(9), SeqNo(9))],
         losses: vec![loss(Some(20)), loss(None)],
+        mode: Some(("wal-sync".into(), SeqNo(5))),
     };
     let mut bytes = Vec::new();
     edit.encode(&mut bytes);
@@ -102,7 +103,7 @@ fn a_manifest_of_version_1_is_written_and_read_as_ever() {
     let entry = |id| FileEntry { id: PartId(id), day: Day(20_000), numbers: (SeqNo(1), SeqNo(9)) };
     let first = Incarnation { number: 1, first: SeqNo(1), end: None };
     let state = State { incarnations: vec![first], reserved: SeqNo(1 << 24), ..State::default() };
-    let mut manifest = Manifest::create(&disk, dir, 1, state).unwrap();
+    let mut manifest = Manifest::create(Arc::new(disk.clone()), dir, 1, state).unwrap();
     let flush =
         Edit { flushed: Some(SeqNo(9)), add_parts: vec![entry(4)], add_index_parts: vec![entry(5)], ..Edit::default() };
     manifest.record(&flush).unwrap();
@@ -119,11 +120,34 @@ fn a_manifest_of_version_1_is_written_and_read_as_ever() {
 }
 
 #[test]
+fn a_record_that_fails_is_not_there_and_the_next_one_begins_a_new_manifest() {
+    use crate::disk::{CrashKind, Disk, Errno, Fault, OpKind, SimDisk};
+    for kind in [OpKind::Write, OpKind::SyncData] {
+        for after in 0..2 {
+            let (disk, dir) = (SimDisk::new(1), Path::new("/data"));
+            disk.create_dir_all(dir).unwrap();
+            disk.sync_dir(Path::new("/")).unwrap();
+            let mut manifest = Manifest::create(Arc::new(disk.clone()), dir, 1, State::default()).unwrap();
+            disk.inject(Fault::new(Errno::IO).of(kind).after(after));
+            assert!(manifest.record(&Edit { flushed: Some(SeqNo(9)), ..Edit::default() }).is_err());
+            disk.clear_faults();
+            manifest.record(&Edit { samples: Some(5), ..Edit::default() }).unwrap();
+            assert_eq!(manifest.state(), &State { samples: 5, ..State::default() });
+            disk.crash(CrashKind::PowerNone);
+            disk.restart();
+            let loaded = manifest::Loaded::read(&disk, dir).unwrap();
+            assert_eq!((&loaded.state, loaded.number, loaded.clean), (manifest.state(), 2, true));
+        }
+    }
+}
+
+#[test]
 fn either_copy_of_a_manifest_is_enough_and_every_damaged_byte_is_noticed() {
     use crate::disk::{Disk, SimDisk};
     let (disk, dir) = (SimDisk::new(1), Path::new("/data"));
     disk.create_dir_all(dir).unwrap();
-    let mut manifest = Manifest::create(&disk, dir, 1, State { samples: 5, ..State::default() }).unwrap();
+    let mut manifest =
+        Manifest::create(Arc::new(disk.clone()), dir, 1, State { samples: 5, ..State::default() }).unwrap();
     manifest.record(&Edit { flushed: Some(SeqNo(9)), ..Edit::default() }).unwrap();
     let paths = [dir.join("MANIFEST-000001"), dir.join("MANIFEST-000001.copy")];
     for (damaged, other) in [(&paths[0], &paths[1]), (&paths[1], &paths[0])] {
@@ -170,10 +194,12 @@ fn what_is_remembered_of_starts_is_bounded_and_never_tells_of_one_it_forgot_half
 fn receipts_tell_the_truth_of_every_start() {
     let mut state = state(0, &[(4, 10, Some(15)), (5, 100, Some(99)), (6, 200, None)]);
     state.lost = vec![(SeqNo(12), SeqNo(13))];
-    let rejected = [(SeqNo(203), SeqNo(204))];
     let current =
-        Current { incarnation: 6, first: SeqNo(200), given: SeqNo(210), power_safe: SeqNo(205), rejected: &rejected };
-    let told = |incarnation, number| receipt(&state, current, Position { incarnation, number: SeqNo(number) });
+        Current { incarnation: 6, first: SeqNo(200), given: SeqNo(210), power_safe: SeqNo(205), is_rejected: false };
+    let told = |incarnation, number| {
+        let current = Current { is_rejected: number == 203, ..current };
+        receipt(&state, current, Position { incarnation, number: SeqNo(number) })
+    };
     use Receipt::*;
     for (incarnation, number, expected) in [
         (4, 9, Unknown),

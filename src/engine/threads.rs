@@ -6,10 +6,13 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
 use super::{Clock, Engine, Error};
-use crate::{durability::Committer, model::SeqNo};
+use crate::{
+    durability::{Bell, Committer},
+    model::SeqNo,
+};
 
 /// How long the flusher and the compactor sleep where nothing wakes them. Bounds how late an aged generation is seen.
 const NAP: Duration = Duration::from_millis(500);
@@ -21,24 +24,14 @@ const NAP_AFTER_FAILURE: Duration = Duration::from_secs(5);
 pub(crate) struct Threads {
     committer: Mutex<Option<JoinHandle<Committer>>>,
     others: Mutex<Vec<JoinHandle<()>>>,
-    flusher: Bell,
     compactor: Bell,
     /// The open generation, by its first number, and when the flusher first saw it.
     open_since: Mutex<(SeqNo, Duration)>,
 }
 
 impl Threads {
-    pub(crate) fn wake_flusher(&self) {
-        self.flusher.ring(false);
-    }
-
-    pub(crate) fn wake_compactor(&self) {
-        self.compactor.ring(false);
-    }
-
-    /// Why the last flush or compaction failed, if one did.
-    pub(crate) fn problem(&self) -> Option<String> {
-        self.flusher.problem.lock().clone().or_else(|| self.compactor.problem.lock().clone())
+    pub(crate) fn compactor(&self) -> &Bell {
+        &self.compactor
     }
 
     /// How long ago the generation that begins at `first` was first asked about.
@@ -48,44 +41,6 @@ impl Threads {
             *open_since = (first, now);
         }
         now.saturating_sub(open_since.1)
-    }
-}
-
-/// Wakes a thread, or tells it to end.
-#[derive(Default)]
-struct Bell {
-    /// Rung since the last look; told to end.
-    state: Mutex<(bool, bool)>,
-    changed: Condvar,
-    /// Why the last step failed, if it did.
-    problem: Mutex<Option<String>>,
-}
-
-impl Bell {
-    fn ring(&self, end: bool) {
-        let mut state = self.state.lock();
-        *state = (true, state.1 || end);
-        self.changed.notify_all();
-    }
-
-    /// Remembers how a step ended; a problem that lasts is logged once.
-    fn note(&self, problem: Option<String>) {
-        let before = std::mem::replace(&mut *self.problem.lock(), problem.clone());
-        match problem {
-            Some(problem) if before.as_ref() != Some(&problem) => tracing::error!("{problem}"),
-            None if before.is_some() => tracing::info!("what failed before works again"),
-            _ => {}
-        }
-    }
-
-    /// Waits for a ring, or for `nap` to pass. Whether to go on.
-    fn wait(&self, nap: Duration) -> bool {
-        let mut state = self.state.lock();
-        if !state.0 {
-            self.changed.wait_for(&mut state, nap);
-        }
-        state.0 = false;
-        !state.1
     }
 }
 
@@ -106,7 +61,7 @@ impl Engine {
         }
         let engine = Arc::clone(self);
         others.push(spawn("flusher", move || {
-            engine.repeat(&engine.threads.flusher, clock, |engine, now| engine.flush_step(now));
+            engine.repeat(engine.durability.flusher(), clock, |engine, now| engine.flush_step(now));
         })?);
         let engine = Arc::clone(self);
         others.push(spawn("compactor", move || {
@@ -119,6 +74,12 @@ impl Engine {
     /// Commits what waits, in place of the committer thread. Whether there was anything.
     pub fn commit_step(&self, now: Duration) -> bool {
         self.committer.lock().as_mut().is_some_and(|committer| committer.step(now))
+    }
+
+    /// The next number the committer gives out; while no thread runs.
+    #[cfg(test)]
+    pub(crate) fn next_number(&self) -> SeqNo {
+        self.committer.lock().as_ref().expect("no thread has taken it").next()
     }
 
     /// Syncs if that is due, in place of the syncer thread. Whether it was.
@@ -152,13 +113,14 @@ impl Engine {
             committer.rotate();
         }
         self.durability.close_syncer();
-        self.threads.flusher.ring(true);
-        self.threads.compactor.ring(true);
+        self.durability.flusher().end();
+        self.threads.compactor.end();
         for thread in std::mem::take(&mut *self.threads.others.lock()) {
             thread.join().expect("a panic of a background thread aborts the process");
         }
         while self.flush_step(self.clock.now())? {}
-        Ok(())
+        let path = self.paths.ledger();
+        self.durability.finish_ledger(self.clock.now()).map_err(super::io_error("finish", &path))
     }
 }
 

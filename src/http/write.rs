@@ -6,10 +6,8 @@
 use std::time::Duration;
 
 use hyper::HeaderMap;
-use prometheus::{Histogram, core::Metric};
 
 use crate::{
-    durability::{StageKind, When, survives},
     http::{
         body::{self, Limits},
         error::{Api, Error, Kind},
@@ -19,7 +17,7 @@ use crate::{
         shared::{Shared, now},
     },
     ingest::{self, Outcome, WriteRequest},
-    metrics::{AckLevel, Failure, FileKind, Label},
+    metrics::{AckLevel, Failure, Label},
     protocol::line::Precision,
 };
 
@@ -95,35 +93,8 @@ fn receipt(reply: &mut Reply, server: &Shared, outcome: &Outcome) {
     let Some(ack) = outcome.ack else { return };
     reply::set(reply, "durability-level", ack.level.text());
     reply::set(reply, "durability-position", &format!("{}/{}", server.engine.incarnation(), ack.number));
-    reply::set(reply, "durability-window-process-ms", &millis(window(server, ack.level, Failure::Process)));
-    reply::set(reply, "durability-window-power-ms", &millis(window(server, ack.level, Failure::Power)));
-}
-
-/// How long after its answer a write of this level may still be taken by a failure: zero where it is safe already,
-/// `None` where nothing bounds it. The mode's window runs out, then the sync that is running ends, then our own.
-fn window(server: &Shared, delivered: AckLevel, failure: Failure) -> Option<Duration> {
-    let policy = server.engine.durability().mode().policy();
-    // In the log's modes a batch is in the kernel's hands before anybody hears of it.
-    let delivered = if policy.stage == StageKind::Log { delivered.max(AckLevel::Os) } else { delivered };
-    if delivered >= survives(failure) {
-        return Some(Duration::ZERO);
-    }
-    let file = match policy.stage {
-        StageKind::Log => FileKind::Wal,
-        StageKind::Container => FileKind::Container,
-    };
-    match policy.sync {
-        When::SomebodyWaits => None,
-        When::After(window) => Some(window + 2 * longest(&server.metrics.fsync_duration[file])?),
-    }
-}
-
-/// The upper bound of the highest bucket that holds anything; `None` where that has none.
-fn longest(durations: &Histogram) -> Option<Duration> {
-    let metric = durations.metric();
-    let (buckets, count) = (metric.get_histogram().get_bucket(), metric.get_histogram().get_sample_count());
-    let bound = buckets.iter().find(|bucket| bucket.cumulative_count() == count)?.upper_bound();
-    Duration::try_from_secs_f64(bound).ok()
+    reply::set(reply, "durability-window-process-ms", &millis(server.engine.window(ack.level, Failure::Process)));
+    reply::set(reply, "durability-window-power-ms", &millis(server.engine.window(ack.level, Failure::Power)));
 }
 
 /// Whole milliseconds, rounded up: an upper bound stays one. `inf` where there is no bound.

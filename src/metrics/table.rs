@@ -87,6 +87,14 @@ metrics! {
     wal_written_bytes: IntCounter = counter("wal_written_bytes_total"),
     /// Bytes written to containers.
     container_written_bytes: IntCounter = counter("container_written_bytes_total"),
+    /// Duration of a container's commits: pages built, written, and synced where the mode says so.
+    commit_duration: Histogram = histogram("commit_duration_seconds", SYNC_SECONDS),
+    /// Failed writes and syncs of the stage; what it held was written to parts instead.
+    stage_failures: IntCounter = counter("stage_failures_total"),
+    /// How often writes have stopped, because the disk did not work.
+    write_stops: IntCounter = counter("write_stops_total"),
+    /// Whether writes have stopped now: 1 if so.
+    writes_stopped: IntGauge = gauge("writes_stopped"),
     /// Which start of this data directory the server is.
     incarnation: IntGauge = gauge("incarnation"),
 

@@ -170,6 +170,11 @@ impl Segment {
         self.end
     }
 
+    /// Bytes reserved on disk.
+    pub fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
     /// Whether `bytes` more stay within the reserved space. A fresh file takes any frame.
     pub fn fits(&self, bytes: usize) -> bool {
         self.end == FILE_HEADER_SIZE || self.end + bytes as u64 <= self.capacity

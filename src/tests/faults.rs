@@ -3,12 +3,15 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use crate::{
-    disk::{CrashKind, Errno, Fault, OpKind, SimDisk},
-    durability::Mode,
+    disk::{CrashKind, Disk, Errno, Fault, OpKind, SimDisk},
+    durability::{AckLevel, Mode, StageKind, SwitchError, Ticket},
     engine::{Engine, Error},
     model::{Labels, TimeRange},
     select::{Series, View},
-    tests::stored::{open_in, write},
+    tests::{
+        self,
+        stored::{open_in, write},
+    },
 };
 
 const DAY: i64 = 86_400_000_000_000;
@@ -128,23 +131,209 @@ fn without_its_manifest_a_directory_with_data_is_refused_and_left_alone() {
     }
 }
 
+fn disk_of(mode: Mode) -> &'static str {
+    if mode.policy().stage == StageKind::Log { "wal/" } else { "containers/" }
+}
+
+fn batch(engine: &Arc<Engine>, metric: &str, level: AckLevel) -> Ticket {
+    let (batch, payload) = tests::stored::batch(engine, &series(metric, 1));
+    engine.submit(batch, payload, Some(level)).unwrap()
+}
+
+fn commit(engine: &Engine) {
+    engine.commit_step(Duration::from_secs(8));
+}
+
+/// Later than any window.
+fn sync(engine: &Engine) {
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+    static SECONDS: AtomicU64 = AtomicU64::new(9);
+    engine.sync_step(Duration::from_secs(SECONDS.fetch_add(9, Relaxed)));
+}
+
+/// What a ticket says by now.
+fn answer(ticket: &mut Ticket) -> Option<Result<AckLevel, String>> {
+    ticket.try_recv().ok().map(|answer| answer.map(|ack| ack.level).map_err(|stopped| stopped.to_string()))
+}
+
 #[test]
-fn a_failed_sync_stops_acknowledging_and_reads_go_on() {
-    for (mode, file) in [(Mode::WalSync, "wal/"), (Mode::Parts(Duration::from_secs(1)), "containers/")] {
+fn after_a_failed_sync_the_generation_is_flushed_and_writes_go_on_in_a_fresh_file() {
+    for mode in Mode::ALL {
         let disk = SimDisk::new(1);
         let engine = open_in(&disk, mode).unwrap();
-        write(&engine, &[series("a", 1)], |_| true);
-        disk.inject(Fault::new(Errno::IO).of(OpKind::SyncData).at(file));
-        assert!(engine.sync_step(Duration::from_secs(9)));
-        assert!(engine.problem().unwrap().starts_with("writes have stopped: sync "), "{:?}", engine.problem());
-        assert!(engine.submit(crate::model::Batch::default(), Vec::new(), None).is_err());
-        assert_eq!(found(&engine), 1);
-        // What is in memory is made safe the other way.
-        assert!(!engine.commit_step(Duration::from_secs(10)));
+        let mut first = batch(&engine, "a", AckLevel::Disk);
+        commit(&engine);
+        disk.inject(Fault::new(Errno::IO).of(OpKind::SyncData).at(disk_of(mode)));
+        sync(&engine);
+        disk.clear_faults();
+        let mut second = batch(&engine, "b", AckLevel::Disk);
+        commit(&engine);
+        sync(&engine);
+        assert_eq!((answer(&mut first), answer(&mut second)), (None, None), "{mode}: not before the flush");
         assert!(flush(&engine).unwrap());
+        sync(&engine);
+        let served = Some(Ok(AckLevel::Disk));
+        assert_eq!((answer(&mut first), answer(&mut second)), (served.clone(), served), "{mode}");
+        assert_eq!(engine.problem(), None);
         drop(engine);
         disk.crash(CrashKind::PowerNone);
         disk.restart();
-        assert_eq!(found(&open_in(&disk, mode).unwrap()), 1, "{mode}");
+        assert_eq!(found(&open_in(&disk, mode).unwrap()), 2, "{mode}");
     }
+}
+
+#[test]
+fn where_flushing_fails_too_writes_stop_until_the_disk_works_again() {
+    for mode in Mode::ALL {
+        let disk = SimDisk::new(1);
+        let engine = open_in(&disk, mode).unwrap();
+        let mut first = batch(&engine, "a", AckLevel::Disk);
+        commit(&engine);
+        disk.inject(Fault::new(Errno::IO).of(OpKind::SyncData).times(1_000));
+        sync(&engine);
+        commit(&engine);
+        assert!(flush(&engine).is_err());
+        assert!(matches!(answer(&mut first), Some(Err(_))), "{mode}: nobody waits in vain");
+        assert!(engine.problem().unwrap().starts_with("writes have stopped: sync "), "{:?}", engine.problem());
+        let (refused, payload) = tests::stored::batch(&engine, &series("b", 1));
+        assert!(engine.submit(refused, payload, None).is_err());
+        assert_eq!(found(&engine), 1, "reads go on");
+        disk.clear_faults();
+        assert!(flush(&engine).unwrap());
+        commit(&engine);
+        assert_eq!(engine.problem(), None, "{mode}");
+        let mut third = batch(&engine, "c", AckLevel::Disk);
+        commit(&engine);
+        sync(&engine);
+        assert_eq!(answer(&mut third), Some(Ok(AckLevel::Disk)), "{mode}");
+        drop(engine);
+        disk.crash(CrashKind::PowerNone);
+        disk.restart();
+        assert_eq!(found(&open_in(&disk, mode).unwrap()), 2, "{mode}");
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_writes_and_room_lets_them_go_on() {
+    for mode in Mode::ALL {
+        let disk = SimDisk::new(1);
+        let engine = open_in(&disk, mode).unwrap();
+        let mut first = batch(&engine, "a", AckLevel::Disk);
+        commit(&engine);
+        sync(&engine);
+        assert_eq!(answer(&mut first), Some(Ok(AckLevel::Disk)));
+        disk.set_capacity(1 << 20);
+        let mut second = batch(&engine, "b", AckLevel::Memory);
+        commit(&engine);
+        assert_eq!(answer(&mut second), Some(Ok(AckLevel::Memory)), "{mode}: there is room in memory");
+        close_generation(&engine);
+        assert!(flush(&engine).is_err(), "{mode}");
+        assert!(engine.problem().is_some());
+        disk.set_capacity(1 << 40);
+        assert!(flush(&engine).unwrap(), "{mode}");
+        flush(&engine).unwrap();
+        commit(&engine);
+        assert_eq!(engine.problem(), None, "{mode}");
+        let mut third = batch(&engine, "c", AckLevel::Disk);
+        commit(&engine);
+        sync(&engine);
+        assert_eq!(answer(&mut third), Some(Ok(AckLevel::Disk)), "{mode}");
+        drop(engine);
+        disk.crash(CrashKind::PowerNone);
+        disk.restart();
+        assert_eq!(found(&open_in(&disk, mode).unwrap()), 3, "{mode}");
+    }
+}
+
+#[test]
+fn numbers_of_a_group_that_could_not_be_written_are_void_and_stay_so() {
+    let disk = SimDisk::new(1);
+    let engine = open_in(&disk, Mode::WalSync).unwrap();
+    let mut first = batch(&engine, "a", AckLevel::Disk);
+    commit(&engine);
+    sync(&engine);
+    assert_eq!(answer(&mut first), Some(Ok(AckLevel::Disk)));
+    let before = engine.next_number();
+    // The write may reach the disk in part, and the fresh segment cannot be made.
+    disk.inject(Fault::new(Errno::IO).of(OpKind::Write).at("wal/"));
+    disk.inject(Fault::new(Errno::NOSPC).of(OpKind::Create).at("wal/"));
+    let mut second = batch(&engine, "b", AckLevel::Disk);
+    commit(&engine);
+    assert!(matches!(answer(&mut second), Some(Err(_))));
+    assert!(engine.next_number() > before && engine.durability().is_void(before));
+    disk.clear_faults();
+    commit(&engine);
+    flush(&engine).unwrap();
+    flush(&engine).unwrap();
+    commit(&engine);
+    assert_eq!(engine.problem(), None);
+    let mut third = batch(&engine, "c", AckLevel::Disk);
+    commit(&engine);
+    sync(&engine);
+    assert_eq!(answer(&mut third), Some(Ok(AckLevel::Disk)));
+    drop(engine);
+    disk.crash(CrashKind::Process);
+    disk.restart();
+    let engine = open_in(&disk, Mode::WalSync).unwrap();
+    assert_eq!((metrics(&engine), engine.recovery().damaged.len()), (vec!["a".to_owned(), "c".to_owned()], 0));
+}
+
+#[test]
+fn a_directory_that_is_gone_acknowledges_nothing_as_safe() {
+    for mode in Mode::ALL {
+        let disk = SimDisk::new(1);
+        let engine = open_in(&disk, mode).unwrap();
+        let mut ticket = batch(&engine, "a", AckLevel::Disk);
+        commit(&engine);
+        let stage = disk.entries().into_iter().filter(|entry| entry.path.to_string_lossy().contains(disk_of(mode)));
+        stage.filter(|entry| !entry.is_dir).for_each(|entry| disk.remove(&entry.path).unwrap());
+        disk.remove(Path::new("/data/LOCK")).unwrap();
+        disk.inject(Fault::new(Errno::NOENT).of(OpKind::Create).times(1_000));
+        sync(&engine);
+        assert_eq!(answer(&mut ticket), None, "{mode}");
+        let _ = flush(&engine);
+        assert!(matches!(answer(&mut ticket), Some(Err(_))), "{mode}");
+        assert!(engine.problem().unwrap().contains("is gone"), "{:?}", engine.problem());
+    }
+}
+
+#[test]
+fn the_mode_changes_while_batches_come_and_none_is_lost() {
+    let (disk, mut expected) = (SimDisk::new(1), 0);
+    let engine = open_in(&disk, Mode::WalSync).unwrap();
+    for mode in Mode::ALL.into_iter().chain([Mode::WalSync]) {
+        let mut before = batch(&engine, &format!("before_{expected}"), AckLevel::Disk);
+        commit(&engine);
+        let mut switched = engine.switch(mode);
+        let mut meanwhile = batch(&engine, &format!("meanwhile_{expected}"), AckLevel::Disk);
+        commit(&engine);
+        assert_eq!(answer(&mut meanwhile), None, "{mode}: writes wait for the switch");
+        sync(&engine);
+        assert_eq!(answer(&mut before), Some(Ok(AckLevel::Disk)), "{mode}");
+        commit(&engine);
+        assert_eq!(switched.try_recv().unwrap(), Ok(()), "{mode}");
+        assert_eq!(engine.durability().mode(), mode);
+        sync(&engine);
+        assert_eq!(answer(&mut meanwhile), Some(Ok(AckLevel::Disk)), "{mode}");
+        expected += 2;
+    }
+    drop(engine);
+    disk.crash(CrashKind::PowerNone);
+    disk.restart();
+    assert_eq!(found(&open_in(&disk, Mode::WalSync).unwrap()), expected);
+}
+
+#[test]
+fn a_switch_that_cannot_be_recorded_leaves_the_old_mode() {
+    let disk = SimDisk::new(1);
+    let engine = open_in(&disk, Mode::WalSync).unwrap();
+    disk.inject(Fault::new(Errno::IO).of(OpKind::Write).at("MANIFEST"));
+    let mut switched = engine.switch(Mode::WalOs);
+    commit(&engine);
+    assert!(matches!(switched.try_recv().unwrap(), Err(SwitchError::Record(_))));
+    assert_eq!(engine.durability().mode(), Mode::WalSync);
+    let mut ticket = batch(&engine, "a", AckLevel::Disk);
+    commit(&engine);
+    sync(&engine);
+    assert_eq!(answer(&mut ticket), Some(Ok(AckLevel::Disk)));
 }

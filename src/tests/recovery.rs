@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     disk::{CrashKind, Disk, SimDisk},
-    durability::{Failure, LedgerRecord, Mode, Promised},
+    durability::Mode,
     engine::{Bounds, Ending, Engine, Error, Options, Receipt, RecoveryPolicy},
     metrics::Metrics,
     model::{Labels, MatchOp, Matcher, Position, SeqNo, TimeRange},
@@ -114,19 +114,6 @@ fn rejected_numbers_are_no_gap_and_their_batches_never_count_in_any_file() {
     }
 }
 
-/// What the ledger says after batch 1 was answered from memory in a mode that keeps it there for a while.
-fn acknowledge(engine: &Engine, disk: &SimDisk) -> LedgerRecord {
-    let marks = engine.watermarks();
-    let at_risk = [Failure::Process, Failure::Power].map(|failure| {
-        let at_risk = engine.at_risk(failure);
-        Promised { batches: at_risk.batches, samples: at_risk.samples }
-    });
-    let first = LedgerRecord::first(engine.incarnation(), disk.boot_id().unwrap(), marks, 1);
-    let record = LedgerRecord { released: [marks.visible, SeqNo(0), SeqNo(0)], at_risk, ..first };
-    engine.ledger().write(&record).unwrap();
-    record
-}
-
 #[test]
 fn a_start_tells_what_the_end_of_the_one_before_took_and_remembers_it() {
     let mode = Mode::Parts(Duration::from_secs(1));
@@ -141,7 +128,6 @@ fn a_start_tells_what_the_end_of_the_one_before_took_and_remembers_it() {
         write(&engine, &[series("a", 1.0)], |_| true);
         let lost = Position { incarnation: 1, number: SeqNo(1) };
         assert_eq!(engine.receipt(lost), Receipt::Pending);
-        acknowledge(&engine, &disk);
         drop(engine);
         disk.crash(kind);
         disk.restart();
@@ -153,9 +139,7 @@ fn a_start_tells_what_the_end_of_the_one_before_took_and_remembers_it() {
         assert!(engine.sync_step(Duration::from_secs(9)));
         let kept = Position { incarnation: 2, number: engine.first_number() };
         assert_eq!(engine.receipt(kept), Receipt::Safe);
-        let record = acknowledge(&engine, &disk);
         engine.close().unwrap();
-        engine.ledger().finish(&record).unwrap();
         drop(engine);
         disk.crash(CrashKind::PowerNone);
         disk.restart();

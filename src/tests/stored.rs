@@ -79,25 +79,35 @@ pub(crate) fn open_in(disk: &SimDisk, mode: Mode) -> Result<Arc<Engine>, Error> 
 /// Writes those samples of each series whose place passes, a batch a series.
 pub(crate) fn write(engine: &Engine, series: &[Series], wanted: impl Fn(usize) -> bool) {
     for series in series {
-        let tags = series.labels.iter().filter(|(name, _)| *name != METRIC_NAME);
-        let key = StreamKey::new(series.labels.metric(), tags).unwrap();
-        let (stream, slot) = engine.stream(&key).unwrap();
-        let (layout, _) = engine.layout(series.labels.metric(), &["value"]).unwrap();
-        let mut rows = Rows { layout, width: 1, ..Rows::default() };
-        for index in (0..series.times.len()).filter(|index| wanted(*index)) {
-            rows.streams.push(stream);
-            rows.slots.push(slot);
-            rows.times.push(series.times[index]);
-            rows.values.push(series.values[index]);
-        }
-        let batch = Batch { groups: vec![rows] };
+        let (batch, payload) = batch_of(engine, series, &wanted);
         if !batch.is_empty() {
-            let mut payload = Vec::new();
-            RowsEncoder::default().encode(&batch, &mut payload);
             drop(engine.submit(batch, payload, None).unwrap());
         }
     }
     engine.commit_step(Duration::from_secs(1));
+}
+
+/// A batch of all samples of a series, and its payload.
+pub(crate) fn batch(engine: &Engine, series: &Series) -> (Batch, Vec<u8>) {
+    batch_of(engine, series, &|_| true)
+}
+
+fn batch_of(engine: &Engine, series: &Series, wanted: &impl Fn(usize) -> bool) -> (Batch, Vec<u8>) {
+    let tags = series.labels.iter().filter(|(name, _)| *name != METRIC_NAME);
+    let key = StreamKey::new(series.labels.metric(), tags).unwrap();
+    let (stream, slot) = engine.stream(&key).unwrap();
+    let (layout, _) = engine.layout(series.labels.metric(), &["value"]).unwrap();
+    let mut rows = Rows { layout, width: 1, ..Rows::default() };
+    for index in (0..series.times.len()).filter(|index| wanted(*index)) {
+        rows.streams.push(stream);
+        rows.slots.push(slot);
+        rows.times.push(series.times[index]);
+        rows.values.push(series.values[index]);
+    }
+    let batch = Batch { groups: vec![rows] };
+    let mut payload = Vec::new();
+    RowsEncoder::default().encode(&batch, &mut payload);
+    (batch, payload)
 }
 
 fn flush(engine: &Engine) {

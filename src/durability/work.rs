@@ -1,0 +1,98 @@
+//! What the syncer has before it.
+
+use std::{
+    collections::VecDeque,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use crate::{
+    disk::File,
+    durability::{due::Pending, syncer::Tick},
+    model::SeqNo,
+};
+
+/// A log segment as the syncer and the flusher see it.
+pub(crate) struct LogFile {
+    pub(crate) id: u64,
+    pub(crate) path: PathBuf,
+    pub(crate) file: Arc<dyn File>,
+    /// Highest number written to it.
+    pub(crate) last: SeqNo,
+    /// Highest number written to it when it was last synced.
+    pub(crate) synced: SeqNo,
+    /// Bytes reserved for it.
+    pub(crate) size: u64,
+    /// A write or sync of it failed: it is not used again.
+    pub(crate) is_bad: bool,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(crate) struct Work {
+    /// Log segments that are not retired, oldest first; only the last is still written.
+    pub(crate) files: VecDeque<LogFile>,
+    /// Retired log segments, for the log's writer to reuse (all but the bad ones) or remove.
+    pub(crate) retired: Vec<LogFile>,
+    /// Containers that are not retired, each with the highest number it covers.
+    pub(crate) containers: Vec<(PathBuf, SeqNo)>,
+    /// Rows that no commit covers, oldest first; only the last still grows.
+    pub(crate) ticks: VecDeque<Tick>,
+    pub(crate) pending: Pending,
+    /// The stage failed: everything up to here must be in parts before what it is given counts as safe again.
+    pub(crate) broken: Option<SeqNo>,
+    /// Log segments up to this one are neither written nor synced again: the kernel may have dropped their pages.
+    pub(crate) bad_segment: u64,
+    pub(crate) closed: bool,
+}
+
+impl Work {
+    /// A log segment was written to.
+    pub(crate) fn note_file(&mut self, file: LogFile) {
+        if file.id <= self.bad_segment {
+            self.break_upto(file.last);
+        }
+        match self.files.back_mut().filter(|last| last.id == file.id) {
+            Some(last) => (last.last, last.is_bad) = (file.last, last.is_bad || file.is_bad),
+            None => self.files.push_back(file),
+        }
+    }
+
+    /// A container covers numbers up to `last`.
+    pub(crate) fn note_container(&mut self, path: &Path, last: SeqNo) {
+        match self.containers.last_mut().filter(|(newest, _)| newest == path) {
+            Some((_, covered)) => *covered = last,
+            None => self.containers.push((path.to_owned(), last)),
+        }
+    }
+
+    /// The stage failed; where it is a log, up to `segment`. All it holds depends on a flush.
+    pub(crate) fn break_stage(&mut self, segment: u64) {
+        self.bad_segment = self.bad_segment.max(segment);
+        self.files.iter_mut().filter(|file| file.id <= segment).for_each(|file| file.is_bad = true);
+        self.break_upto(self.pending.upto);
+    }
+
+    fn break_upto(&mut self, upto: SeqNo) {
+        if upto > self.pending.safe {
+            self.broken = self.broken.max(Some(upto));
+        }
+    }
+
+    /// Takes out the files whose numbers parts cover: segments go to the log's writer, containers are returned. The
+    /// newest segment stays.
+    pub(crate) fn retire(&mut self, upto: SeqNo) -> Vec<PathBuf> {
+        while self.files.len() > 1 && self.files[0].last <= upto {
+            self.retired.extend(self.files.pop_front());
+        }
+        let (done, kept) = self.containers.drain(..).partition(|(_, last)| *last <= upto);
+        self.containers = kept;
+        let done: Vec<(PathBuf, SeqNo)> = done;
+        done.into_iter().map(|(path, _)| path).collect()
+    }
+
+    /// Bytes of the log's segments.
+    pub(crate) fn log_size(&self) -> u64 {
+        self.files.iter().map(|file| file.size).sum()
+    }
+}

@@ -1,0 +1,39 @@
+//! A file that holds space for the manifest: on a full disk it makes room for the record that frees more.
+
+use std::{io, path::PathBuf, sync::Arc};
+
+use crate::disk::Disk;
+
+/// Enough for a new manifest, twice, of a hundred thousand parts.
+const SIZE: u64 = 8 << 20;
+
+/// The file, there or not.
+pub(crate) struct Reserve {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+}
+
+impl Reserve {
+    pub(crate) fn new(disk: Arc<dyn Disk>, path: PathBuf) -> Self {
+        Self { disk, path }
+    }
+
+    /// Bytes it holds when it is there.
+    pub(crate) const fn size() -> u64 {
+        SIZE
+    }
+
+    /// Gives its space back to the disk. Whether there was any.
+    pub(crate) fn release(&self) -> bool {
+        self.disk.remove(&self.path).is_ok()
+    }
+
+    /// Takes the space again, where it is not held. A file cut short by a full disk is removed.
+    pub(crate) fn hold(&self) -> io::Result<()> {
+        match self.disk.create(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(error),
+            Ok(file) => file.allocate(SIZE).inspect_err(|_| drop(self.disk.remove(&self.path))),
+        }
+    }
+}
