@@ -52,6 +52,10 @@ pub struct ServeFlags {
     /// fsynced each window, of which a crash takes at most one)
     #[arg(long, value_name = "MODE", default_value = "wal-sync", value_parser = str::parse::<Mode>)]
     pub durability: Mode,
+    /// What a start does where something that had been safe is damaged: `salvage` keeps what is whole, `strict` refuses to
+    /// start, `point-in-time` ends before the first missing batch, `dry-run` only says what is there
+    #[arg(long, value_name = "POLICY", default_value = "salvage", value_parser = str::parse::<engine::RecoveryPolicy>)]
+    pub recovery: engine::RecoveryPolicy,
     /// Do not turn the parameters `db` and `bucket` of writes into the label `db`
     #[arg(long)]
     pub no_db_label: bool,
@@ -164,6 +168,7 @@ impl ServeFlags {
             generation_age: self.flush_age,
             memory_size_max: bytes(self.memory_size_max),
             streams_max: self.streams_max,
+            recovery: self.recovery,
             ..engine::Options::new(&self.data)
         }
     }

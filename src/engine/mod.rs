@@ -16,14 +16,18 @@ mod days;
 mod edit;
 mod flushing;
 mod healing;
+mod loss;
 mod manifest;
 mod names;
 mod open;
 mod partset;
 mod paths;
+mod policy;
 mod probe;
+mod receipts;
 mod recover;
 mod replay;
+mod report;
 mod reserve;
 mod threads;
 mod verdict;
@@ -44,11 +48,14 @@ use prometheus::{Histogram, core::Metric};
 use roaring::RoaringBitmap;
 
 pub use edit::{Edit, FileEntry, Incarnation, State};
+pub use loss::{Bounds, Ending, Loss};
 pub use manifest::{Manifest, describe as describe_manifest};
 pub use names::NameError;
 pub use open::{Open, Recovery};
 pub use partset::{PartSet, StoredPart};
 pub use paths::Paths;
+pub use policy::{PolicyError, RecoveryPolicy};
+pub use receipts::Receipt;
 pub use verdict::{Span, Verdict};
 
 use crate::{
@@ -95,6 +102,8 @@ pub struct Options {
     pub streams_max: u32,
     /// Whether to find out at the start what the directory stands on; it takes some 50 ms.
     pub probe: bool,
+    /// What a start does about damage.
+    pub recovery: RecoveryPolicy,
 }
 
 impl Options {
@@ -113,6 +122,7 @@ impl Options {
             ack_min: AckLevel::Memory,
             streams_max: 50_000_000,
             probe: true,
+            recovery: RecoveryPolicy::default(),
         }
     }
 }
@@ -126,6 +136,12 @@ pub enum Error {
         .0.display()
     )]
     NoManifest(PathBuf),
+    /// Something that had been safe is damaged or missing, and the recovery policy is strict.
+    #[error("{0}; --recovery strict leaves everything as it is, --recovery salvage keeps what is whole")]
+    Damaged(String),
+    /// A dry run was asked for where a start was wanted.
+    #[error("a dry run opens nothing")]
+    DryRun,
     /// Another server has it.
     #[error("data directory {} is in use by another server (its LOCK file is held)", .0.display())]
     Locked(PathBuf),
@@ -254,6 +270,11 @@ impl Engine {
     /// What the directory stands on, if that was asked and found out.
     pub fn probe(&self) -> Option<&Probe> {
         self.probe.as_ref()
+    }
+
+    /// What starts of this directory lost by their ends, oldest first; of the last hundred.
+    pub fn losses(&self) -> Vec<Loss> {
+        self.manifest.lock().state().losses.clone()
     }
 
     /// The first number this start gives out.

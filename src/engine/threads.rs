@@ -119,7 +119,8 @@ impl Engine {
             thread.join().expect("a panic of a background thread aborts the process");
         }
         while self.flush_step(self.clock.now())? {}
-        Ok(())
+        let path = self.paths.ledger();
+        self.durability.finish_ledger(self.clock.now()).map_err(super::io_error("finish", &path))
     }
 }
 

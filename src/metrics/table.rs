@@ -111,6 +111,14 @@ metrics! {
     recovery_truncated_bytes: IntGauge = gauge("recovery_truncated_bytes"),
     /// Sequence numbers that were safe before the last start and that it found damaged.
     recovery_damaged_numbers: IntGauge = gauge("recovery_damaged_numbers"),
+    /// Acknowledged samples that the end of the start before took: at least so many.
+    recovery_lost_samples_min: Gauge = float_gauge("recovery_lost_samples_min"),
+    /// Acknowledged samples that the end of the start before took: at most so many; +Inf where nothing tells.
+    recovery_lost_samples_max: Gauge = float_gauge("recovery_lost_samples_max"),
+    /// Acknowledged batches that the end of the start before took: at least so many.
+    recovery_lost_batches_min: Gauge = float_gauge("recovery_lost_batches_min"),
+    /// Acknowledged batches that the end of the start before took: at most so many; +Inf where nothing tells.
+    recovery_lost_batches_max: Gauge = float_gauge("recovery_lost_batches_max"),
     /// Files in quarantine.
     quarantined_files: IntGauge = gauge("quarantined_files"),
 
