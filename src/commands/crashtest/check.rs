@@ -10,6 +10,7 @@ use crate::{
     commands::crashtest::{
         found::Found,
         history::{Answer, Fate, Position, Receipt, Sent},
+        millis,
     },
     durability::{AckLevel, Failure, Policy, StageKind, survives},
 };
@@ -141,7 +142,9 @@ fn missing(row: Policy, sent: &Sent, crashed: Duration) -> Option<Broken> {
         return Some(Broken::new(Promise::Survives, format!("{batch} is lost: {receipt_text}")));
     }
     let is_late = receipt.window.is_some_and(|window| age > window);
-    is_late.then(|| Broken::new(Promise::Window, format!("{batch} is lost {age:?} after its answer: {receipt_text}")))
+    is_late.then(|| {
+        Broken::new(Promise::Window, format!("{batch} is lost {} after its answer: {receipt_text}", millis(age)))
+    })
 }
 
 /// The level a batch has reached when it is answered at `level`: with a log it is in the kernel's hands before that.
@@ -153,14 +156,15 @@ fn reached(row: Policy, level: AckLevel) -> AckLevel {
 }
 
 fn describe(receipt: &Receipt) -> String {
-    let window = receipt.window.map_or_else(|| "no bound".to_owned(), |window| format!("{window:?}"));
+    let window = receipt.window.map_or_else(|| "no bound".to_owned(), millis);
     format!("acknowledged at level {:?} as {}, window {window}", receipt.level, receipt.position)
 }
 
 /// Of each incarnation, the first number that is missing must lie above the last one that is there.
 fn prefix(history: &[Sent], found: &Found) -> Vec<Broken> {
     let mut ends: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
-    for sent in history {
+    // Where there was a hole before, it has been told.
+    for sent in history.iter().filter(|sent| sent.fate == Fate::Open) {
         let Some((Receipt { position, .. }, _)) = sent.receipt() else { continue };
         let (missing, there) = ends.entry(position.incarnation).or_insert((u64::MAX, 0));
         match found.samples(sent.batch) {

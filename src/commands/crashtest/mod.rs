@@ -22,7 +22,7 @@ mod tests;
 
 use std::{
     path::{Path, PathBuf},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -73,6 +73,11 @@ fn is_empty(dir: &Path) -> bool {
 fn directory_name(mode: Mode) -> String {
     let name = mode.to_string().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
     name.trim_matches('-').to_owned()
+}
+
+/// Whole milliseconds, rounded up.
+fn millis(time: Duration) -> String {
+    format!("{} ms", time.as_micros().div_ceil(1000))
 }
 
 #[allow(clippy::disallowed_methods)] // the edge: when things happened, as a client sees it

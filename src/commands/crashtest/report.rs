@@ -7,6 +7,7 @@ use crate::{
         crashtest::{
             check::{Broken, Lost, Promise},
             history::{Answer, Sent},
+            millis,
         },
         table,
     },
@@ -173,16 +174,16 @@ complete:\nthe slowest start until it answered, and until all was there.\n";
 
 /// Checks that could not be made, so that nobody takes silence for success.
 fn skipped(reports: &[ModeReport]) -> String {
-    let checks: [(&str, fn(&ModeReport) -> u64); 2] =
-        [("receipts", |report| report.receipts_checked), ("loss reports", |report| report.loss_reports_checked)];
-    let mut out = String::new();
-    for (name, count) in checks {
-        let modes: Vec<_> = reports.iter().filter(|r| count(r) == 0).map(|r| r.mode.to_string()).collect();
-        if !modes.is_empty() {
-            out += &format!("\nSKIPPED: {name} not checked in {}: the server has none\n", modes.join(", "));
-        }
-    }
-    out
+    let modes = |is_skipped: fn(&ModeReport) -> bool| {
+        let modes = reports.iter().filter(|report| is_skipped(report)).map(|report| report.mode.to_string());
+        modes.collect::<Vec<_>>().join(", ")
+    };
+    let receipts = ("receipts", modes(|report| report.receipts_checked == 0));
+    let loss_reports = ("loss reports", modes(|report| report.loss_reports_checked == 0));
+    let skipped = [receipts, loss_reports].into_iter().filter(|(_, modes)| !modes.is_empty());
+    skipped
+        .map(|(what, modes)| format!("\nSKIPPED: {what} were not checked in {modes}: the server gave none\n"))
+        .collect()
 }
 
 fn conclusion(reports: &[ModeReport], seed: u64) -> String {
@@ -196,8 +197,4 @@ fn conclusion(reports: &[ModeReport], seed: u64) -> String {
         ),
         _ => format!("\n{broken} of {} modes BROKE a promise in {crashes} crashes (seed {seed}).\n", reports.len()),
     }
-}
-
-fn millis(time: Duration) -> String {
-    format!("{:.0} ms", (time.as_secs_f64() * 1000.0).ceil())
 }
