@@ -179,9 +179,10 @@ impl Committer {
         if inbox.switch.is_some() && !inbox.closed {
             return;
         }
-        let sizes = inbox.submissions.iter().scan(0, |before, submission| {
-            Some(std::mem::replace(before, *before + submission.size()))
-        });
+        let sizes = inbox
+            .submissions
+            .iter()
+            .scan(0, |before, submission| Some(std::mem::replace(before, *before + submission.size())));
         let count = sizes.take_while(|before| *before < GROUP_SIZE_MAX).count();
         if count == inbox.submissions.len() {
             std::mem::swap(&mut self.group, &mut inbox.submissions);

@@ -120,7 +120,8 @@ impl Mode {
     pub fn policy(self) -> Policy {
         use Asked::{AtOnce, Gathered, Spaced};
         use Unasked::{After, Full, Never};
-        let log = |synced, asked, ack| Policy { stage: StageKind::Log, written: Never, synced, asked, ack, loss_max: None };
+        let log =
+            |synced, asked, ack| Policy { stage: StageKind::Log, written: Never, synced, asked, ack, loss_max: None };
         let container = |written, synced, asked, ack| Policy {
             stage: StageKind::Container,
             written,
@@ -142,6 +143,15 @@ impl Mode {
             Self::Adaptive(Target::MaxLoss(max)) => {
                 Policy { loss_max: Some(max), ..log(After(max / 4), AtOnce, AckLevel::Os) }
             }
+        }
+    }
+
+    /// The lowest level at which a request is answered that does not say: an adaptive mode may leave the disk to the
+    /// kernel.
+    pub fn ack_min(self) -> AckLevel {
+        match self {
+            Self::Adaptive(_) => AckLevel::Os,
+            _ => self.policy().ack,
         }
     }
 

@@ -53,10 +53,13 @@ pub use verdict::{Span, Verdict};
 use crate::{
     disk::{Disk, Lock},
     durability::{
-        AckLevel, AtRisk, Committer, Durability, Failure, Mode, Refused, StageKind, Switched, Syncer, Ticket, Watermarks,
+        AckLevel, AtRisk, Committer, Durability, Failure, Mode, Refused, StageKind, Switched, Syncer, Ticket,
+        Watermarks,
     },
-    engine::{days::Days, flushing::NewFields, names::StreamIds, partset::Parts, recover::Leftover, reserve::Reserve,
-    threads::Threads},
+    engine::{
+        days::Days, flushing::NewFields, names::StreamIds, partset::Parts, recover::Leftover, reserve::Reserve,
+        threads::Threads,
+    },
     index::Index,
     memtable::{Catalogue, Generation, Memtable},
     metrics::{FileKind as Synced, Label, Metrics},

@@ -243,7 +243,12 @@ impl World {
             panic!("{context}: does not open: {}\n{}", crate::durability::error_chain(&error), self.disk.trace())
         });
         let end = engine.recovery().end;
-        assert!(engine.recovery().damaged.is_empty(), "{context}: damage: {:?}\n{}", engine.recovery(), self.disk.trace());
+        assert!(
+            engine.recovery().damaged.is_empty(),
+            "{context}: damage: {:?}\n{}",
+            engine.recovery(),
+            self.disk.trace()
+        );
         assert_eq!(engine.recovery().orphaned_rows, 0, "{context}");
         let sent = self.batches.iter().map(|batch| batch.number).max().unwrap_or_default();
         assert!(
