@@ -174,16 +174,16 @@ complete:\nthe slowest start until it answered, and until all was there.\n";
 
 /// Checks that could not be made, so that nobody takes silence for success.
 fn skipped(reports: &[ModeReport]) -> String {
-    let modes = |is_skipped: fn(&ModeReport) -> bool| {
-        let modes = reports.iter().filter(|report| is_skipped(report)).map(|report| report.mode.to_string());
-        modes.collect::<Vec<_>>().join(", ")
+    let line = |what: &str, is_skipped: fn(&ModeReport) -> bool| {
+        let modes: Vec<_> = reports.iter().filter(|r| is_skipped(r)).map(|r| r.mode.to_string()).collect();
+        match modes.len() {
+            0 => String::new(),
+            all if all == reports.len() => format!("\nSKIPPED: {what} were not checked: the server gave none\n"),
+            _ => format!("\nSKIPPED: {what} were not checked in {}: the server gave none\n", modes.join(", ")),
+        }
     };
-    let receipts = ("receipts", modes(|report| report.receipts_checked == 0));
-    let loss_reports = ("loss reports", modes(|report| report.loss_reports_checked == 0));
-    let skipped = [receipts, loss_reports].into_iter().filter(|(_, modes)| !modes.is_empty());
-    skipped
-        .map(|(what, modes)| format!("\nSKIPPED: {what} were not checked in {modes}: the server gave none\n"))
-        .collect()
+    line("receipts", |report| report.receipts_checked == 0)
+        + &line("loss reports", |report| report.loss_reports_checked == 0)
 }
 
 fn conclusion(reports: &[ModeReport], seed: u64) -> String {
