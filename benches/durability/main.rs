@@ -40,7 +40,7 @@ enum Section {
 #[derive(Parser, Debug)]
 #[command(about = "What durability costs, measured")]
 struct Options {
-    /// Durability modes; all where nothing is said
+    /// Durability modes; all where nothing is said. MODE@PROGRAM compares with another build of the server
     #[arg(long, value_delimiter = ',')]
     modes: Vec<String>,
     /// Connections

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 /// What is measured.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Target {
-    /// Ours, in a durability mode.
+    /// Ours, in a durability mode; `mode@program` is another build of it.
     Plimsoll(String),
     /// VictoriaMetrics as Debian packages it: no log at all.
     VictoriaMetrics,
@@ -183,7 +183,8 @@ pub(crate) fn data_parent() -> PathBuf {
 }
 
 fn start_plimsoll(mode: &str, dir: &Path, more: &[&str]) -> (Child, SocketAddr) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_plimsoll"));
+    let (mode, program) = mode.split_once('@').unwrap_or((mode, env!("CARGO_BIN_EXE_plimsoll")));
+    let mut command = Command::new(program);
     command.args(["serve", "--listen", "127.0.0.1:0", "--log", "info", "--durability", mode, "--data"]).arg(dir);
     let mut child = command.args(more).stderr(Stdio::piped()).spawn().expect("the server starts");
     let mut log = BufReader::new(child.stderr.take().expect("it is piped"));
