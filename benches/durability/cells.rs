@@ -190,7 +190,8 @@ fn figures(shape: Shape, seconds: f64, tally: &mut Tally, before: &Snapshot, aft
         disk_bytes: (after.disk_bytes - before.disk_bytes) / samples,
         histogram: histogram(before, after),
         refused: tally.refused as f64,
-        others: (after.others_seconds - before.others_seconds) / seconds / cpus() as f64,
+        // Ticks are coarse, so that the difference may be a little below zero.
+        others: ((after.others_seconds - before.others_seconds) / seconds / cpus() as f64).max(0.0),
         ..Figures::default()
     }
 }

@@ -59,6 +59,9 @@ impl Report {
         self.line(&format!("- Commit: {}", commit()));
         self.line(&format!("- CPUs: {}", cpus()));
         self.line(&format!("- Disk: {kind} on {device}; {}", fsync_cost()));
+        if runs_in_real_time() {
+            self.line("- Scheduling: real-time priority, which keeps other processes of a shared machine out");
+        }
         self.line(&format!("- Again: `{command}`"));
         if kind == "tmpfs" {
             self.line("\n**This is tmpfs, not a disk: nothing here says what a sync costs.**");
@@ -250,6 +253,14 @@ fn median_of(runs: &[Result<Figures, String>], f: impl Fn(&Figures) -> f64) -> f
 fn spread(runs: &[Result<Figures, String>], f: impl Fn(&Figures) -> f64 + Copy) -> [f64; 2] {
     let values = || runs.iter().flatten().map(f);
     [values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max)]
+}
+
+/// Whether this process, and so the servers it starts, were put before all ordinary ones (`chrt`).
+fn runs_in_real_time() -> bool {
+    const POLICY: usize = 38; // behind the name in parentheses
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let policy = stat.rsplit(')').next().and_then(|fields| fields.split_whitespace().nth(POLICY)?.parse::<u32>().ok());
+    policy.is_some_and(|policy| policy == 1 || policy == 2)
 }
 
 /// Device and file system below the data directories.
