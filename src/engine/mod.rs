@@ -59,7 +59,7 @@ pub use receipts::Receipt;
 pub use verdict::{Span, Verdict};
 
 use crate::{
-    disk::{Disk, Lock, Probe},
+    disk::{self, Disk, Lock, Probe},
     durability::{
         AckLevel, AtRisk, Committer, Durability, Failure, Mode, Refused, StageKind, Switched, Syncer, Ticket,
         Watermarks,
@@ -230,7 +230,8 @@ pub struct Engine {
     clock: Clock,
     lock: Box<dyn Lock>,
     reserve: Reserve,
-    /// Files of a record that failed. No later start may count them, once a later record is durable.
+    /// Files to be removed after the next record: those of a record that failed, which a start may count until a later one is
+    /// durable, and those that could not be removed before.
     abandoned: Mutex<Vec<PathBuf>>,
 }
 
@@ -401,8 +402,8 @@ impl Engine {
         PartId(self.next_file.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
     }
 
-    fn sync_file(&self, file: &dyn crate::disk::File, path: &Path) -> Result<(), Error> {
-        self.timed(Synced::Part, || file.sync_data()).map_err(io_error("sync", path))
+    fn sync_file(&self, file: &dyn disk::File, path: &Path) -> Result<(), Error> {
+        self.timed(Synced::Part, || disk::sync_linked(file)).map_err(io_error("sync", path))
     }
 
     fn sync_dir(&self, dir: &Path) -> Result<(), Error> {
@@ -428,10 +429,8 @@ impl Engine {
             recorded => recorded?,
         }
         self.metrics.fsync_duration[Synced::Manifest].observe((self.clock.now() - start).as_secs_f64());
-        for path in std::mem::take(&mut *self.abandoned.lock()) {
-            // What cannot be removed now, the next start sets aside.
-            let _ = self.disk.remove(&path);
-        }
+        let abandoned = std::mem::take(&mut *self.abandoned.lock());
+        self.remove_files(abandoned.into_iter());
         Ok(())
     }
 }

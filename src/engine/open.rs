@@ -312,7 +312,7 @@ impl Open {
         self.recovery.replayed_batches = plan.batches(&stage.commits, flushed);
         let engine = self.assemble(stage, replayed, generations, manifest, (ledger, first), lock)?;
         if engine.recovery.replayed_batches == 0 {
-            engine.remove_leftovers()?;
+            engine.remove_leftovers();
         }
         Ok(engine)
     }
@@ -369,8 +369,14 @@ impl Open {
         state.reserved_streams = state.reserved_streams.max(largest_stream.max(self.last_stream) + 1);
         state.reserved_files = self.last_file + 1 + FILES_AHEAD;
         state.samples = samples;
-        let manifest = Manifest::create(Arc::clone(&self.disk), &self.paths.root, manifest_number + 1, state.clone())?;
-        manifest::remove_older(&*self.disk, &self.paths.root, manifest_number + 1)?;
+        let number = manifest_number + 1;
+        let create = || Manifest::create(Arc::clone(&self.disk), &self.paths.root, number, state.clone());
+        let reserve = Reserve::new(Arc::clone(&self.disk), self.paths.reserve());
+        let manifest = match create() {
+            Err(error) if error.is_full() && reserve.release() => create()?,
+            created => created?,
+        };
+        manifest::remove_older(&*self.disk, &self.paths.root, number)?;
         Ok(manifest)
     }
 
