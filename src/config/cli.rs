@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     config::{Listen, duration, listen, size},
-    durability::Mode,
+    durability::{Mirror, Mode},
     engine, http, ingest,
 };
 
@@ -52,6 +52,16 @@ pub struct ServeFlags {
     /// fsynced each window, of which a crash takes at most one)
     #[arg(long, value_name = "MODE", default_value = "wal-sync", value_parser = str::parse::<Mode>)]
     pub durability: Mode,
+    /// The directory of the write-ahead log, on a faster disk perhaps; `wal` in the data directory where nothing is said
+    #[arg(long, value_name = "DIR")]
+    pub wal_dir: Option<PathBuf>,
+    /// A second directory, on another disk, that gets a copy of the write-ahead log
+    #[arg(long, value_name = "DIR")]
+    pub wal_mirror_dir: Option<PathBuf>,
+    /// How many copies of a mirrored log a write must be in before it is answered: `2-of-2`, or `1-of-2` (the log goes
+    /// on where one disk fails or is slow)
+    #[arg(long, value_name = "POLICY", default_value = "2-of-2", value_parser = str::parse::<Mirror>)]
+    pub wal_mirror: Mirror,
     /// Do not turn the parameters `db` and `bucket` of writes into the label `db`
     #[arg(long)]
     pub no_db_label: bool,
@@ -164,6 +174,9 @@ impl ServeFlags {
             generation_age: self.flush_age,
             memory_size_max: bytes(self.memory_size_max),
             streams_max: self.streams_max,
+            wal_dir: self.wal_dir.clone(),
+            wal_mirror_dir: self.wal_mirror_dir.clone(),
+            wal_mirror: self.wal_mirror,
             ..engine::Options::new(&self.data)
         }
     }

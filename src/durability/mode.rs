@@ -120,7 +120,8 @@ impl Mode {
     pub fn policy(self) -> Policy {
         use Asked::{AtOnce, Gathered, Spaced};
         use Unasked::{After, Full, Never};
-        let log = |synced, asked, ack| Policy { stage: StageKind::Log, written: Never, synced, asked, ack, loss_max: None };
+        let log =
+            |synced, asked, ack| Policy { stage: StageKind::Log, written: Never, synced, asked, ack, loss_max: None };
         let container = |written, synced, asked, ack| Policy {
             stage: StageKind::Container,
             written,

@@ -236,7 +236,13 @@ impl Engine {
         for leftover in std::mem::take(&mut *self.leftovers.lock()) {
             let Leftover { path, is_damaged, .. } = leftover;
             let name = path.file_name().expect("files have names").to_string_lossy();
-            let aside = self.paths.quarantine().join(format!("{}-stage-{name}", self.incarnation));
+            // A log outside of the data directory may be on another disk, where a rename does not reach.
+            let aside = match path.parent() {
+                Some(dir) if !dir.starts_with(&self.paths.root) => {
+                    dir.join(format!("quarantine-{}-{name}", self.incarnation))
+                }
+                _ => self.paths.quarantine().join(format!("{}-stage-{name}", self.incarnation)),
+            };
             let gone = if is_damaged { self.disk.rename(&path, &aside) } else { self.disk.remove(&path) };
             gone.map_err(io_error("remove or set aside", &path))?;
         }

@@ -123,7 +123,8 @@ fn either_copy_of_a_manifest_is_enough_and_every_damaged_byte_is_noticed() {
     use crate::disk::{Disk, SimDisk};
     let (disk, dir) = (SimDisk::new(1), Path::new("/data"));
     disk.create_dir_all(dir).unwrap();
-    let mut manifest = Manifest::create(Arc::new(disk.clone()), dir, 1, State { samples: 5, ..State::default() }).unwrap();
+    let mut manifest =
+        Manifest::create(Arc::new(disk.clone()), dir, 1, State { samples: 5, ..State::default() }).unwrap();
     manifest.record(&Edit { flushed: Some(SeqNo(9)), ..Edit::default() }).unwrap();
     let paths = [dir.join("MANIFEST-000001"), dir.join("MANIFEST-000001.copy")];
     for (damaged, other) in [(&paths[0], &paths[1]), (&paths[1], &paths[0])] {

@@ -119,6 +119,7 @@ impl Engine {
             thread.join().expect("a panic of a background thread aborts the process");
         }
         while self.flush_step(self.clock.now())? {}
+        self.durability.remove_log(&*self.disk, self.manifest.lock().state().flushed);
         Ok(())
     }
 }

@@ -118,7 +118,9 @@ impl Segment {
     pub fn create(disk: &dyn Disk, dir: &Path, header: FileHeader, capacity: u64) -> Result<Self, Error> {
         let path = dir.join(file_name(header.kind, header.id));
         let file = disk.create(&path).map_err(io_error("create", &path))?;
-        file.allocate(capacity).map_err(io_error("reserve space for", &path))?;
+        // On a full disk, what was reserved is wanted; what cannot be removed now, the next start removes.
+        let reserved = file.allocate(capacity).inspect_err(|_| drop(disk.remove(&path)));
+        reserved.map_err(io_error("reserve space for", &path))?;
         Self::begin(disk, dir, path, file, header, capacity)
     }
 
