@@ -255,7 +255,13 @@ impl Engine {
         self.remove_files(whole.into_iter().map(|leftover| leftover.path));
         for leftover in damaged {
             let name = leftover.path.file_name().expect("files have names").to_string_lossy();
-            let aside = self.paths.quarantine().join(format!("{}-stage-{name}", self.incarnation));
+            // A log outside of the data directory may be on another disk, where a rename does not reach.
+            let aside = match leftover.path.parent() {
+                Some(dir) if !dir.starts_with(&self.paths.root) => {
+                    dir.join(format!("quarantine-{}-{name}", self.incarnation))
+                }
+                _ => self.paths.quarantine().join(format!("{}-stage-{name}", self.incarnation)),
+            };
             let moved = self.disk.rename(&leftover.path, &aside).map_err(io_error("set aside", &leftover.path));
             if let Err(error) = moved.and_then(|()| self.sync_dir(&self.paths.quarantine())) {
                 // The next start finds it again.
