@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Edit, Engine, Error, FileEntry, StoredPart, io_error, recover::Leftover};
+use super::{Edit, Engine, Error, FileEntry, StoredPart, io_error};
 use crate::{
     codec::Level,
     compaction,
@@ -38,11 +38,13 @@ impl Engine {
     pub(super) fn flush_next(&self, now: Duration) -> Result<bool, Error> {
         let generations = self.generations();
         let (Some(oldest), Some(open)) = (generations.first(), generations.last()) else { return Ok(false) };
-        if self.fold_pages(oldest.first(), now)? {
+        let floor = self.replay.floor();
+        if self.fold_pages(oldest.first().min(floor), now)? {
             return Ok(true);
         }
         if !Arc::ptr_eq(oldest, open) {
-            return self.flush_generation(oldest, now);
+            // What is replayed goes first, and once no more is added to it.
+            return if oldest.first() < floor { self.flush_generation(oldest, now) } else { Ok(false) };
         }
         let is_aged = self.threads.age_of(open.first(), now) > self.options.generation_age;
         if open.summary().rows > 0 && (is_aged || self.durability.log_size() > self.options.log_size_max) {
@@ -54,7 +56,8 @@ impl Engine {
     /// Writes a closed generation to parts; not yet where a group that ends in it is not visible.
     fn flush_generation(&self, generation: &Arc<Generation>, now: Duration) -> Result<bool, Error> {
         let summary = generation.summary();
-        if self.watermarks().visible < summary.last {
+        let is_replayed = summary.last <= self.recovery.end;
+        if self.watermarks().visible < summary.last && !is_replayed {
             return Ok(false);
         }
         let start = self.clock.now();
@@ -237,8 +240,7 @@ impl Engine {
     /// Removes the stage's files of earlier incarnations: all that counts in them is in parts. Those in which something was
     /// damaged are set aside instead.
     pub(crate) fn remove_leftovers(&self) -> Result<(), Error> {
-        for leftover in std::mem::take(&mut *self.leftovers.lock()) {
-            let Leftover { path, is_damaged, .. } = leftover;
+        for (path, is_damaged) in std::mem::take(&mut *self.leftovers.lock()) {
             let name = path.file_name().expect("files have names").to_string_lossy();
             let aside = self.paths.quarantine().join(format!("{}-stage-{name}", self.incarnation));
             let gone = if is_damaged { self.disk.rename(&path, &aside) } else { self.disk.remove(&path) };

@@ -10,7 +10,7 @@ use super::{Error, Span, State, Verdict, io_error};
 use crate::{
     disk::{Disk, File},
     index::Index,
-    model::{LayoutId, SeqNo},
+    model::{LayoutId, SeqNo, StreamId},
     stage::{
         self, Definitions, FRAME_HEADER_SIZE, FileKind, Found, Frame, Kind, LayoutDefinition, Page, RowsDecoder, Scan,
         decode_batch, decode_commit, decode_void, list_files,
@@ -51,6 +51,8 @@ pub(crate) struct PagesAt {
     /// Where the first page begins.
     pub(crate) offset: u64,
     pub(crate) pages: Vec<Page>,
+    /// Per page, the streams and layouts that are new to its day in the file.
+    pub(crate) uses: Vec<Vec<(StreamId, LayoutId)>>,
     /// Samples accepted up to and with the last number.
     samples: u64,
 }
@@ -134,11 +136,13 @@ impl StageContents {
             Kind::Commit => {
                 let (commit, first) = decode_commit(&frame.payload)?;
                 self.define(&commit.definitions, index);
+                leftover.layouts.extend(commit.definitions.layouts);
                 self.commits.push(PagesAt {
                     span: Span { incarnation, from: commit.after.next(), to },
                     file: self.files.len(),
                     offset: header.place.offset + (FRAME_HEADER_SIZE + first) as u64,
                     pages: commit.pages,
+                    uses: commit.uses,
                     samples: header.samples,
                 });
             }
