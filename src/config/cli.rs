@@ -45,6 +45,9 @@ pub struct ServeFlags {
     /// The directory all data is in; made where it is missing
     #[arg(long, value_name = "DIR", default_value = "plimsoll-data")]
     pub data: PathBuf,
+    /// The directory log segments go to, if not into the data directory: on another disk, say
+    #[arg(long, value_name = "DIR")]
+    pub wal_dir: Option<PathBuf>,
     /// Address and port for writes, queries and metrics
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8086", value_parser = listen)]
     pub listen: Listen,
@@ -169,6 +172,7 @@ impl ServeFlags {
             memory_size_max: bytes(self.memory_size_max),
             streams_max: self.streams_max,
             recovery: self.recovery,
+            wal_dir: self.wal_dir.clone(),
             ..engine::Options::new(&self.data)
         }
     }

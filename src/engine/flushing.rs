@@ -241,12 +241,17 @@ impl Engine {
     /// damaged are set aside instead.
     pub(crate) fn remove_leftovers(&self) -> Result<(), Error> {
         for (path, is_damaged) in std::mem::take(&mut *self.leftovers.lock()) {
-            let name = path.file_name().expect("files have names").to_string_lossy();
-            let aside = self.paths.quarantine().join(format!("{}-stage-{name}", self.incarnation));
-            let gone = if is_damaged { self.disk.rename(&path, &aside) } else { self.disk.remove(&path) };
+            let gone = if is_damaged { self.set_aside(&path) } else { self.disk.remove(&path) };
             gone.map_err(io_error("remove or set aside", &path))?;
         }
         Ok(())
+    }
+
+    fn set_aside(&self, path: &Path) -> std::io::Result<()> {
+        let name = path.file_name().expect("files have names").to_string_lossy();
+        let aside = self.paths.stage_quarantine(path);
+        self.disk.create_dir_all(&aside)?;
+        self.disk.rename(path, &aside.join(format!("{}-stage-{name}", self.incarnation)))
     }
 
     /// Makes a day's directory, its name durable: also where it is there, since an earlier start may have ended before that.

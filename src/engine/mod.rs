@@ -81,6 +81,10 @@ use crate::{
 pub struct Options {
     /// The data directory.
     pub dir: PathBuf,
+    /// Where log segments go, if not in the data directory.
+    pub wal_dir: Option<PathBuf>,
+    /// Where second copies of log segments are.
+    pub wal_mirror_dir: Option<PathBuf>,
     /// What moves the watermarks.
     pub mode: Mode,
     /// Bytes of rows after which a generation is flushed.
@@ -111,6 +115,8 @@ impl Options {
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),
+            wal_dir: None,
+            wal_mirror_dir: None,
             mode: Mode::WalSync,
             generation_size: 256 << 20,
             generation_age: Duration::from_secs(30 * 60),

@@ -91,7 +91,7 @@ impl Engine {
         if options.recovery == RecoveryPolicy::DryRun {
             return Err(Error::DryRun);
         }
-        let paths = Paths { root: options.dir.clone() };
+        let paths = Paths::new(&options);
         make_dirs(&*disk, &paths)?;
         let lock = take_lock(&*disk, &paths)?;
         let loaded = Loaded::read(&*disk, &paths.root)?;
@@ -264,7 +264,7 @@ impl Open {
 
     /// Reads the stage and decides what counts. Changes nothing; a strict start ends here where there is damage.
     pub(crate) fn examine(&mut self) -> Result<Found, Error> {
-        let stage = StageContents::read(&*self.disk, &self.paths.wal(), &self.paths.containers(), &self.index)?;
+        let stage = StageContents::read(&*self.disk, &self.paths, &self.index)?;
         let mut verdict = stage.verdict(&self.state);
         let damaged = verdict.damaged.clone();
         if self.options.recovery == RecoveryPolicy::PointInTime {
@@ -463,19 +463,25 @@ fn list(disk: &dyn Disk, dir: &Path) -> Result<Vec<crate::disk::Entry>, Error> {
 /// of no known start: rather than move or drop them, say so.
 fn holds_data(disk: &dyn Disk, paths: &Paths) -> Result<bool, Error> {
     let is_current = |entry: &crate::disk::Entry| entry.path == paths.root.join("CURRENT");
-    let dirs = [paths.partitions(), paths.wal(), paths.containers()];
-    let is_filled = dirs.iter().map(|dir| list(disk, dir).map(|entries| !entries.is_empty()));
+    let dirs = [vec![paths.partitions(), paths.containers()], paths.wals()].concat();
+    let is_file = |entry: &crate::disk::Entry| !entry.path.ends_with("quarantine");
+    let is_filled = dirs.iter().map(|dir| list(disk, dir).map(|entries| entries.iter().any(is_file)));
     Ok(list(disk, &paths.root)?.iter().any(is_current) || is_filled.collect::<Result<Vec<_>, _>>()?.contains(&true))
 }
 
 fn make_dirs(disk: &dyn Disk, paths: &Paths) -> Result<(), Error> {
-    let dirs = [paths.root.clone(), paths.wal(), paths.containers(), paths.partitions(), paths.quarantine()];
+    let dirs = [paths.root.clone(), paths.containers(), paths.partitions(), paths.quarantine()];
+    let dirs = [dirs.to_vec(), paths.wals()].concat();
     for dir in &dirs {
         disk.create_dir_all(dir).map_err(io_error("create directory", dir))?;
     }
+    let apart = dirs.iter().filter(|dir| !dir.starts_with(&paths.root));
     disk.sync_dir(&paths.root).map_err(io_error("sync directory", &paths.root))?;
-    let parent = paths.root.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
-    parent.map_or(Ok(()), |parent| disk.sync_dir(parent).map_err(io_error("sync directory", parent)))
+    for dir in apart.chain([&paths.root]) {
+        let parent = dir.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
+        parent.map_or(Ok(()), |parent| disk.sync_dir(parent).map_err(io_error("sync directory", parent)))?;
+    }
+    Ok(())
 }
 
 /// How a ledger that failed is made anew.

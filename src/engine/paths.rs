@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::Options;
 use crate::model::{Day, PartId};
 
 /// The paths of a data directory.
@@ -9,9 +10,18 @@ use crate::model::{Day, PartId};
 pub struct Paths {
     /// The directory itself.
     pub root: PathBuf,
+    /// Where log segments go, if not there.
+    wal: Option<PathBuf>,
+    /// Where their second copies go, if there are any.
+    mirror: Option<PathBuf>,
 }
 
 impl Paths {
+    /// Those of a directory that is run so.
+    pub fn new(options: &Options) -> Self {
+        Self { root: options.dir.clone(), wal: options.wal_dir.clone(), mirror: options.wal_mirror_dir.clone() }
+    }
+
     /// Held by the server that uses the directory.
     pub fn lock(&self) -> PathBuf {
         self.root.join("LOCK")
@@ -29,7 +39,23 @@ impl Paths {
 
     /// Log segments.
     pub fn wal(&self) -> PathBuf {
-        self.root.join("wal")
+        self.wal.clone().unwrap_or_else(|| self.root.join("wal"))
+    }
+
+    /// Every directory in which log segments may be: the one in use, the mirror, and the one that is in use where nothing
+    /// else is said, which may hold what an earlier start left.
+    pub fn wals(&self) -> Vec<PathBuf> {
+        let mut dirs = vec![self.wal()];
+        dirs.extend(self.mirror.clone());
+        dirs.push(self.root.join("wal"));
+        let mut seen = Vec::new();
+        dirs.retain(|dir| {
+            !seen.contains(dir) && {
+                seen.push(dir.clone());
+                true
+            }
+        });
+        dirs
     }
 
     /// Containers.
@@ -45,6 +71,14 @@ impl Paths {
     /// Files that are damaged or that nothing accounts for.
     pub fn quarantine(&self) -> PathBuf {
         self.root.join("quarantine")
+    }
+
+    /// Where a damaged file of the stage goes: on the disk it is on, since a rename does not leave it.
+    pub fn stage_quarantine(&self, file: &Path) -> PathBuf {
+        match file.parent() {
+            Some(dir) if !dir.starts_with(&self.root) => dir.join("quarantine"),
+            _ => self.quarantine(),
+        }
     }
 
     /// A day's parts.

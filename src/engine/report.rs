@@ -75,7 +75,7 @@ impl Found {
 impl Engine {
     /// Says what is in a directory and what a start would do, and changes nothing.
     pub fn dry_run(disk: std::sync::Arc<dyn Disk>, options: Options) -> Result<String, Error> {
-        let paths = Paths { root: options.dir.clone() };
+        let paths = Paths::new(&options);
         let _lock = match disk.open(&paths.lock()) {
             Ok(_) => Some(take_lock(&*disk, &paths)?),
             Err(_) => None,
