@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -14,7 +15,6 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 use crate::{
-    disk::Disk,
     durability::{
         Ack, AckLevel, AtRisk, Bell, Failure, Ledger, LedgerRecord, Mode, Policy, RenewLedger, StageKind, Ticket,
         Unasked, Watermarks,
@@ -529,6 +529,9 @@ impl Durability {
         let marks = self.watermarks();
         answers.expose(&reached, &marks, now);
         let promised = answers.promise(&reached, &marks, now);
+        if promised.is_err() {
+            answers.retract(&reached, &marks);
+        }
         drop(answers);
         if let Err(error) = promised {
             let stopped = self.stop(&format!("write the ledger: {error}"));
@@ -553,8 +556,8 @@ impl Durability {
     }
 
     /// Everything up to `upto` is in durable parts: whoever waited for its safety is answered, and what the stage holds
-    /// of it may go.
-    pub fn flushed(&self, disk: &dyn Disk, upto: SeqNo, now: Duration) -> io::Result<()> {
+    /// of it may go: the containers to be removed. A commit that was under way meanwhile may name a removed one again.
+    pub fn flushed(&self, upto: SeqNo, now: Duration) -> Vec<PathBuf> {
         let mut work = self.work.lock();
         work.pending.safe = work.pending.safe.max(upto);
         work.pending.written = work.pending.written.max(upto);
@@ -570,12 +573,7 @@ impl Durability {
         }
         self.work_changed.notify_one();
         self.wake_committer();
-        // A crash may undo a removal; a start sees that parts cover what such a file holds. A commit that was under way
-        // while its generation was flushed may have named a removed container again.
-        containers.iter().try_for_each(|path| match disk.remove(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            removed => removed,
-        })
+        containers
     }
 
     /// Bytes of the log's segments.

@@ -2,14 +2,13 @@
 
 use std::{
     collections::{BTreeSet, VecDeque},
-    io,
     path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use crate::{
-    disk::{Disk, File},
+    disk::{self, Disk, File},
     durability::{
         AckLevel, Defined, Durability, Error, Mode, StageKind,
         adaptive::Controller,
@@ -283,8 +282,13 @@ impl Syncer {
     /// Oldest first: a number is only safe when everything before it is. What is in parts needs no container.
     fn sync_containers(&mut self, now: &impl Fn() -> Duration) -> Result<(), Error> {
         for Unsynced { path, file, last } in std::mem::take(&mut self.unsynced) {
-            if last > self.shared.watermarks().power_safe {
-                self.sync_file(Synced::Container, &path, &*file, now).inspect_err(|_| self.container = None)?;
+            if last <= self.shared.watermarks().power_safe {
+                continue;
+            }
+            match self.sync_file(Synced::Container, &path, &*file, now) {
+                // It was removed under the sync, since what it holds is in parts by now.
+                Err(_) if last <= self.shared.watermarks().power_safe => {}
+                synced => synced.inspect_err(|_| self.container = None)?,
             }
         }
         Ok(())
@@ -298,12 +302,10 @@ impl Syncer {
         file: &dyn File,
         now: &impl Fn() -> Duration,
     ) -> Result<(), Error> {
-        let (synced, duration) = timed(|| file.sync_data());
+        let (synced, duration) = timed(|| disk::sync_linked(file));
         self.controller.note(duration, now());
         self.shared.metrics.fsync_duration[kind].observe(duration.as_secs_f64());
-        let linked = synced.and_then(|()| file.is_linked());
-        let kept = linked.and_then(|linked| if linked { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) });
-        kept.map_err(|source| {
+        synced.map_err(|source| {
             self.shared.metrics.fsync_failures[kind].inc();
             Error::Sync { path: path.to_owned(), source }
         })

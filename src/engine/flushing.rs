@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -64,7 +65,7 @@ impl Engine {
         let written = self.write(|written| self.write_generation(generation, &summary, written))?;
         self.publish(written, &[])?;
         self.durability.generations().remove(generation);
-        self.flushed(summary.last, now)?;
+        self.flushed(summary.last, now);
         self.metrics.flushes.inc();
         self.metrics.flushed_samples.inc_by(summary.samples);
         self.metrics.flush_duration.observe((self.clock.now() - start).as_secs_f64());
@@ -123,7 +124,7 @@ impl Engine {
         for day in pages.iter().map(|page| page.day) {
             self.page_fields.lock().remove(&day);
         }
-        self.flushed(upto, now)?;
+        self.flushed(upto, now);
         Ok(true)
     }
 
@@ -228,30 +229,48 @@ impl Engine {
     }
 
     /// Everything up to `upto` is in parts: the stage lets go of it.
-    fn flushed(&self, upto: SeqNo, now: Duration) -> Result<(), Error> {
-        let removed = self.durability.flushed(&*self.disk, upto, now);
-        removed.map_err(io_error("remove a container in", &self.paths.containers()))?;
-        if upto < self.recovery.end {
-            return Ok(());
+    fn flushed(&self, upto: SeqNo, now: Duration) {
+        self.remove_files(self.durability.flushed(upto, now).into_iter());
+        if upto >= self.recovery.end {
+            self.remove_leftovers();
         }
-        self.remove_leftovers()
+    }
+
+    /// Removes files that nothing needs any more. What cannot be removed now goes after a later record; a crash may undo a
+    /// removal, and a start sees that nothing names such a file.
+    pub(super) fn remove_files(&self, paths: impl Iterator<Item = PathBuf>) {
+        for path in paths {
+            match self.disk.remove(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    tracing::warn!("{} is not needed, but cannot be removed: {error}", path.display());
+                    self.abandoned.lock().push(path);
+                }
+                _ => {}
+            }
+        }
     }
 
     /// Removes the stage's files of earlier incarnations: all that counts in them is in parts. Those in which something was
     /// damaged are set aside instead.
-    pub(crate) fn remove_leftovers(&self) -> Result<(), Error> {
-        for (path, is_damaged) in std::mem::take(&mut *self.leftovers.lock()) {
-            let gone = if is_damaged { self.set_aside(&path) } else { self.disk.remove(&path) };
-            gone.map_err(io_error("remove or set aside", &path))?;
+    pub(crate) fn remove_leftovers(&self) {
+        let (damaged, whole): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut *self.leftovers.lock()).into_iter().partition(|(_, is_damaged)| *is_damaged);
+        self.remove_files(whole.into_iter().map(|(path, _)| path));
+        for (path, _) in damaged {
+            if let Err(error) = self.set_aside(&path) {
+                // The next start finds it again.
+                tracing::warn!("{}", crate::durability::error_chain(&error));
+            }
         }
-        Ok(())
     }
 
-    fn set_aside(&self, path: &Path) -> std::io::Result<()> {
+    fn set_aside(&self, path: &Path) -> Result<(), Error> {
         let name = path.file_name().expect("files have names").to_string_lossy();
         let aside = self.paths.stage_quarantine(path);
-        self.disk.create_dir_all(&aside)?;
-        self.disk.rename(path, &aside.join(format!("{}-stage-{name}", self.incarnation)))
+        crate::disk::make_dir(&*self.disk, &aside).map_err(io_error("create directory", &aside))?;
+        let moved = self.disk.rename(path, &aside.join(format!("{}-stage-{name}", self.incarnation)));
+        moved.map_err(io_error("set aside", path))?;
+        self.sync_dir(&aside)
     }
 
     /// Makes a day's directory, its name durable: also where it is there, since an earlier start may have ended before that.

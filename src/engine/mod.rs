@@ -25,6 +25,7 @@ mod partset;
 mod paths;
 mod plan;
 mod policy;
+mod probe;
 mod receipts;
 mod recover;
 mod replay;
@@ -61,7 +62,7 @@ pub use replay::{ReplayProgress, Replaying};
 pub use verdict::{Span, Verdict};
 
 use crate::{
-    disk::{Disk, Lock},
+    disk::{self, Disk, Lock, Probe},
     durability::{
         AckLevel, AtRisk, Committer, Durability, Failure, Mode, Refused, StageKind, Switched, Syncer, Ticket,
         Watermarks,
@@ -106,6 +107,8 @@ pub struct Options {
     pub ack_min: AckLevel,
     /// Streams at most.
     pub streams_max: u32,
+    /// Whether to find out at the start what the directory stands on; it takes some 50 ms.
+    pub probe: bool,
     /// What a start does about damage.
     pub recovery: RecoveryPolicy,
 }
@@ -127,6 +130,7 @@ impl Options {
             free_space_min: 64 << 20,
             ack_min: AckLevel::Memory,
             streams_max: 50_000_000,
+            probe: true,
             recovery: RecoveryPolicy::default(),
         }
     }
@@ -215,6 +219,7 @@ pub struct Engine {
     incarnation: u32,
     first_number: SeqNo,
     recovery: Recovery,
+    probe: Option<Probe>,
     durability: Arc<Durability>,
     index: Arc<Index>,
     memtable: Arc<Memtable>,
@@ -236,7 +241,8 @@ pub struct Engine {
     clock: Clock,
     lock: Box<dyn Lock>,
     reserve: Reserve,
-    /// Files of a record that failed. No later start may count them, once a later record is durable.
+    /// Files to be removed after the next record: those of a record that failed, which a start may count until a later one is
+    /// durable, and those that could not be removed before.
     abandoned: Mutex<Vec<PathBuf>>,
 }
 
@@ -271,6 +277,11 @@ impl Engine {
     /// What was found when the directory was opened.
     pub fn recovery(&self) -> &Recovery {
         &self.recovery
+    }
+
+    /// What the directory stands on, if that was asked and found out.
+    pub fn probe(&self) -> Option<&Probe> {
+        self.probe.as_ref()
     }
 
     /// What starts of this directory lost by their ends, oldest first; of the last hundred.
@@ -403,8 +414,8 @@ impl Engine {
         PartId(self.next_file.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
     }
 
-    fn sync_file(&self, file: &dyn crate::disk::File, path: &Path) -> Result<(), Error> {
-        self.timed(Synced::Part, || file.sync_data()).map_err(io_error("sync", path))
+    fn sync_file(&self, file: &dyn disk::File, path: &Path) -> Result<(), Error> {
+        self.timed(Synced::Part, || disk::sync_linked(file)).map_err(io_error("sync", path))
     }
 
     fn sync_dir(&self, dir: &Path) -> Result<(), Error> {
@@ -430,10 +441,8 @@ impl Engine {
             recorded => recorded?,
         }
         self.metrics.fsync_duration[Synced::Manifest].observe((self.clock.now() - start).as_secs_f64());
-        for path in std::mem::take(&mut *self.abandoned.lock()) {
-            // What cannot be removed now, the next start sets aside.
-            let _ = self.disk.remove(&path);
-        }
+        let abandoned = std::mem::take(&mut *self.abandoned.lock());
+        self.remove_files(abandoned.into_iter());
         Ok(())
     }
 }

@@ -21,6 +21,7 @@ use super::{
     pages::Opened,
     partset::Parts,
     plan::Plan,
+    probe::probe,
     recover::StageContents,
     replay::ReplayState,
     reserve::Reserve,
@@ -28,7 +29,7 @@ use super::{
 };
 use crate::{
     codec::Level,
-    disk::Disk,
+    disk::{Disk, Probe},
     durability::{
         Committer, Durability, EncodePages, Generations, Ledger, LedgerRecord, Limits, Pages, RenewLedger, Start,
         Syncer, Tick, Watermarks,
@@ -75,6 +76,7 @@ pub struct Open {
     pub(crate) metrics: Arc<Metrics>,
     clock: Clock,
     pub(crate) recovery: Recovery,
+    probe: Option<Probe>,
     index: Arc<Index>,
     memtable: Arc<Memtable>,
     days: Days,
@@ -136,6 +138,7 @@ impl Open {
             // Several generations must fit: one that is written, and one or more that are being flushed.
             generation_size: options.generation_size.min(options.memory_size_max / 4),
         };
+        let probe = options.probe.then(|| probe(&*disk, &paths.root, &metrics)).flatten();
         Self {
             disk,
             paths,
@@ -143,6 +146,7 @@ impl Open {
             metrics,
             clock: Clock::start(),
             recovery: Recovery::default(),
+            probe,
             index: Arc::new(Index::new(SchemaLimits::default(), fastrand::u64(..))),
             memtable: Arc::new(memtable),
             days: Days::default(),
@@ -307,7 +311,7 @@ impl Open {
         self.recovery.replayed_batches = plan.batches(&stage.commits, flushed);
         let engine = self.assemble(stage, plan, opened.fields, manifest, (ledger, first), lock)?;
         if engine.recovery.replayed_batches == 0 {
-            engine.remove_leftovers()?;
+            engine.remove_leftovers();
         }
         Ok(engine)
     }
@@ -364,8 +368,14 @@ impl Open {
         state.reserved_streams = state.reserved_streams.max(largest_stream.max(self.last_stream) + 1);
         state.reserved_files = self.last_file + 1 + FILES_AHEAD;
         state.samples = samples;
-        let manifest = Manifest::create(Arc::clone(&self.disk), &self.paths.root, manifest_number + 1, state.clone())?;
-        manifest::remove_older(&*self.disk, &self.paths.root, manifest_number + 1)?;
+        let number = manifest_number + 1;
+        let create = || Manifest::create(Arc::clone(&self.disk), &self.paths.root, number, state.clone());
+        let reserve = Reserve::new(Arc::clone(&self.disk), self.paths.reserve());
+        let manifest = match create() {
+            Err(error) if error.is_full() && reserve.release() => create()?,
+            created => created?,
+        };
+        manifest::remove_older(&*self.disk, &self.paths.root, number)?;
         Ok(manifest)
     }
 
@@ -433,6 +443,7 @@ impl Open {
             incarnation: start.number,
             first_number: start.first,
             recovery: self.recovery,
+            probe: self.probe,
             durability,
             index: self.index,
             memtable: self.memtable,
@@ -473,13 +484,7 @@ fn make_dirs(disk: &dyn Disk, paths: &Paths) -> Result<(), Error> {
     let dirs = [paths.root.clone(), paths.containers(), paths.partitions(), paths.quarantine()];
     let dirs = [dirs.to_vec(), paths.wals()].concat();
     for dir in &dirs {
-        disk.create_dir_all(dir).map_err(io_error("create directory", dir))?;
-    }
-    let apart = dirs.iter().filter(|dir| !dir.starts_with(&paths.root));
-    disk.sync_dir(&paths.root).map_err(io_error("sync directory", &paths.root))?;
-    for dir in apart.chain([&paths.root]) {
-        let parent = dir.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
-        parent.map_or(Ok(()), |parent| disk.sync_dir(parent).map_err(io_error("sync directory", parent)))?;
+        crate::disk::make_dir(disk, dir).map_err(io_error("create directory", dir))?;
     }
     Ok(())
 }
