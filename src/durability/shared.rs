@@ -124,9 +124,13 @@ impl Generations {
         self.0.load_full()
     }
 
-    /// Adds the newest.
+    /// Adds one in its place: the newest, or one that is replayed.
     pub fn push(&self, generation: &Arc<Generation>) {
-        self.0.rcu(|all| all.iter().cloned().chain([Arc::clone(generation)]).collect::<Vec<_>>());
+        self.0.rcu(|all| {
+            let place = all.partition_point(|other| other.first() <= generation.first());
+            let (older, newer) = all.split_at(place);
+            older.iter().chain([generation]).chain(newer).cloned().collect::<Vec<_>>()
+        });
     }
 
     /// Removes one whose parts are committed.
@@ -158,6 +162,10 @@ pub struct Durability {
     pub(crate) spares: Arc<Spares>,
     pub(crate) answers: Mutex<Answers>,
     visible: AtomicU64,
+    /// What `visible` would be, were nothing held back.
+    inserted: AtomicU64,
+    /// Older batches are on their way back to memory: nothing more is shown until they are there.
+    replaying: AtomicBool,
     process_safe: AtomicU64,
     power_safe: AtomicU64,
     stopped: ArcSwapOption<Stopped>,
@@ -191,6 +199,8 @@ impl Durability {
             spares: Arc::default(),
             answers: Mutex::default(),
             visible: AtomicU64::new(recovered.0),
+            inserted: AtomicU64::new(recovered.0),
+            replaying: AtomicBool::new(false),
             process_safe: AtomicU64::new(recovered.0),
             power_safe: AtomicU64::new(recovered.0),
             stopped: ArcSwapOption::empty(),
@@ -479,8 +489,29 @@ impl Durability {
 
     /// Raises the `visible` watermark.
     pub(crate) fn set_visible(&self, mark: SeqNo) {
-        self.visible.fetch_max(mark.0, Ordering::AcqRel);
-        self.metrics.visible_sequence.set(mark.0 as i64);
+        // First the mark, then the flag; `show_replayed` has it the other way round, so one of the two shows the mark.
+        self.inserted.fetch_max(mark.0, Ordering::SeqCst);
+        if !self.replaying.load(Ordering::SeqCst) {
+            self.visible.fetch_max(mark.0, Ordering::AcqRel);
+            self.metrics.visible_sequence.set(mark.0 as i64);
+        }
+    }
+
+    /// Nothing behind `mark` is shown before [`Durability::show_replayed`]. Before any thread runs.
+    pub fn hold_back(&self, mark: SeqNo) {
+        self.replaying.store(true, Ordering::SeqCst);
+        self.visible.store(mark.0, Ordering::SeqCst);
+    }
+
+    /// Everything older is back: shows it, and what was inserted meanwhile.
+    pub fn show_replayed(&self) {
+        self.replaying.store(false, Ordering::SeqCst);
+        self.set_visible(SeqNo(self.inserted.load(Ordering::SeqCst)));
+    }
+
+    /// The highest number in memory, shown or not.
+    pub fn inserted(&self) -> SeqNo {
+        SeqNo(self.inserted.load(Ordering::SeqCst))
     }
 
     /// Raises the watermark of `level`, and of what it implies, and answers who waited for it.

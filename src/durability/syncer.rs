@@ -22,7 +22,7 @@ use crate::{
     index::Index,
     memtable::Generation,
     metrics::FileKind as Synced,
-    model::{Batch, Day, SeqNo, Slot, StreamId},
+    model::{Batch, Day, LayoutId, SeqNo, Slot, StreamId},
     stage::{Commit, FileHeader, FileKind, FrameHeader, Kind, Page, Segment, encode_commit, put_frame},
 };
 
@@ -69,11 +69,14 @@ pub struct Pages {
     pub pages: Vec<Page>,
     /// The streams in them.
     pub streams: Vec<(Slot, StreamId)>,
+    /// Per page, its streams and the fields they have there.
+    pub uses: Vec<Vec<(StreamId, LayoutId)>>,
 }
 
 impl Pages {
     /// Adds a day's image.
-    pub fn push(&mut self, day: Day, image: &[u8]) {
+    pub fn push(&mut self, day: Day, image: &[u8], uses: Vec<(StreamId, LayoutId)>) {
+        self.uses.push(uses);
         self.pages.push(Page { day, offset: self.bytes.len() as u64, size: image.len() as u64 });
         self.bytes.extend_from_slice(image);
     }
@@ -288,8 +291,10 @@ impl Syncer {
         let pages = (self.encode)(&tick).map_err(Error::Pages)?;
         self.open_container(&tick.generation)?;
         let (container, _) = self.container.as_mut().expect("opened above");
-        let definitions = self.defined.missing_streams(pages.streams.iter().copied(), &self.index);
-        let commit = Commit { after: tick.after, given, pages: pages.pages, definitions };
+        let mut definitions = self.defined.missing_streams(pages.streams.iter().copied(), &self.index);
+        let days = pages.pages.iter().map(|page| page.day).zip(pages.uses);
+        let uses = self.defined.missing_uses(days, &self.index, &mut definitions);
+        let commit = Commit { after: tick.after, given, pages: pages.pages, definitions, uses };
         let mut payload = Vec::with_capacity(pages.bytes.len() + 4096);
         encode_commit(&commit, &pages.bytes, &mut payload);
         let safe = self.shared.watermarks().power_safe;

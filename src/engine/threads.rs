@@ -8,7 +8,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{Clock, Engine, Error};
+use super::{Clock, Engine, Error, Replaying};
 use crate::{
     durability::{Bell, Committer},
     model::SeqNo,
@@ -16,6 +16,8 @@ use crate::{
 
 /// How long the flusher and the compactor sleep where nothing wakes them. Bounds how late an aged generation is seen.
 const NAP: Duration = Duration::from_millis(500);
+/// How long replay waits for a flush to make room: short beside the flush.
+const NAP_FOR_ROOM: Duration = Duration::from_millis(20);
 /// After a failure, long enough not to fill the log, short enough to heal soon after the cause is gone.
 const NAP_AFTER_FAILURE: Duration = Duration::from_secs(5);
 
@@ -24,12 +26,19 @@ const NAP_AFTER_FAILURE: Duration = Duration::from_secs(5);
 pub(crate) struct Threads {
     committer: Mutex<Option<JoinHandle<Committer>>>,
     others: Mutex<Vec<JoinHandle<()>>>,
+    replayer: Mutex<Option<JoinHandle<()>>>,
+    replay: Bell,
     compactor: Bell,
     /// The open generation, by its first number, and when the flusher first saw it.
     open_since: Mutex<(SeqNo, Duration)>,
 }
 
 impl Threads {
+    /// Why replay does not go on, if it does not.
+    pub(crate) fn replay_problem(&self) -> Option<String> {
+        self.replay.problem()
+    }
+
     pub(crate) fn compactor(&self) -> &Bell {
         &self.compactor
     }
@@ -68,7 +77,29 @@ impl Engine {
             engine.repeat(&engine.threads.compactor, clock, |engine, _| engine.compact_step());
         })?);
         self.threads.others.lock().extend(others);
+        let engine = Arc::clone(self);
+        *self.threads.replayer.lock() = Some(spawn("replay", move || engine.run_replay())?);
         Ok(())
+    }
+
+    /// Puts back what the stage holds, until all is there or the server ends.
+    fn run_replay(&self) {
+        let bell = &self.threads.replay;
+        loop {
+            let done = self.replay_step();
+            let nap = match &done {
+                Ok(Replaying::Done) => return bell.note(None),
+                Ok(Replaying::More) => continue,
+                Ok(Replaying::Waits) => NAP_FOR_ROOM,
+                Err(_) => NAP_AFTER_FAILURE,
+            };
+            let has_failed = done.is_err();
+            bell.note(done.err().map(|error| format!("replay: {}", crate::durability::error_chain(&error))));
+            self.durability.flusher().ring();
+            if !bell.wait(nap) && has_failed {
+                return;
+            }
+        }
     }
 
     /// Commits what waits, in place of the committer thread. Whether there was anything.
@@ -112,6 +143,12 @@ impl Engine {
             committer.step(self.clock.now());
             committer.rotate();
         }
+        self.threads.replay.end();
+        let replayer = self.threads.replayer.lock().take();
+        if let Some(replayer) = replayer {
+            replayer.join().expect("a panic of a background thread aborts the process");
+        }
+        self.finish_replay()?;
         self.durability.close_syncer();
         self.durability.flusher().end();
         self.threads.compactor.end();
