@@ -339,19 +339,3 @@ fn a_query_too_long_or_too_large_ends_with_its_reason() {
     let response = server.get(&format!("/api/v1/query?query=m&time={T}"));
     assert_eq!((response.status, &response.json()["errorType"]), (422, &json!("execution")), "{}", response.text());
 }
-
-#[test]
-fn what_is_at_risk_can_be_asked() {
-    let (server, _dir) = server(&["--durability", "parts=1h"]);
-    let response = server.post("/write?db=d", b"cpu value=1,other=2");
-    assert_eq!((response.status, response.header("durability-level")), (204, "memory"));
-    let answer = server.get("/api/v1/durability").json()["data"].clone();
-    assert_eq!(answer["mode"].as_str().unwrap().split('=').next(), Some("parts"), "{answer}");
-    assert_eq!(answer["at_risk"]["process"]["samples"], 2, "{answer}");
-    assert_eq!(answer["at_risk"]["power"]["samples"], 2, "{answer}");
-    assert!(server.get("/metrics").text().contains("plimsoll_at_risk_samples{failure=\"power\"} 2"));
-    let safe = server.send("POST", "/write?db=d", &[("Durability", "disk")], b"cpu value=3");
-    assert_eq!((safe.status, safe.header("durability-level")), (204, "disk"));
-    let answer = server.get("/api/v1/durability").json()["data"].clone();
-    assert_eq!(answer["at_risk"]["power"]["samples"], 0, "a prefix is safe, so the earlier write is too: {answer}");
-}

@@ -17,10 +17,9 @@ use crate::{
     disk::Disk,
     durability::{
         Ack, AckLevel, AtRisk, Bell, Failure, Ledger, LedgerRecord, Mode, Policy, RenewLedger, StageKind, Ticket,
-        Unasked, Watermarks,
+        Watermarks,
         answers::{Answers, Waiter},
         due::Pending,
-        survives,
         work::Work,
     },
     memtable::Generation,
@@ -550,27 +549,6 @@ impl Durability {
     /// Bytes of the log's segments.
     pub fn log_size(&self) -> u64 {
         self.work.lock().log_size()
-    }
-
-    /// How long after its answer a write of this level may still be taken by a failure: zero where it is safe already,
-    /// `None` where nothing bounds it. The mode's window runs out, then the sync or commit that is running ends, then our
-    /// own; `longest` is how long one has taken at most.
-    pub fn window(&self, delivered: AckLevel, failure: Failure, longest: Option<Duration>) -> Option<Duration> {
-        let policy = self.policy();
-        // In the log's modes a batch is in the kernel's hands before anybody hears of it.
-        let delivered = if policy.stage == StageKind::Log { delivered.max(AckLevel::Os) } else { delivered };
-        if delivered >= survives(failure) {
-            return Some(Duration::ZERO);
-        }
-        let unasked = match failure {
-            Failure::Process => policy.written,
-            Failure::Power => policy.synced,
-        };
-        match (policy.loss_max, unasked) {
-            (Some(max), _) => Some(max),
-            (None, Unasked::After(window)) => Some(window + 2 * longest?),
-            (None, Unasked::Never | Unasked::Full(_)) => None,
-        }
     }
 
     /// Whether a number was given out and rejected.

@@ -5,11 +5,10 @@
 
 use std::time::Duration;
 
-use hyper::HeaderMap;
-
 use crate::{
     http::{
         body::{self, Limits},
+        durability::{asked_level, whole_millis},
         error::{Api, Error, Kind},
         params::Params,
         reply::{self, Reply},
@@ -17,12 +16,12 @@ use crate::{
         shared::{Shared, now},
     },
     ingest::{self, Outcome, WriteRequest},
-    metrics::{AckLevel, Failure, Label},
+    metrics::{Failure, Label},
     protocol::line::Precision,
 };
 
 /// How long a client is asked to stay away when a queue is full: about the time of a flush.
-const RETRY_SECONDS: u64 = 1;
+pub(super) const RETRY_SECONDS: u64 = 1;
 
 /// `POST /write?db=…`
 pub(super) async fn v1(call: Call) -> Result<Reply, Error> {
@@ -51,7 +50,7 @@ pub(super) async fn v2(call: Call) -> Result<Reply, Error> {
 }
 
 async fn take(call: Call, params: &Params, db: String, precision: Precision, api: Api) -> Result<Reply, Error> {
-    let ack = ack_level(&call.head.headers, params)?;
+    let ack = asked_level(&call.head.headers, params)?;
     let server = &call.server;
     let mut place = server.admit_write()?;
     let mut sink = server.ingest.body(WriteRequest { db: Some(db), precision, now: now(), ack });
@@ -97,18 +96,9 @@ fn receipt(reply: &mut Reply, server: &Shared, outcome: &Outcome) {
     reply::set(reply, "durability-window-power-ms", &millis(server.engine.window(ack.level, Failure::Power)));
 }
 
-/// Whole milliseconds, rounded up: an upper bound stays one. `inf` where there is no bound.
+/// Whole milliseconds; `inf` where there is no bound.
 fn millis(window: Option<Duration>) -> String {
-    window.map_or_else(|| "inf".to_owned(), |window| window.as_micros().div_ceil(1000).to_string())
-}
-
-/// The level a request asks for, by header `Durability` or parameter `ack`.
-fn ack_level(headers: &HeaderMap, params: &Params) -> Result<Option<AckLevel>, Error> {
-    let header = headers.get("durability").map(|value| value.to_str().unwrap_or("unreadable"));
-    let Some(text) = params.get("ack").or(header) else { return Ok(None) };
-    let level = AckLevel::ALL.iter().copied().find(|level| level.text() == text);
-    let known = || AckLevel::ALL.iter().map(|level| level.text()).collect::<Vec<_>>().join(", ");
-    level.map(Some).ok_or_else(|| Error::bad_data(format!("unknown ack level {text:?}; known are {}", known())))
+    window.map_or_else(|| "inf".to_owned(), |window| whole_millis(window).to_string())
 }
 
 fn refuse(error: &ingest::Error) -> Error {
