@@ -34,6 +34,8 @@ pub enum Command {
     Inspect(InspectFlags),
     /// Start a server on a temporary directory, load six hours of host metrics, and show what it can do
     Demo(DemoFlags),
+    /// Kill a server under load again and again, and check that every mode keeps its promise on this machine
+    Crashtest(CrashtestFlags),
 }
 
 /// Flags of `plimsoll serve`; the keys of the configuration file.
@@ -160,6 +162,30 @@ pub struct DemoFlags {
     /// When writes are made safe
     #[arg(long, value_name = "MODE", default_value = "parts=1s", value_parser = str::parse::<Mode>)]
     pub durability: Mode,
+}
+
+/// Flags of `plimsoll crashtest`.
+#[derive(Args, Clone, Debug)]
+pub struct CrashtestFlags {
+    /// A mode to test; may be given several times; all modes where nothing is said
+    #[arg(long, value_name = "MODE", value_parser = str::parse::<Mode>)]
+    pub mode: Vec<Mode>,
+    /// About how long all modes take together
+    #[arg(long, value_name = "DURATION", default_value = "45s", value_parser = duration)]
+    pub duration: Duration,
+    /// Crashes of each mode, all in one directory
+    #[arg(long, value_name = "COUNT", default_value = "3", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub rounds: u32,
+    /// Connections that write at once
+    #[arg(long, value_name = "COUNT", default_value = "8", value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub connections: u32,
+    /// Chooses what is written and when the server is killed; random where nothing is said
+    #[arg(long, value_name = "NUMBER")]
+    pub seed: Option<u64>,
+    /// An empty directory to do it in, kept afterwards; a temporary one, kept if a promise is broken, where nothing is
+    /// said
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
 }
 
 impl Default for ServeFlags {

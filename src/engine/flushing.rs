@@ -243,6 +243,9 @@ impl Engine {
             let aside = self.paths.quarantine().join(format!("{}-stage-{name}", self.incarnation));
             let gone = if is_damaged { self.disk.rename(&path, &aside) } else { self.disk.remove(&path) };
             gone.map_err(io_error("remove or set aside", &path))?;
+            if is_damaged {
+                self.sync_dir(&self.paths.quarantine())?;
+            }
         }
         Ok(())
     }

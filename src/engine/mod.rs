@@ -23,6 +23,7 @@ mod open;
 mod partset;
 mod paths;
 mod policy;
+mod probe;
 mod receipts;
 mod recover;
 mod replay;
@@ -58,7 +59,7 @@ pub use receipts::Receipt;
 pub use verdict::{Span, Verdict};
 
 use crate::{
-    disk::{Disk, Lock},
+    disk::{Disk, Lock, Probe},
     durability::{
         AckLevel, AtRisk, Committer, Durability, Failure, Mode, Refused, StageKind, Switched, Syncer, Ticket,
         Watermarks,
@@ -99,6 +100,8 @@ pub struct Options {
     pub ack_min: AckLevel,
     /// Streams at most.
     pub streams_max: u32,
+    /// Whether to find out at the start what the directory stands on; it takes some 50 ms.
+    pub probe: bool,
     /// What a start does about damage.
     pub recovery: RecoveryPolicy,
 }
@@ -118,6 +121,7 @@ impl Options {
             free_space_min: 64 << 20,
             ack_min: AckLevel::Memory,
             streams_max: 50_000_000,
+            probe: true,
             recovery: RecoveryPolicy::default(),
         }
     }
@@ -206,6 +210,7 @@ pub struct Engine {
     incarnation: u32,
     first_number: SeqNo,
     recovery: Recovery,
+    probe: Option<Probe>,
     durability: Arc<Durability>,
     index: Arc<Index>,
     memtable: Arc<Memtable>,
@@ -260,6 +265,11 @@ impl Engine {
     /// What was found when the directory was opened.
     pub fn recovery(&self) -> &Recovery {
         &self.recovery
+    }
+
+    /// What the directory stands on, if that was asked and found out.
+    pub fn probe(&self) -> Option<&Probe> {
+        self.probe.as_ref()
     }
 
     /// What starts of this directory lost by their ends, oldest first; of the last hundred.

@@ -17,6 +17,7 @@ use super::{
     manifest::{self, Loaded, Manifest},
     names::StreamIds,
     partset::Parts,
+    probe::probe,
     recover::StageContents,
     replay::{Plan, Replay, Replayed},
     reserve::Reserve,
@@ -24,7 +25,7 @@ use super::{
 };
 use crate::{
     codec::Level,
-    disk::Disk,
+    disk::{Disk, Probe},
     durability::{
         Committer, Durability, EncodePages, Ledger, LedgerRecord, Limits, Pages, RenewLedger, Start, Syncer, Tick,
         Watermarks,
@@ -73,6 +74,7 @@ pub struct Open {
     pub(crate) metrics: Arc<Metrics>,
     clock: Clock,
     pub(crate) recovery: Recovery,
+    probe: Option<Probe>,
     index: Arc<Index>,
     memtable: Arc<Memtable>,
     days: Days,
@@ -134,6 +136,7 @@ impl Open {
             // Several generations must fit: one that is written, and one or more that are being flushed.
             generation_size: options.generation_size.min(options.memory_size_max / 4),
         };
+        let probe = options.probe.then(|| probe(&*disk, &paths.root, &metrics)).flatten();
         Self {
             disk,
             paths,
@@ -141,6 +144,7 @@ impl Open {
             metrics,
             clock: Clock::start(),
             recovery: Recovery::default(),
+            probe,
             index: Arc::new(Index::new(SchemaLimits::default(), fastrand::u64(..))),
             memtable: Arc::new(memtable),
             days: Days::default(),
@@ -429,6 +433,7 @@ impl Open {
             incarnation: start.number,
             first_number: start.first,
             recovery: self.recovery,
+            probe: self.probe,
             durability,
             index: self.index,
             memtable: self.memtable,
@@ -466,11 +471,9 @@ fn holds_data(disk: &dyn Disk, paths: &Paths) -> Result<bool, Error> {
 fn make_dirs(disk: &dyn Disk, paths: &Paths) -> Result<(), Error> {
     let dirs = [paths.root.clone(), paths.wal(), paths.containers(), paths.partitions(), paths.quarantine()];
     for dir in &dirs {
-        disk.create_dir_all(dir).map_err(io_error("create directory", dir))?;
+        crate::disk::make_dir(disk, dir).map_err(io_error("create directory", dir))?;
     }
-    disk.sync_dir(&paths.root).map_err(io_error("sync directory", &paths.root))?;
-    let parent = paths.root.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
-    parent.map_or(Ok(()), |parent| disk.sync_dir(parent).map_err(io_error("sync directory", parent)))
+    Ok(())
 }
 
 /// How a ledger that failed is made anew.

@@ -97,6 +97,10 @@ metrics! {
     writes_stopped: IntGauge = gauge("writes_stopped"),
     /// Which start of this data directory the server is.
     incarnation: IntGauge = gauge("incarnation"),
+    /// Median of the syncs tried in the data directory at the last start.
+    disk_probe_fsync: Gauge = float_gauge("disk_probe_fsync_seconds"),
+    /// What the last start found to warn about in the disk below the data directory.
+    disk_probe_warnings: IntGauge = gauge("disk_probe_warnings"),
 
     // --- recovery: what the last start found ---
     /// Time the last start took from opening the directory until everything recovered was visible.

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    disk::{Disk, SimDisk},
+    disk::{Disk, Errno, Fault, OpKind, SimDisk},
     model::{Batch, Day, LayoutId, Rows, SeqNo, Slot, StreamId, StreamKey},
 };
 
@@ -306,4 +306,15 @@ fn a_container_of_version_1_is_written_and_read_as_ever() {
     let Some(Found::Frame(frame)) = scan.next().unwrap() else { panic!("a frame is there") };
     assert_eq!(frame.header, header);
     assert_eq!(decode_commit(&frame.payload).unwrap().0, commit);
+}
+
+#[test]
+fn a_file_that_cannot_be_begun_leaves_nothing_behind() {
+    for kind in [OpKind::Allocate, OpKind::Write, OpKind::SyncDir] {
+        let disk = disk();
+        disk.inject(Fault::new(Errno::NOSPC).of(kind));
+        assert!(Segment::create(&disk, Path::new(DIR), log(3), 4096).is_err());
+        assert_eq!(disk.list(Path::new(DIR)).unwrap(), [], "{kind:?}");
+        segment_of_three(&disk);
+    }
 }

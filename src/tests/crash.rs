@@ -387,7 +387,7 @@ const KINDS: [CrashKind; 3] = [CrashKind::Process, CrashKind::PowerNone, CrashKi
 
 /// Seeds a mode of the random test; `PLIMSOLL_CRASH_SEEDS` asks for more: 10,000 make 20 of those that try every
 /// operation.
-fn seeds() -> u64 {
+pub(super) fn seeds() -> u64 {
     std::env::var("PLIMSOLL_CRASH_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(300)
 }
 

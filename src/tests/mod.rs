@@ -1,6 +1,7 @@
 //! Tests that cross layers.
 
 mod crash;
+mod crash_threads;
 mod faults;
 mod layers;
 mod promql;
