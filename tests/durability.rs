@@ -138,7 +138,7 @@ fn min_ack_raises_what_a_write_asks_for_and_what_the_mode_gives_and_lowers_nothi
 #[test]
 fn a_level_nobody_knows_is_refused_by_every_protocol_before_any_work() {
     let (server, _dir) = server(&[]);
-    for path in ["/write?db=d", "/api/v2/write?bucket=d"] {
+    for path in ["/write?db=d", "/api/v2/write?bucket=d", "/api/v3/write_lp?db=d"] {
         for (text, part) in [("hope", "unknown ack level"), ("replicated", "not available yet")] {
             let by_header = server.send("POST", path, &[("Durability", text)], b"m value=1");
             let by_parameter = server.post(&format!("{path}&ack={text}"), b"m value=1");
@@ -293,4 +293,32 @@ fn a_change_of_mode_that_cannot_be_made_says_why() {
     let answer = server.send("POST", "/api/v1/admin/durability", &form, b"mode=wal-interval%3D500ms");
     assert_eq!(answer.json()["data"], json!({"mode": "wal-interval=500ms", "before": "wal-sync"}));
     assert_eq!(state(&server)["mode"], "wal-interval=500ms");
+}
+
+#[test]
+fn the_metrics_tell_what_a_sync_was_worth_and_how_long_answers_were_at_risk() {
+    let (server, _dir) = server(&["--durability", "wal-interval=50ms"]);
+    let metric = |name: &str| -> f64 {
+        let text = server.get("/metrics").text();
+        let line = text.lines().find_map(|line| line.strip_prefix(&format!("plimsoll_{name} ")));
+        line.unwrap_or_else(|| panic!("no {name} in\n{text}")).parse().unwrap()
+    };
+    let early = server.post("/write?db=d", b"m value=1,other=2");
+    assert_eq!(wait(&server, &format!("position={}", position(&early))).status, 200);
+    assert_eq!((metric("group_commit_batches_count"), metric("group_commit_batches_sum")), (1.0, 1.0));
+    assert!(metric("group_commit_bytes_sum") > 50.0);
+    let at_risk = metric("acknowledged_to_safe_seconds_sum{failure=\"power\"}");
+    assert_eq!(metric("acknowledged_to_safe_seconds_count{failure=\"power\"}"), 1.0);
+    assert!(at_risk > 0.0 && at_risk < 5.0, "{at_risk}");
+    assert_eq!(metric("acknowledged_to_safe_seconds_count{failure=\"process\"}"), 0.0, "it never was");
+    let before = metric("group_commit_answers_sum");
+    assert_eq!(server.send("POST", "/write?db=d", &[("Durability", "disk")], b"m value=1").status, 204);
+    assert_eq!(metric("group_commit_answers_sum"), before + 1.0);
+    assert!(metric("fsync_duration_seconds_count{file=\"wal\"}") >= 2.0);
+    assert_eq!(metric("acknowledged_samples_total{level=\"os\"}"), 2.0);
+    assert_eq!(metric("acknowledged_samples_total{level=\"disk\"}"), 1.0);
+    assert_eq!(
+        (metric("at_risk_samples{failure=\"power\"}"), metric("at_risk_age_seconds{failure=\"power\"}")),
+        (0.0, 0.0)
+    );
 }

@@ -455,7 +455,7 @@ impl Durability {
         match (self.watermarks().of(level) >= number, self.stopped()) {
             (true, _) => drop(waiter.reply.send(Ok(Ack { number, level }))),
             (false, Some(stopped)) => waiter.refuse(&stopped),
-            (false, None) => answers.park(waiter),
+            (false, None) => answers.watch(waiter),
         }
         drop(answers);
         let mut work = self.work.lock();
@@ -476,19 +476,20 @@ impl Durability {
         self.metrics.visible_sequence.set(mark.0 as i64);
     }
 
-    /// Raises the watermark of `level`, and of what it implies, and answers who waited for it.
-    pub(crate) fn advance(&self, level: AckLevel, mark: SeqNo, now: Duration) {
+    /// Raises the watermark of `level`, and of what it implies, and answers who waited for it; how many that were.
+    pub(crate) fn advance(&self, level: AckLevel, mark: SeqNo, now: Duration) -> usize {
         if level == AckLevel::Disk {
             self.power_safe.fetch_max(mark.0, Ordering::AcqRel);
             self.metrics.power_safe_sequence.set(self.power_safe.load(Ordering::Acquire) as i64);
         }
         self.process_safe.fetch_max(mark.0, Ordering::AcqRel);
         self.metrics.process_safe_sequence.set(self.process_safe.load(Ordering::Acquire) as i64);
-        self.release(level, mark, Vec::new(), now);
+        self.release(level, mark, Vec::new(), now)
     }
 
-    /// Answers `ready` and whoever waited for `level` up to `mark`: counted first, promised in the ledger, then said.
-    fn release(&self, level: AckLevel, mark: SeqNo, ready: Vec<Waiter>, now: Duration) {
+    /// Answers `ready` and whoever waited for `level` up to `mark`: counted first, promised in the ledger, then said. How
+    /// many got their answer.
+    fn release(&self, level: AckLevel, mark: SeqNo, ready: Vec<Waiter>, now: Duration) -> usize {
         let mut answers = self.answers.lock();
         answers.release(level, mark, now, &self.metrics);
         let mut reached = ready;
@@ -501,13 +502,15 @@ impl Durability {
         if let Err(error) = promised {
             let stopped = self.stop(&format!("write the ledger: {error}"));
             reached.into_iter().for_each(|waiter| waiter.refuse(&stopped));
-            return;
+            return 0;
         }
+        let count = reached.len();
         for waiter in reached {
             self.metrics.acknowledged_samples[waiter.level].inc_by(waiter.samples);
             // The client may have hung up, which changes nothing: the batch is in.
             let _ = waiter.reply.send(Ok(Ack { number: waiter.number, level: waiter.level }));
         }
+        count
     }
 
     /// From now on answers are promised in this ledger, which begins with `record`.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::{
+    disk::Probe,
     durability::{AckLevel, Failure, Mode, Policy, StageKind, SwitchError, Unasked},
     engine::{Engine, Loss, Receipt, Recovery},
     http::{
@@ -41,6 +42,7 @@ pub(super) async fn status(call: Call) -> Result<Reply, Error> {
         "at_risk": by_failure(|failure| at_risk(engine, failure)),
         "windows_ms": by_level(|level| by_failure(|failure| window(engine.window(level, failure)))),
         "recovery": recovery(engine.recovery()),
+        "probe": engine.probe().map(probe),
         "problem": call.server.problem(),
         "modes": Mode::ALL.map(row),
     });
@@ -132,6 +134,20 @@ fn loss(loss: &Loss) -> Value {
         "damaged_batches": loss.damaged_batches,
         "last_answer": (loss.clock > 0).then(|| jiff::Timestamp::from_nanosecond(loss.clock.into()).ok()).flatten()
             .map(|time| time.to_string()),
+    })
+}
+
+/// What the directory stands on.
+fn probe(probe: &Probe) -> Value {
+    json!({
+        "file_system": probe.file_system,
+        "mount_point": probe.mount_point.display().to_string(),
+        "device": probe.device,
+        "write_cache": probe.write_cache.map(|cache| cache.to_string()),
+        "syncs": probe.sync.count,
+        "sync_median_seconds": probe.sync.median.as_secs_f64(),
+        "sync_max_seconds": probe.sync.max.as_secs_f64(),
+        "warnings": probe.warnings,
     })
 }
 

@@ -70,6 +70,9 @@ pub(super) const ROUTES: &[Route] = routes! {
         GET "/health" "health" influx::health;
         GET "/ready" "influx_ready" influx::ready;
     }
+    Influx3 {
+        POST "/api/v3/write_lp" "write_v3" write::v3;
+    }
     Prometheus {
         BOTH "/api/v1/query" "query" prometheus::instant;
         BOTH "/api/v1/query_range" "query_range" prometheus::range;

@@ -125,7 +125,7 @@ pub(super) async fn index(_: Call) -> Result<Reply, Error> {
     Ok(reply::text(concat!(
         "Plimsoll ",
         env!("CARGO_PKG_VERSION"),
-        "\n\nwrite    POST /write?db=NAME, POST /api/v2/write?bucket=NAME   (line protocol)\n\
+        "\n\nwrite    POST /write?db=NAME, POST /api/v2/write?bucket=NAME, POST /api/v3/write_lp?db=NAME   (line protocol)\n\
          ask      /api/v1/query, /api/v1/query_range                    (PromQL; Grafana: data source Prometheus)\n\
          at risk  /api/v1/durability, and below it /wait, /receipt\n\
          watch    /metrics, /health, /-/ready\n",
