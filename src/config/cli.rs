@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     config::{Listen, ack_level, duration, listen, size},
-    durability::{AckLevel, Mode},
+    durability::{AckLevel, Mirror, Mode},
     engine, http, ingest,
 };
 
@@ -68,6 +68,16 @@ pub struct ServeFlags {
     /// start, `point-in-time` ends before the first missing batch, `dry-run` only says what is there
     #[arg(long, value_name = "POLICY", default_value = "salvage", value_parser = str::parse::<engine::RecoveryPolicy>)]
     pub recovery: engine::RecoveryPolicy,
+    /// The directory of the write-ahead log, on a faster disk perhaps; `wal` in the data directory where nothing is said
+    #[arg(long, value_name = "DIR")]
+    pub wal_dir: Option<PathBuf>,
+    /// A second directory, on another disk, that gets a copy of the write-ahead log
+    #[arg(long, value_name = "DIR")]
+    pub wal_mirror_dir: Option<PathBuf>,
+    /// How many copies of a mirrored log a write must be in before it is answered: `2-of-2`, or `1-of-2` (the log goes
+    /// on where one disk fails or is slow)
+    #[arg(long, value_name = "POLICY", default_value = "2-of-2", value_parser = str::parse::<Mirror>)]
+    pub wal_mirror: Mirror,
     /// Do not turn the parameters `db` and `bucket` of writes into the label `db`
     #[arg(long)]
     pub no_db_label: bool,
@@ -208,6 +218,9 @@ impl ServeFlags {
             log_size_max: self.wal_size_max,
             free_space_min: self.free_space_min,
             recovery: self.recovery,
+            wal_dir: self.wal_dir.clone(),
+            wal_mirror_dir: self.wal_mirror_dir.clone(),
+            wal_mirror: self.wal_mirror,
             ..engine::Options::new(&self.data)
         }
     }

@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -19,12 +20,15 @@ use crate::{
         Ack, AckLevel, AtRisk, Bell, Failure, Ledger, LedgerRecord, Mode, Policy, RenewLedger, StageKind, Ticket,
         Watermarks,
         answers::{Answers, Waiter},
+        committer::error_chain,
         due::Pending,
+        spares::Spares,
         work::Work,
     },
     memtable::Generation,
     metrics::Metrics,
     model::{Batch, SeqNo},
+    stage,
 };
 
 /// Caps on what may wait in memory, and floors under what clients may ask for.
@@ -150,6 +154,7 @@ pub struct Durability {
     /// When the next sync is overdue, in nanoseconds; `u64::MAX` where none is.
     pub(crate) overdue_at: AtomicU64,
     pub(crate) generations: Generations,
+    pub(crate) spares: Arc<Spares>,
     pub(crate) answers: Mutex<Answers>,
     visible: AtomicU64,
     process_safe: AtomicU64,
@@ -182,6 +187,7 @@ impl Durability {
             syncing: AtomicBool::new(false),
             overdue_at: AtomicU64::new(u64::MAX),
             generations,
+            spares: Arc::default(),
             answers: Mutex::default(),
             visible: AtomicU64::new(recovered.0),
             process_safe: AtomicU64::new(recovered.0),
@@ -498,6 +504,9 @@ impl Durability {
         let marks = self.watermarks();
         answers.expose(&reached, &marks, now);
         let promised = answers.promise(&reached, &marks, now);
+        if promised.is_err() {
+            answers.retract(&reached, &marks);
+        }
         drop(answers);
         if let Err(error) = promised {
             let stopped = self.stop(&format!("write the ledger: {error}"));
@@ -524,8 +533,8 @@ impl Durability {
     }
 
     /// Everything up to `upto` is in durable parts: whoever waited for its safety is answered, and what the stage holds
-    /// of it may go.
-    pub fn flushed(&self, disk: &dyn Disk, upto: SeqNo, now: Duration) -> io::Result<()> {
+    /// of it may go: the containers to be removed. A commit that was under way meanwhile may name a removed one again.
+    pub fn flushed(&self, upto: SeqNo, now: Duration) -> Vec<PathBuf> {
         let mut work = self.work.lock();
         work.pending.safe = work.pending.safe.max(upto);
         work.pending.written = work.pending.written.max(upto);
@@ -541,17 +550,36 @@ impl Durability {
         }
         self.work_changed.notify_one();
         self.wake_committer();
-        // A crash may undo a removal; a start sees that parts cover what such a file holds. A commit that was under way
-        // while its generation was flushed may have named a removed container again.
-        containers.iter().try_for_each(|path| match disk.remove(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            removed => removed,
-        })
+        containers
     }
 
     /// Bytes of the log's segments.
     pub fn log_size(&self) -> u64 {
         self.work.lock().log_size()
+    }
+
+    /// The directories and the size of a segment that should be made ahead, if any.
+    pub fn wanted_spare(&self) -> Option<(Vec<PathBuf>, u64)> {
+        self.spares.wanted()
+    }
+
+    /// Makes the segment that is wanted, so that the committer need not.
+    pub fn make_spare(&self, disk: &dyn Disk) -> Result<(), stage::Error> {
+        self.spares.make(disk)
+    }
+
+    /// After the end: removes the segments whose numbers parts cover, and the spares. What cannot be removed, the next
+    /// start looks at and removes.
+    pub fn remove_log(&self, disk: &dyn Disk, flushed: SeqNo) {
+        self.spares.clear(disk);
+        let mut work = self.work.lock();
+        let work = &mut *work;
+        let kept = work.files.iter().position(|file| file.last > flushed).unwrap_or(work.files.len());
+        for file in work.files.drain(..kept).chain(work.retired.drain(..)) {
+            if let Err(error) = file.copies.remove(disk) {
+                tracing::warn!("{}", error_chain(&error));
+            }
+        }
     }
 
     /// Whether a number was given out and rejected.

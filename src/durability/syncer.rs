@@ -10,12 +10,14 @@ use std::{
 };
 
 use crate::{
-    disk::{Disk, File},
+    disk::{self, Disk, File},
     durability::{
         AckLevel, Defined, Durability, Error, Mode, StageKind,
         adaptive::Controller,
         committer::error_chain,
+        copies::{self, Copies, LogCopy},
         due::{Due, due},
+        lanes::{Lanes, Note, Segments},
         work::Work,
     },
     index::Index,
@@ -98,6 +100,10 @@ pub struct Syncer {
     controller: Controller,
     /// Bytes written to the stage when it was last synced.
     synced_bytes: u64,
+    /// It runs on a thread of its own, and may start others.
+    is_threaded: bool,
+    /// Where the log has two copies.
+    lanes: Option<Lanes>,
 }
 
 /// A container that is not synced.
@@ -134,11 +140,14 @@ impl Syncer {
             defined: Defined::default(),
             controller: Controller::default(),
             synced_bytes: 0,
+            is_threaded: false,
+            lanes: None,
         }
     }
 
     /// Writes and syncs when the policy says so, until the desk is closed.
     pub fn run(mut self, now: impl Fn() -> Duration) {
+        self.is_threaded = true;
         loop {
             let mut work = self.shared.work.lock();
             match self.due(&work, now()) {
@@ -191,29 +200,53 @@ impl Syncer {
     /// Syncs what the committer has written. An error comes with the segment it happened to.
     fn sync_log(&mut self, target: SeqNo, now: &impl Fn() -> Duration) -> Result<(), (Error, u64)> {
         let written = self.written_bytes();
-        let work = self.shared.work.lock();
-        let before = work.pending.safe;
-        // What bad files hold is in parts by now.
-        let unsynced = work.files.iter().filter(|file| file.last > file.synced && !file.is_bad);
-        let files: Vec<_> =
-            unsynced.map(|file| (file.id, file.last, file.path.clone(), Arc::clone(&file.file))).collect();
-        drop(work);
-        // Oldest first: a number is only safe when everything before it is.
-        for (id, _, path, file) in &files {
-            self.sync_file(Synced::Wal, path, &**file, now).map_err(|error| (error, *id))?;
-        }
-        let mut work = self.shared.work.lock();
-        for (id, last, ..) in files {
-            if let Some(file) = work.files.iter_mut().find(|file| file.id == id) {
-                file.synced = last;
+        let before = self.shared.work.lock().pending.safe;
+        while let Err((error, id)) = self.sync_segments(now) {
+            // Where it is retired, what it held is in parts.
+            if self.shared.work.lock().files.iter().any(|file| file.id() == id) {
+                return Err((error, id));
             }
         }
+        let mut work = self.shared.work.lock();
         work.pending.safe = work.pending.safe.max(target);
         drop(work);
         let answers = self.shared.advance(AckLevel::Disk, target, now());
         self.note_sync(before..target, answers, written);
         self.control(now());
         Ok(())
+    }
+
+    /// Syncs segments, oldest first: a number is only safe when everything before it is.
+    fn sync_segments(&mut self, now: &impl Fn() -> Duration) -> Result<(), (Error, u64)> {
+        let work = self.shared.work.lock();
+        // What bad files hold is in parts by now.
+        let good = work.files.iter().filter(|file| !file.is_bad);
+        let unsynced =
+            good.filter(|file| !file.copies.is_safe(file.last) || file.copies.unsynced(file.last).count() > 0);
+        let segments: Segments = unsynced.map(|file| (Arc::clone(&file.copies), file.last)).collect();
+        drop(work);
+        let is_mirrored = segments.iter().any(|(copies, _)| copies.is_mirrored());
+        if is_mirrored && self.is_threaded && self.lanes.is_none() {
+            // Without threads, one copy is synced after the other.
+            let started =
+                Lanes::start(2).inspect_err(|error| tracing::warn!("start threads for the log's copies: {error}"));
+            self.lanes = started.ok();
+        }
+        let Self { shared, controller, lanes, .. } = self;
+        let note = &mut |copies: &Copies, copy: &LogCopy, last, synced: io::Result<()>, duration: Duration| {
+            controller.note(duration, now());
+            shared.metrics.fsync_duration[Synced::Wal].observe(duration.as_secs_f64());
+            if synced.is_err() {
+                shared.metrics.fsync_failures[Synced::Wal].inc();
+            }
+            copies::note(copies, copy, last, synced, &shared.metrics)
+        };
+        match lanes {
+            Some(lanes) if is_mirrored => lanes.sync(&segments, note),
+            _ => segments
+                .iter()
+                .try_for_each(|(copies, last)| sync_in_turn(copies, *last, note).map_err(|error| (error, copies.id()))),
+        }
     }
 
     /// An adaptive mode follows the disk.
@@ -303,28 +336,24 @@ impl Syncer {
     /// Oldest first: a number is only safe when everything before it is. What is in parts needs no container.
     fn sync_containers(&mut self, now: &impl Fn() -> Duration) -> Result<(), Error> {
         for Unsynced { path, file, last } in std::mem::take(&mut self.unsynced) {
-            if last > self.shared.watermarks().power_safe {
-                self.sync_file(Synced::Container, &path, &*file, now).inspect_err(|_| self.container = None)?;
+            if last <= self.shared.watermarks().power_safe {
+                continue;
+            }
+            match self.sync_container(&path, &*file, now) {
+                // It was removed under the sync, since what it holds is in parts by now.
+                Err(_) if last <= self.shared.watermarks().power_safe => {}
+                synced => synced.inspect_err(|_| self.container = None)?,
             }
         }
         Ok(())
     }
 
-    /// Syncs a file; one that has lost its name would be lost with it.
-    fn sync_file(
-        &mut self,
-        kind: Synced,
-        path: &Path,
-        file: &dyn File,
-        now: &impl Fn() -> Duration,
-    ) -> Result<(), Error> {
-        let (synced, duration) = timed(|| file.sync_data());
+    fn sync_container(&mut self, path: &Path, file: &dyn File, now: &impl Fn() -> Duration) -> Result<(), Error> {
+        let (synced, duration) = timed(|| disk::sync_linked(file));
         self.controller.note(duration, now());
-        self.shared.metrics.fsync_duration[kind].observe(duration.as_secs_f64());
-        let linked = synced.and_then(|()| file.is_linked());
-        let kept = linked.and_then(|linked| if linked { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) });
-        kept.map_err(|source| {
-            self.shared.metrics.fsync_failures[kind].inc();
+        self.shared.metrics.fsync_duration[Synced::Container].observe(duration.as_secs_f64());
+        synced.map_err(|source| {
+            self.shared.metrics.fsync_failures[Synced::Container].inc();
             Error::Sync { path: path.to_owned(), source }
         })
     }
@@ -343,8 +372,17 @@ impl Syncer {
     }
 }
 
+/// Syncs the copies of a segment one after the other.
+fn sync_in_turn(copies: &Copies, last: SeqNo, note: Note<'_>) -> Result<(), Error> {
+    for copy in copies.unsynced(last) {
+        let (synced, duration) = timed(|| copy.sync());
+        note(copies, copy, last, synced, duration)?;
+    }
+    copies.check(last)
+}
+
 #[allow(clippy::disallowed_methods)] // how long a sync took is measured where it happens
-fn timed<T>(act: impl FnOnce() -> T) -> (T, Duration) {
+pub(crate) fn timed<T>(act: impl FnOnce() -> T) -> (T, Duration) {
     let start = Instant::now();
     let result = act();
     (result, start.elapsed())

@@ -2,12 +2,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use super::{Edit, Engine, Error, FileEntry, StoredPart, io_error, recover::Leftover};
+use super::{Edit, Engine, Error, FileEntry, StoredPart, io_error};
 use crate::{
     codec::Level,
     compaction,
@@ -61,7 +62,7 @@ impl Engine {
         let written = self.write(|written| self.write_generation(generation, &summary, written))?;
         self.publish(written, &[])?;
         self.durability.generations().remove(generation);
-        self.flushed(summary.last, now)?;
+        self.flushed(summary.last, now);
         self.metrics.flushes.inc();
         self.metrics.flushed_samples.inc_by(summary.samples);
         self.metrics.flush_duration.observe((self.clock.now() - start).as_secs_f64());
@@ -120,7 +121,7 @@ impl Engine {
         for day in pages.iter().map(|page| page.day) {
             self.page_fields.lock().remove(&day);
         }
-        self.flushed(upto, now)?;
+        self.flushed(upto, now);
         Ok(true)
     }
 
@@ -225,29 +226,48 @@ impl Engine {
     }
 
     /// Everything up to `upto` is in parts: the stage lets go of it.
-    fn flushed(&self, upto: SeqNo, now: Duration) -> Result<(), Error> {
-        let removed = self.durability.flushed(&*self.disk, upto, now);
-        removed.map_err(io_error("remove a container in", &self.paths.containers()))?;
-        if upto < self.recovery.end {
-            return Ok(());
+    fn flushed(&self, upto: SeqNo, now: Duration) {
+        self.remove_files(self.durability.flushed(upto, now).into_iter());
+        if upto >= self.recovery.end {
+            self.remove_leftovers();
         }
-        self.remove_leftovers()
+    }
+
+    /// Removes files that nothing needs any more. What cannot be removed now goes after a later record; a crash may undo a
+    /// removal, and a start sees that nothing names such a file.
+    pub(super) fn remove_files(&self, paths: impl Iterator<Item = PathBuf>) {
+        for path in paths {
+            match self.disk.remove(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    tracing::warn!("{} is not needed, but cannot be removed: {error}", path.display());
+                    self.abandoned.lock().push(path);
+                }
+                _ => {}
+            }
+        }
     }
 
     /// Removes the stage's files of earlier incarnations: all that counts in them is in parts. Those in which something was
     /// damaged are set aside instead.
-    pub(crate) fn remove_leftovers(&self) -> Result<(), Error> {
-        for leftover in std::mem::take(&mut *self.leftovers.lock()) {
-            let Leftover { path, is_damaged, .. } = leftover;
-            let name = path.file_name().expect("files have names").to_string_lossy();
-            let aside = self.paths.quarantine().join(format!("{}-stage-{name}", self.incarnation));
-            let gone = if is_damaged { self.disk.rename(&path, &aside) } else { self.disk.remove(&path) };
-            gone.map_err(io_error("remove or set aside", &path))?;
-            if is_damaged {
-                self.sync_dir(&self.paths.quarantine())?;
+    pub(crate) fn remove_leftovers(&self) {
+        let (damaged, whole): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut *self.leftovers.lock()).into_iter().partition(|leftover| leftover.is_damaged);
+        self.remove_files(whole.into_iter().map(|leftover| leftover.path));
+        for leftover in damaged {
+            let name = leftover.path.file_name().expect("files have names").to_string_lossy();
+            // A log outside of the data directory may be on another disk, where a rename does not reach.
+            let aside = match leftover.path.parent() {
+                Some(dir) if !dir.starts_with(&self.paths.root) => {
+                    dir.join(format!("quarantine-{}-{name}", self.incarnation))
+                }
+                _ => self.paths.quarantine().join(format!("{}-stage-{name}", self.incarnation)),
+            };
+            let moved = self.disk.rename(&leftover.path, &aside).map_err(io_error("set aside", &leftover.path));
+            if let Err(error) = moved.and_then(|()| self.sync_dir(&self.paths.quarantine())) {
+                // The next start finds it again.
+                tracing::warn!("{}", crate::durability::error_chain(&error));
             }
         }
-        Ok(())
     }
 
     /// Makes a day's directory, its name durable: also where it is there, since an earlier start may have ended before that.

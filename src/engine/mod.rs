@@ -16,6 +16,7 @@ mod days;
 mod edit;
 mod flushing;
 mod healing;
+mod logdirs;
 mod loss;
 mod manifest;
 mod names;
@@ -59,9 +60,9 @@ pub use receipts::Receipt;
 pub use verdict::{Span, Verdict};
 
 use crate::{
-    disk::{Disk, Lock, Probe},
+    disk::{self, Disk, Lock, Probe},
     durability::{
-        AckLevel, AtRisk, Committer, Durability, Failure, Mode, Refused, StageKind, Switched, Syncer, Ticket,
+        AckLevel, AtRisk, Committer, Durability, Failure, Mirror, Mode, Refused, StageKind, Switched, Syncer, Ticket,
         Watermarks,
     },
     engine::{
@@ -91,6 +92,12 @@ pub struct Options {
     pub chunk_size: usize,
     /// Bytes of a log segment.
     pub segment_size: u64,
+    /// Where the log is; `wal` in the data directory where nothing is said.
+    pub wal_dir: Option<PathBuf>,
+    /// Where a second copy of the log is, if anywhere.
+    pub wal_mirror_dir: Option<PathBuf>,
+    /// How many of the two copies a batch must be in.
+    pub wal_mirror: Mirror,
     /// Bytes of log segments after which the open generation is flushed, so that they can go.
     pub log_size_max: u64,
     /// Free bytes of the disk below which writes are refused, so that what was acknowledged can still be flushed. At most
@@ -117,6 +124,9 @@ impl Options {
             memory_size_max: 1 << 30,
             chunk_size: 1 << 20,
             segment_size: 32 << 20,
+            wal_dir: None,
+            wal_mirror_dir: None,
+            wal_mirror: Mirror::default(),
             log_size_max: 2 << 30,
             free_space_min: 64 << 20,
             ack_min: AckLevel::Memory,
@@ -142,6 +152,41 @@ pub enum Error {
     /// A dry run was asked for where a start was wanted.
     #[error("a dry run opens nothing")]
     DryRun,
+    /// The log directory of another data directory.
+    #[error("the log directory {} belongs to {owner}", .dir.display())]
+    ForeignLog {
+        /// The log directory.
+        dir: PathBuf,
+        /// What its `OWNER` file says of that.
+        owner: String,
+    },
+    /// A directory that held the log is not there, or is another one now.
+    #[error(
+        "the log directory {} is not the one that was used last: is its disk mounted? It may hold writes that are in no \
+        part yet; if it is gone for good, remove {}",
+        .dir.display(), .note.display()
+    )]
+    MissingLog {
+        /// The log directory.
+        dir: PathBuf,
+        /// The file that names it.
+        note: PathBuf,
+    },
+    /// A directory that held the log, and still does, is not to be used any more.
+    #[error(
+        "the log directory {} was used last and still holds log segments: start with it, and stop cleanly before it is \
+        changed; if what is there is not wanted, remove {}",
+        .dir.display(), .note.display()
+    )]
+    ForgottenLog {
+        /// The log directory.
+        dir: PathBuf,
+        /// The file that names it.
+        note: PathBuf,
+    },
+    /// The log and its mirror would be one.
+    #[error("the log and its mirror are the same directory {}", .0.display())]
+    SameLog(PathBuf),
     /// Another server has it.
     #[error("data directory {} is in use by another server (its LOCK file is held)", .0.display())]
     Locked(PathBuf),
@@ -230,7 +275,8 @@ pub struct Engine {
     clock: Clock,
     lock: Box<dyn Lock>,
     reserve: Reserve,
-    /// Files of a record that failed. No later start may count them, once a later record is durable.
+    /// Files to be removed after the next record: those of a record that failed, which a start may count until a later one is
+    /// durable, and those that could not be removed before.
     abandoned: Mutex<Vec<PathBuf>>,
 }
 
@@ -402,8 +448,8 @@ impl Engine {
         PartId(self.next_file.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
     }
 
-    fn sync_file(&self, file: &dyn crate::disk::File, path: &Path) -> Result<(), Error> {
-        self.timed(Synced::Part, || file.sync_data()).map_err(io_error("sync", path))
+    fn sync_file(&self, file: &dyn disk::File, path: &Path) -> Result<(), Error> {
+        self.timed(Synced::Part, || disk::sync_linked(file)).map_err(io_error("sync", path))
     }
 
     fn sync_dir(&self, dir: &Path) -> Result<(), Error> {
@@ -429,10 +475,8 @@ impl Engine {
             recorded => recorded?,
         }
         self.metrics.fsync_duration[Synced::Manifest].observe((self.clock.now() - start).as_secs_f64());
-        for path in std::mem::take(&mut *self.abandoned.lock()) {
-            // What cannot be removed now, the next start sets aside.
-            let _ = self.disk.remove(&path);
-        }
+        let abandoned = std::mem::take(&mut *self.abandoned.lock());
+        self.remove_files(abandoned.into_iter());
         Ok(())
     }
 }

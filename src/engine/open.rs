@@ -13,6 +13,7 @@ use super::{
     Clock, Engine, Error, FileEntry, Incarnation, Loss, Options, Paths, RecoveryPolicy, State, StoredPart, Verdict,
     days::Days,
     io_error,
+    logdirs::LogDirs,
     loss::Evidence,
     manifest::{self, Loaded, Manifest},
     names::StreamIds,
@@ -36,6 +37,7 @@ use crate::{
     metrics::Metrics,
     model::{PartId, SeqNo},
     parts::{self, Builder, Footer, Part},
+    stage::{FileKind, list_files},
 };
 
 /// Sequence numbers reserved with one manifest record: minutes at the highest rate, so that it costs nothing.
@@ -71,6 +73,7 @@ pub struct Open {
     disk: Arc<dyn Disk>,
     paths: Paths,
     options: Options,
+    logs: LogDirs,
     pub(crate) metrics: Arc<Metrics>,
     clock: Clock,
     pub(crate) recovery: Recovery,
@@ -94,11 +97,13 @@ impl Engine {
         let paths = Paths { root: options.dir.clone() };
         make_dirs(&*disk, &paths)?;
         let lock = take_lock(&*disk, &paths)?;
+        let logs = LogDirs::check(&*disk, &paths, &options)?;
         let loaded = Loaded::read(&*disk, &paths.root)?;
-        if loaded.number == 0 && holds_data(&*disk, &paths)? {
+        if loaded.number == 0 && holds_data(&*disk, &paths, &logs)? {
             return Err(Error::NoManifest(paths.root));
         }
-        let mut open = Open::new(disk, paths, options, metrics, loaded.state);
+        logs.claim(&*disk, &paths)?;
+        let mut open = Open::new(disk, paths, options, logs, metrics, loaded.state);
         open.open_parts()?;
         let found = open.examine()?;
         open.quarantine_strays(loaded.clean)?;
@@ -127,6 +132,7 @@ impl Open {
         disk: Arc<dyn Disk>,
         paths: Paths,
         options: Options,
+        logs: LogDirs,
         metrics: Arc<Metrics>,
         state: State,
     ) -> Self {
@@ -141,6 +147,7 @@ impl Open {
             disk,
             paths,
             options,
+            logs,
             metrics,
             clock: Clock::start(),
             recovery: Recovery::default(),
@@ -266,7 +273,7 @@ impl Open {
 
     /// Reads the stage and decides what counts. Changes nothing; a strict start ends here where there is damage.
     pub(crate) fn examine(&mut self) -> Result<Found, Error> {
-        let stage = StageContents::read(&*self.disk, &self.paths.wal(), &self.paths.containers(), &self.index)?;
+        let stage = StageContents::read(&*self.disk, &self.logs.read, &self.paths.containers(), &self.index)?;
         let mut verdict = stage.verdict(&self.state);
         let damaged = verdict.damaged.clone();
         if self.options.recovery == RecoveryPolicy::PointInTime {
@@ -312,7 +319,7 @@ impl Open {
         self.recovery.replayed_batches = plan.batches(&stage.commits, flushed);
         let engine = self.assemble(stage, replayed, generations, manifest, (ledger, first), lock)?;
         if engine.recovery.replayed_batches == 0 {
-            engine.remove_leftovers()?;
+            engine.remove_leftovers();
         }
         Ok(engine)
     }
@@ -369,8 +376,14 @@ impl Open {
         state.reserved_streams = state.reserved_streams.max(largest_stream.max(self.last_stream) + 1);
         state.reserved_files = self.last_file + 1 + FILES_AHEAD;
         state.samples = samples;
-        let manifest = Manifest::create(Arc::clone(&self.disk), &self.paths.root, manifest_number + 1, state.clone())?;
-        manifest::remove_older(&*self.disk, &self.paths.root, manifest_number + 1)?;
+        let number = manifest_number + 1;
+        let create = || Manifest::create(Arc::clone(&self.disk), &self.paths.root, number, state.clone());
+        let reserve = Reserve::new(Arc::clone(&self.disk), self.paths.reserve());
+        let manifest = match create() {
+            Err(error) if error.is_full() && reserve.release() => create()?,
+            created => created?,
+        };
+        manifest::remove_older(&*self.disk, &self.paths.root, number)?;
         Ok(manifest)
     }
 
@@ -403,7 +416,8 @@ impl Open {
             record_mode: record_mode(&manifest),
             samples: self.state.samples,
             next_segment: stage.last_ids[0] + 1,
-            log_dir: self.paths.wal(),
+            log_dirs: self.logs.written.clone(),
+            log_mirror: self.options.wal_mirror,
             segment_size: self.options.segment_size,
         };
         let committer = Committer::new(
@@ -461,11 +475,13 @@ fn list(disk: &dyn Disk, dir: &Path) -> Result<Vec<crate::disk::Entry>, Error> {
 
 /// Whether there is anything that a manifest should tell of. Without one, parts would be strays, and batches of the stage
 /// of no known start: rather than move or drop them, say so.
-fn holds_data(disk: &dyn Disk, paths: &Paths) -> Result<bool, Error> {
+fn holds_data(disk: &dyn Disk, paths: &Paths, logs: &LogDirs) -> Result<bool, Error> {
     let is_current = |entry: &crate::disk::Entry| entry.path == paths.root.join("CURRENT");
     let dirs = [paths.partitions(), paths.wal(), paths.containers()];
     let is_filled = dirs.iter().map(|dir| list(disk, dir).map(|entries| !entries.is_empty()));
-    Ok(list(disk, &paths.root)?.iter().any(is_current) || is_filled.collect::<Result<Vec<_>, _>>()?.contains(&true))
+    let has_segments = logs.read.iter().map(|dir| Ok(!list_files(disk, dir, FileKind::Log)?.is_empty()));
+    let any = is_filled.chain(has_segments).collect::<Result<Vec<_>, Error>>()?.contains(&true);
+    Ok(any || list(disk, &paths.root)?.iter().any(is_current))
 }
 
 fn make_dirs(disk: &dyn Disk, paths: &Paths) -> Result<(), Error> {

@@ -32,6 +32,11 @@ impl Paths {
         self.root.join("wal")
     }
 
+    /// Which directories outside of this one the log is in.
+    pub fn log_note(&self) -> PathBuf {
+        self.root.join("LOGS")
+    }
+
     /// Containers.
     pub fn containers(&self) -> PathBuf {
         self.root.join("containers")

@@ -77,13 +77,15 @@ pub(crate) struct StageContents {
 }
 
 impl StageContents {
-    /// Walks over all files: checks every frame, remembers what it covers, and takes stream definitions.
+    /// Walks over all files: checks every frame, remembers what it covers, and takes stream definitions. Of a log with two
+    /// copies it is enough that one of them has a batch.
     ///
     /// A batch that uses what no frame here and no index part defines does not count: a power cut may keep it and lose the
     /// frame before it, which parts made safe meanwhile.
-    pub(crate) fn read(disk: &dyn Disk, wal: &Path, containers: &Path, index: &Index) -> Result<Self, Error> {
+    pub(crate) fn read(disk: &dyn Disk, logs: &[PathBuf], containers: &Path, index: &Index) -> Result<Self, Error> {
         let mut found = Self::default();
-        for (kind, dir) in [(FileKind::Log, wal), (FileKind::Container, containers)] {
+        let logs = logs.iter().map(|dir| (FileKind::Log, dir.as_path()));
+        for (kind, dir) in logs.chain([(FileKind::Container, containers)]) {
             for (id, path) in list_files(disk, dir, kind)? {
                 let file = disk.open(&path).map_err(io_error("open", &path))?;
                 found.last_ids[kind as usize] = found.last_ids[kind as usize].max(id);

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::{
     Engine, Error, Loss, Open, Options, Paths,
+    logdirs::LogDirs,
     manifest::Loaded,
     open::{Found, take_lock},
     replay::Plan,
@@ -84,7 +85,8 @@ impl Engine {
             Err(_) => None,
         };
         let loaded = Loaded::read(&*disk, &paths.root)?;
-        let mut open = Open::new(disk, paths, options, Metrics::new(), loaded.state);
+        let logs = LogDirs::check(&*disk, &paths, &options)?;
+        let mut open = Open::new(disk, paths, options, logs, Metrics::new(), loaded.state);
         open.open_parts()?;
         open.quarantine_strays(loaded.clean)?;
         let found = open.examine()?;
