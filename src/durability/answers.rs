@@ -73,6 +73,16 @@ impl Answers {
         queue.insert(place, waiter);
     }
 
+    /// Queues somebody who only watches. Those who have gone meanwhile are forgotten before the queue grows for them, so that
+    /// it stays in proportion to who is there, however long a sync takes.
+    pub(crate) fn watch(&mut self, waiter: Waiter) {
+        let queue = if waiter.level == AckLevel::Disk { &mut self.disk } else { &mut self.os };
+        if queue.len() == queue.capacity() {
+            queue.retain(|waiter| waiter.samples > 0 || !waiter.reply.is_closed());
+        }
+        self.park(waiter);
+    }
+
     /// Takes out those whom a watermark of `level` at `mark` serves.
     pub(crate) fn reached(&mut self, level: AckLevel, mark: SeqNo) -> Vec<Waiter> {
         let mut reached = Vec::new();

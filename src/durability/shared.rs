@@ -18,12 +18,11 @@ use crate::{
     disk::Disk,
     durability::{
         Ack, AckLevel, AtRisk, Bell, Failure, Ledger, LedgerRecord, Mode, Policy, RenewLedger, StageKind, Ticket,
-        Unasked, Watermarks,
+        Watermarks,
         answers::{Answers, Waiter},
         committer::error_chain,
         due::Pending,
         spares::Spares,
-        survives,
         work::Work,
     },
     memtable::Generation,
@@ -472,7 +471,7 @@ impl Durability {
         match (self.watermarks().of(level) >= number, self.stopped()) {
             (true, _) => drop(waiter.reply.send(Ok(Ack { number, level }))),
             (false, Some(stopped)) => waiter.refuse(&stopped),
-            (false, None) => answers.park(waiter),
+            (false, None) => answers.watch(waiter),
         }
         drop(answers);
         let mut work = self.work.lock();
@@ -514,19 +513,20 @@ impl Durability {
         SeqNo(self.inserted.load(Ordering::SeqCst))
     }
 
-    /// Raises the watermark of `level`, and of what it implies, and answers who waited for it.
-    pub(crate) fn advance(&self, level: AckLevel, mark: SeqNo, now: Duration) {
+    /// Raises the watermark of `level`, and of what it implies, and answers who waited for it; how many that were.
+    pub(crate) fn advance(&self, level: AckLevel, mark: SeqNo, now: Duration) -> usize {
         if level == AckLevel::Disk {
             self.power_safe.fetch_max(mark.0, Ordering::AcqRel);
             self.metrics.power_safe_sequence.set(self.power_safe.load(Ordering::Acquire) as i64);
         }
         self.process_safe.fetch_max(mark.0, Ordering::AcqRel);
         self.metrics.process_safe_sequence.set(self.process_safe.load(Ordering::Acquire) as i64);
-        self.release(level, mark, Vec::new(), now);
+        self.release(level, mark, Vec::new(), now)
     }
 
-    /// Answers `ready` and whoever waited for `level` up to `mark`: counted first, promised in the ledger, then said.
-    fn release(&self, level: AckLevel, mark: SeqNo, ready: Vec<Waiter>, now: Duration) {
+    /// Answers `ready` and whoever waited for `level` up to `mark`: counted first, promised in the ledger, then said. How
+    /// many got their answer.
+    fn release(&self, level: AckLevel, mark: SeqNo, ready: Vec<Waiter>, now: Duration) -> usize {
         let mut answers = self.answers.lock();
         answers.release(level, mark, now, &self.metrics);
         let mut reached = ready;
@@ -542,13 +542,15 @@ impl Durability {
         if let Err(error) = promised {
             let stopped = self.stop(&format!("write the ledger: {error}"));
             reached.into_iter().for_each(|waiter| waiter.refuse(&stopped));
-            return;
+            return 0;
         }
+        let count = reached.len();
         for waiter in reached {
             self.metrics.acknowledged_samples[waiter.level].inc_by(waiter.samples);
             // The client may have hung up, which changes nothing: the batch is in.
             let _ = waiter.reply.send(Ok(Ack { number: waiter.number, level: waiter.level }));
         }
+        count
     }
 
     /// From now on answers are promised in this ledger, which begins with `record`.
@@ -608,27 +610,6 @@ impl Durability {
             if let Err(error) = file.copies.remove(disk) {
                 tracing::warn!("{}", error_chain(&error));
             }
-        }
-    }
-
-    /// How long after its answer a write of this level may still be taken by a failure: zero where it is safe already,
-    /// `None` where nothing bounds it. The mode's window runs out, then the sync or commit that is running ends, then our
-    /// own; `longest` is how long one has taken at most.
-    pub fn window(&self, delivered: AckLevel, failure: Failure, longest: Option<Duration>) -> Option<Duration> {
-        let policy = self.policy();
-        // In the log's modes a batch is in the kernel's hands before anybody hears of it.
-        let delivered = if policy.stage == StageKind::Log { delivered.max(AckLevel::Os) } else { delivered };
-        if delivered >= survives(failure) {
-            return Some(Duration::ZERO);
-        }
-        let unasked = match failure {
-            Failure::Process => policy.written,
-            Failure::Power => policy.synced,
-        };
-        match (policy.loss_max, unasked) {
-            (Some(max), _) => Some(max),
-            (None, Unasked::After(window)) => Some(window + 2 * longest?),
-            (None, Unasked::Never | Unasked::Full(_)) => None,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeSet, VecDeque},
     io,
+    ops::Range,
     path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
@@ -100,6 +101,8 @@ pub struct Syncer {
     unsynced: Vec<Unsynced>,
     defined: Defined,
     controller: Controller,
+    /// Bytes written to the stage when it was last synced.
+    synced_bytes: u64,
     /// It runs on a thread of its own, and may start others.
     is_threaded: bool,
     /// Where the log has two copies.
@@ -139,6 +142,7 @@ impl Syncer {
             unsynced: Vec::new(),
             defined: Defined::default(),
             controller: Controller::default(),
+            synced_bytes: 0,
             is_threaded: false,
             lanes: None,
         }
@@ -198,6 +202,7 @@ impl Syncer {
 
     /// Syncs what the committer has written. An error comes with the segment it happened to.
     fn sync_log(&mut self, target: SeqNo, now: &impl Fn() -> Duration) -> Result<(), (Error, u64)> {
+        let written = self.written_bytes();
         let before = self.shared.work.lock().pending.safe;
         while let Err((error, id)) = self.sync_segments(now) {
             // Where it is retired, what it held is in parts.
@@ -208,8 +213,8 @@ impl Syncer {
         let mut work = self.shared.work.lock();
         work.pending.safe = work.pending.safe.max(target);
         drop(work);
-        self.shared.metrics.group_commit_batches.observe((target.0 - before.0.min(target.0)) as f64);
-        self.shared.advance(AckLevel::Disk, target, now());
+        let answers = self.shared.advance(AckLevel::Disk, target, now());
+        self.note_sync(before..target, answers, written);
         self.control(now());
         Ok(())
     }
@@ -273,7 +278,11 @@ impl Syncer {
             // After a failure the container's end is not known; its rows are in memory, and flushed from there.
             self.commit_tick(tick, target).inspect_err(|_| self.container = None).map_err(|error| (error, 0))?;
         }
-        self.shared.work.lock().pending.written = target;
+        let written = self.written_bytes();
+        let mut work = self.shared.work.lock();
+        work.pending.written = target;
+        let before = work.pending.safe;
+        drop(work);
         if sync {
             self.sync_containers(now).map_err(|error| (error, 0))?;
             let mut work = self.shared.work.lock();
@@ -281,8 +290,24 @@ impl Syncer {
             drop(work);
         }
         self.shared.metrics.commit_duration.observe((now() - start).as_secs_f64());
-        self.shared.advance(if sync { AckLevel::Disk } else { AckLevel::Os }, target, now());
+        let answers = self.shared.advance(if sync { AckLevel::Disk } else { AckLevel::Os }, target, now());
+        if sync {
+            self.note_sync(before..target, answers, written);
+        }
         Ok(())
+    }
+
+    fn written_bytes(&self) -> u64 {
+        self.shared.metrics.wal_written_bytes.get() + self.shared.metrics.container_written_bytes.get()
+    }
+
+    /// Measures what one sync was worth: batches made safe, answers given, bytes.
+    fn note_sync(&mut self, batches: Range<SeqNo>, answers: usize, written: u64) {
+        let metrics = &self.shared.metrics;
+        metrics.group_commit_batches.observe(batches.end.0.saturating_sub(batches.start.0) as f64);
+        metrics.group_commit_answers.observe(answers as f64);
+        metrics.group_commit_bytes.observe((written - self.synced_bytes) as f64);
+        self.synced_bytes = written;
     }
 
     fn commit_tick(&mut self, mut tick: Tick, given: SeqNo) -> Result<(), Error> {

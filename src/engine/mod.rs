@@ -410,11 +410,12 @@ impl Engine {
     /// How long after its answer a write of this level may still be taken by a failure, at most: zero where it is safe,
     /// `None` where nothing bounds it.
     pub fn window(&self, level: AckLevel, failure: Failure) -> Option<Duration> {
-        let longest = match self.durability.policy().stage {
+        let policy = self.durability.policy();
+        let longest = match policy.stage {
             StageKind::Log => longest(&self.metrics.fsync_duration[Synced::Wal]),
             StageKind::Container => longest(&self.metrics.commit_duration),
         };
-        self.durability.window(level, failure, longest)
+        policy.window(level, failure, longest)
     }
 
     /// The watermarks.
