@@ -16,9 +16,8 @@ use crate::{
         adaptive::Controller,
         committer::error_chain,
         copies::{self, Copies, LogCopy},
-        due::{Due, due},
+        due::Due,
         lanes::{Lanes, Note, Segments},
-        work::Work,
     },
     index::Index,
     memtable::Generation,
@@ -148,32 +147,15 @@ impl Syncer {
         }
     }
 
-    /// Writes and syncs when the policy says so, until the desk is closed.
-    pub fn run(mut self, now: impl Fn() -> Duration) {
+    /// From now on it may start threads.
+    pub fn set_threaded(&mut self) {
         self.is_threaded = true;
-        loop {
-            let mut work = self.shared.work.lock();
-            match self.due(&work, now()) {
-                Due::Sync | Due::Write => {}
-                _ if work.closed => return,
-                Due::Idle => {
-                    self.shared.work_changed.wait(&mut work);
-                    continue;
-                }
-                Due::At(time) => {
-                    self.shared.work_changed.wait_for(&mut work, time.saturating_sub(now()));
-                    continue;
-                }
-            }
-            drop(work);
-            self.step(&now);
-        }
     }
 
     /// Writes and syncs if that is due now. Whether it was.
     pub fn step(&mut self, now: &impl Fn() -> Duration) -> bool {
         let mut work = self.shared.work.lock();
-        let due = self.due(&work, now());
+        let due = work.due(&self.shared.policy(), now());
         if !matches!(due, Due::Sync | Due::Write) {
             return false;
         }
@@ -191,13 +173,7 @@ impl Syncer {
         if let Err((error, segment)) = result {
             self.shared.break_stage(&error_chain(&error), segment);
         }
-        self.shared.wake_committer();
         true
-    }
-
-    /// Nothing is due where the stage has failed: what it is given counts once what it lost is in parts.
-    fn due(&self, work: &Work, now: Duration) -> Due {
-        if work.broken.is_some() { Due::Idle } else { due(&self.shared.policy(), &work.pending, now) }
     }
 
     /// Syncs what the committer has written. An error comes with the segment it happened to.

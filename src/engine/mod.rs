@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! open:    lock ─► manifest ─► parts, index parts ─► stage scanned ─► verdict ─► stage synced ─► new manifest ─► replay
-//! running: committer, syncer (durability) │ flusher: generation ─► parts │ compactor: parts ─► fewer parts
+//! running: two workers: commit, sync (durability) │ flusher: generation ─► parts │ compactor: parts ─► fewer parts
 //! ```
 //!
 //! Always: a file counts once a manifest record names it, and is complete and durable before that; flushes go in
@@ -65,8 +65,7 @@ pub use verdict::{Span, Verdict};
 use crate::{
     disk::{self, Disk, Lock, Probe},
     durability::{
-        AckLevel, AtRisk, Committer, Durability, Failure, Mirror, Mode, Refused, StageKind, Switched, Syncer, Ticket,
-        Watermarks,
+        AckLevel, AtRisk, Durability, Failure, Mirror, Mode, Refused, StageKind, Switched, Ticket, Watermarks, Workers,
     },
     engine::{
         days::Days, flushing::NewFields, names::StreamIds, partset::Parts, replay::ReplayState, reserve::Reserve,
@@ -273,9 +272,7 @@ pub struct Engine {
     leftovers: Mutex<Vec<(PathBuf, bool)>>,
     /// What of them is on its way back to memory.
     replay: ReplayState,
-    /// Taken by the threads when they start.
-    committer: Mutex<Option<Committer>>,
-    syncer: Mutex<Option<Syncer>>,
+    workers: Workers,
     threads: Threads,
     clock: Clock,
     lock: Box<dyn Lock>,

@@ -33,7 +33,7 @@ use crate::{
     disk::{Disk, Probe},
     durability::{
         Committer, Durability, EncodePages, Generations, Ledger, LedgerRecord, Limits, Pages, RenewLedger, Start,
-        Syncer, Tick, Watermarks,
+        Syncer, Tick, Watermarks, Workers,
     },
     flush,
     index::{Index, IndexPart, SchemaLimits},
@@ -440,6 +440,7 @@ impl Open {
         if replay.floor() <= end {
             durability.hold_back(SeqNo(replay.floor().0 - 1));
         }
+        let workers = Workers::new(Arc::clone(&durability), committer, syncer);
         let reserve = Reserve::new(Arc::clone(&self.disk), self.paths.reserve());
         self.recovery.duration = self.clock.now();
         self.report(start.number);
@@ -463,8 +464,7 @@ impl Open {
             next_file: AtomicU64::new(self.last_file + 1),
             leftovers: Mutex::new(leftovers),
             replay,
-            committer: Mutex::new(Some(committer)),
-            syncer: Mutex::new(Some(syncer)),
+            workers,
             threads: Threads::default(),
             clock: self.clock,
             lock,
