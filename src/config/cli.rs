@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     config::{Listen, duration, listen, size},
-    durability::Mode,
+    durability::{Mirror, Mode},
     engine, http, ingest,
 };
 
@@ -47,9 +47,6 @@ pub struct ServeFlags {
     /// The directory all data is in; made where it is missing
     #[arg(long, value_name = "DIR", default_value = "plimsoll-data")]
     pub data: PathBuf,
-    /// The directory log segments go to, if not into the data directory: on another disk, say
-    #[arg(long, value_name = "DIR")]
-    pub wal_dir: Option<PathBuf>,
     /// Address and port for writes, queries and metrics
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8086", value_parser = listen)]
     pub listen: Listen,
@@ -61,6 +58,16 @@ pub struct ServeFlags {
     /// start, `point-in-time` ends before the first missing batch, `dry-run` only says what is there
     #[arg(long, value_name = "POLICY", default_value = "salvage", value_parser = str::parse::<engine::RecoveryPolicy>)]
     pub recovery: engine::RecoveryPolicy,
+    /// The directory of the write-ahead log, on a faster disk perhaps; `wal` in the data directory where nothing is said
+    #[arg(long, value_name = "DIR")]
+    pub wal_dir: Option<PathBuf>,
+    /// A second directory, on another disk, that gets a copy of the write-ahead log
+    #[arg(long, value_name = "DIR")]
+    pub wal_mirror_dir: Option<PathBuf>,
+    /// How many copies of a mirrored log a write must be in before it is answered: `2-of-2`, or `1-of-2` (the log goes
+    /// on where one disk fails or is slow)
+    #[arg(long, value_name = "POLICY", default_value = "2-of-2", value_parser = str::parse::<Mirror>)]
+    pub wal_mirror: Mirror,
     /// Do not turn the parameters `db` and `bucket` of writes into the label `db`
     #[arg(long)]
     pub no_db_label: bool,
@@ -199,6 +206,8 @@ impl ServeFlags {
             streams_max: self.streams_max,
             recovery: self.recovery,
             wal_dir: self.wal_dir.clone(),
+            wal_mirror_dir: self.wal_mirror_dir.clone(),
+            wal_mirror: self.wal_mirror,
             ..engine::Options::new(&self.data)
         }
     }

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use crate::{
     disk::Disk,
     durability::{
-        AckLevel, Durability, Error, Mode, StageKind, SwitchError, Unasked,
+        AckLevel, Durability, Error, Mirror, Mode, StageKind, SwitchError, Unasked,
         answers::Waiter,
         log::{FrameOf, LogOptions, LogWriter, segment_size},
         shared::{Submission, Switch},
@@ -33,8 +33,10 @@ pub struct Start {
     pub samples: u64,
     /// The number of the first log segment it opens.
     pub next_segment: u64,
-    /// Where log segments go.
-    pub log_dir: PathBuf,
+    /// Where log segments go: a copy to each.
+    pub log_dirs: Vec<PathBuf>,
+    /// How many of the copies must work.
+    pub log_mirror: Mirror,
     /// Bytes reserved for a log segment.
     pub segment_size: u64,
 }
@@ -80,8 +82,13 @@ impl Committer {
         let (writer, generation) = memtable.generation(start.next);
         shared.generations.push(&generation);
         let segment_size = segment_size(shared.policy(), start.segment_size);
-        let options = LogOptions { dir: start.log_dir, usual_size: start.segment_size, segment_size };
-        let log = LogWriter::new(disk, options, start.incarnation, start.next_segment);
+        let needed = if start.log_mirror == Mirror::OneOfTwo { 1 } else { start.log_dirs.len() };
+        let options = LogOptions { dirs: start.log_dirs, needed, usual_size: start.segment_size, segment_size };
+        let (spares, metrics) = (Arc::clone(&shared.spares), Arc::clone(&shared.metrics));
+        let log = LogWriter::new(disk, options, spares, metrics, start.incarnation, start.next_segment);
+        if shared.policy().stage == StageKind::Log {
+            log.want_spare();
+        }
         Self {
             shared,
             index,
@@ -399,8 +406,11 @@ impl Committer {
     fn note_files(&mut self) {
         let files = self.log.take_files();
         let mut work = self.shared.work.lock();
-        work.pending.full |= matches!(self.shared.policy().synced, Unasked::Full(_))
-            && files.iter().any(|file| work.files.back().is_some_and(|last| last.id != file.id));
+        if files.iter().any(|file| work.files.back().is_some_and(|last| last.id() != file.id())) {
+            work.pending.full |= matches!(self.shared.policy().synced, Unasked::Full(_));
+            // It makes the next spare.
+            self.shared.flusher().ring();
+        }
         files.into_iter().for_each(|file| work.note_file(file));
     }
 }

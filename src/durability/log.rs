@@ -1,23 +1,23 @@
 //! The log's writer: frames into segments, segments one after the other.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::PathBuf, sync::Arc};
 
 use crate::{
     disk::Disk,
-    durability::{Defined, Error, Policy, Unasked, work::LogFile},
+    durability::{Defined, Error, Policy, Unasked, copies::OpenSegment, spares::Spares, work::LogFile},
     index::Index,
+    metrics::Metrics,
     model::{Batch, SeqNo},
-    stage::{self, FileHeader, FileKind, FrameHeader, Kind, Segment, encode_void, put_frame},
+    stage::{self, FileHeader, FileKind, FrameHeader, Kind, encode_void, put_frame},
 };
 
 /// How and where the log is kept.
 #[derive(Clone, Debug)]
 pub(crate) struct LogOptions {
-    pub(crate) dir: PathBuf,
+    /// One directory a copy.
+    pub(crate) dirs: Vec<PathBuf>,
+    /// How many copies must work.
+    pub(crate) needed: usize,
     /// Bytes of a segment where the mode does not say.
     pub(crate) usual_size: u64,
     /// Bytes of the next segment.
@@ -29,16 +29,13 @@ pub(crate) fn segment_size(policy: Policy, usual: u64) -> u64 {
     if let Unasked::Full(size) = policy.synced { size } else { usual }
 }
 
-/// Retired segments kept for reuse: enough for the log of one generation at the default sizes.
-const SPARES_MAX: usize = 8;
-
 /// The one writer of the log. Frames are gathered in a buffer, then written at once.
 pub(crate) struct LogWriter {
     disk: Arc<dyn Disk>,
     options: LogOptions,
     incarnation: u32,
     next_id: u64,
-    segment: Option<Segment>,
+    segment: Option<OpenSegment>,
     defined: Defined,
     buffer: Vec<u8>,
     /// Highest number in the buffer.
@@ -46,12 +43,20 @@ pub(crate) struct LogWriter {
     definitions: Vec<u8>,
     /// What was written since the last call of `take_files`.
     files: Vec<LogFile>,
-    spares: Vec<PathBuf>,
+    spares: Arc<Spares>,
     written: u64,
+    metrics: Arc<Metrics>,
 }
 
 impl LogWriter {
-    pub(crate) fn new(disk: Arc<dyn Disk>, options: LogOptions, incarnation: u32, next_id: u64) -> Self {
+    pub(crate) fn new(
+        disk: Arc<dyn Disk>,
+        options: LogOptions,
+        spares: Arc<Spares>,
+        metrics: Arc<Metrics>,
+        incarnation: u32,
+        next_id: u64,
+    ) -> Self {
         Self {
             disk,
             options,
@@ -63,15 +68,16 @@ impl LogWriter {
             buffered: SeqNo(0),
             definitions: Vec::new(),
             files: Vec::new(),
-            spares: Vec::new(),
+            spares,
             written: 0,
+            metrics,
         }
     }
 
     /// Adds a batch's frame to the buffer; writes and goes on to the next segment where this one is full.
     pub(crate) fn add(&mut self, head: FrameOf, batch: &Batch, rows: &[u8], index: &Index) -> Result<(), Error> {
         self.define(batch, index);
-        let fits = |segment: &Segment| segment.fits(self.buffer.len() + self.frame_size(rows));
+        let fits = |segment: &OpenSegment| segment.fits(self.buffer.len() + self.frame_size(rows));
         if !self.segment.as_ref().is_some_and(fits) {
             self.write()?;
             // A new segment names its streams anew, so what is missing depends on where the batch lands.
@@ -107,21 +113,15 @@ impl LogWriter {
     /// Writes the buffer with one write(2).
     pub(crate) fn write(&mut self) -> Result<(), Error> {
         let Some(segment) = self.segment.as_mut().filter(|_| !self.buffer.is_empty()) else { return Ok(()) };
-        segment.append(&self.buffer, self.buffered)?;
+        segment.append(&self.buffer, self.buffered, &self.metrics)?;
         self.written += self.buffer.len() as u64;
         self.buffer.clear();
-        let file = self.files.last_mut().filter(|file| file.id == segment.id());
-        match file {
+        match self.files.last_mut().filter(|file| file.id() == segment.id()) {
             Some(file) => file.last = segment.last(),
-            None => self.files.push(LogFile {
-                id: segment.id(),
-                path: segment.path().to_owned(),
-                file: segment.file(),
-                last: segment.last(),
-                synced: SeqNo(0),
-                size: segment.capacity(),
-                is_bad: false,
-            }),
+            None => {
+                let copies = Arc::clone(segment.copies());
+                self.files.push(LogFile { copies, last: segment.last(), is_bad: false });
+            }
         }
         Ok(())
     }
@@ -130,13 +130,17 @@ impl LogWriter {
     fn rotate(&mut self, size: usize) -> Result<(), Error> {
         let header = FileHeader { kind: FileKind::Log, incarnation: self.incarnation, id: self.next_id };
         self.next_id += 1;
-        let capacity = self.options.segment_size.max(stage::FILE_HEADER_SIZE + size as u64);
-        let spare = if capacity == self.options.segment_size { self.spares.pop() } else { None };
-        self.segment = Some(match spare {
-            Some(spare) => Segment::recycle(&*self.disk, &self.options.dir, header, &spare)?,
-            None => Segment::create(&*self.disk, &self.options.dir, header, capacity)?,
-        });
+        let LogOptions { dirs, needed, segment_size, .. } = &self.options;
+        let capacity = (*segment_size).max(stage::FILE_HEADER_SIZE + size as u64);
+        let spare = self.spares.take(&*self.disk, capacity);
+        self.segment = Some(OpenSegment::begin(&*self.disk, dirs, *needed, header, capacity, spare, &self.metrics)?);
+        self.want_spare();
         Ok(())
+    }
+
+    /// Asks for a spare for the next segment, if there is none.
+    pub(crate) fn want_spare(&self) {
+        self.spares.want(&self.options.dirs, self.options.segment_size);
     }
 
     /// Ends the open segment: nothing more is written to it, and what waits in the buffer is forgotten. Its number, 0 where
@@ -161,9 +165,7 @@ impl LogWriter {
         self.rotate(payload.len() + stage::FRAME_HEADER_SIZE)?;
         self.put(head, Kind::Void, &[&payload]);
         self.write()?;
-        let segment = self.segment.as_ref().expect("opened above");
-        let path = segment.path().to_owned();
-        segment.file().sync_data().map_err(|source| Error::Sync { path, source })
+        self.segment.as_ref().expect("opened above").sync(&self.metrics)
     }
 
     /// Sets the size of segments from the next one on.
@@ -186,9 +188,10 @@ impl LogWriter {
     /// A crash may undo a removal; the segment's frames are in parts then, and a start sees that.
     pub(crate) fn retire(&mut self, files: Vec<LogFile>) -> Result<(), Error> {
         for file in files {
-            match self.spares.len() < SPARES_MAX && file.size == self.options.segment_size && !file.is_bad {
-                true => self.spares.push(file.path),
-                false => remove(&*self.disk, &file.path)?,
+            let is_usual = file.copies.size() == self.options.segment_size && !file.is_bad;
+            let spare = file.copies.to_spare().filter(|_| is_usual);
+            if spare.is_none_or(|spare| self.spares.keep(spare).is_err()) {
+                file.copies.remove(&*self.disk)?;
             }
         }
         Ok(())
@@ -201,12 +204,4 @@ pub(crate) struct FrameOf {
     pub(crate) number: SeqNo,
     pub(crate) safe: SeqNo,
     pub(crate) samples: u64,
-}
-
-fn remove(disk: &dyn Disk, path: &Path) -> Result<(), Error> {
-    disk.remove(path).map_err(stage_error("remove", path))
-}
-
-fn stage_error<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Error + 'a {
-    move |source| Error::Stage(stage::Error::Io { action, path: path.to_owned(), source })
 }

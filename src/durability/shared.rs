@@ -15,17 +15,21 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 use crate::{
+    disk::Disk,
     durability::{
         Ack, AckLevel, AtRisk, Bell, Failure, Ledger, LedgerRecord, Mode, Policy, RenewLedger, StageKind, Ticket,
         Unasked, Watermarks,
         answers::{Answers, Waiter},
+        committer::error_chain,
         due::Pending,
+        spares::Spares,
         survives,
         work::Work,
     },
     memtable::Generation,
     metrics::Metrics,
     model::{Batch, SeqNo},
+    stage,
 };
 
 /// Caps on what may wait in memory, and floors under what clients may ask for.
@@ -155,6 +159,7 @@ pub struct Durability {
     /// When the next sync is overdue, in nanoseconds; `u64::MAX` where none is.
     pub(crate) overdue_at: AtomicU64,
     pub(crate) generations: Generations,
+    pub(crate) spares: Arc<Spares>,
     pub(crate) answers: Mutex<Answers>,
     visible: AtomicU64,
     /// What `visible` would be, were nothing held back.
@@ -191,6 +196,7 @@ impl Durability {
             syncing: AtomicBool::new(false),
             overdue_at: AtomicU64::new(u64::MAX),
             generations,
+            spares: Arc::default(),
             answers: Mutex::default(),
             visible: AtomicU64::new(recovered.0),
             inserted: AtomicU64::new(recovered.0),
@@ -579,6 +585,30 @@ impl Durability {
     /// Bytes of the log's segments.
     pub fn log_size(&self) -> u64 {
         self.work.lock().log_size()
+    }
+
+    /// The directories and the size of a segment that should be made ahead, if any.
+    pub fn wanted_spare(&self) -> Option<(Vec<PathBuf>, u64)> {
+        self.spares.wanted()
+    }
+
+    /// Makes the segment that is wanted, so that the committer need not.
+    pub fn make_spare(&self, disk: &dyn Disk) -> Result<(), stage::Error> {
+        self.spares.make(disk)
+    }
+
+    /// After the end: removes the segments whose numbers parts cover, and the spares. What cannot be removed, the next
+    /// start looks at and removes.
+    pub fn remove_log(&self, disk: &dyn Disk, flushed: SeqNo) {
+        self.spares.clear(disk);
+        let mut work = self.work.lock();
+        let work = &mut *work;
+        let kept = work.files.iter().position(|file| file.last > flushed).unwrap_or(work.files.len());
+        for file in work.files.drain(..kept).chain(work.retired.drain(..)) {
+            if let Err(error) = file.copies.remove(disk) {
+                tracing::warn!("{}", error_chain(&error));
+            }
+        }
     }
 
     /// How long after its answer a write of this level may still be taken by a failure: zero where it is safe already,

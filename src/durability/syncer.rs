@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeSet, VecDeque},
+    io,
     path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
@@ -13,7 +14,9 @@ use crate::{
         AckLevel, Defined, Durability, Error, Mode, StageKind,
         adaptive::Controller,
         committer::error_chain,
+        copies::{self, Copies, LogCopy},
         due::{Due, due},
+        lanes::{Lanes, Note, Segments},
         work::Work,
     },
     index::Index,
@@ -97,6 +100,10 @@ pub struct Syncer {
     unsynced: Vec<Unsynced>,
     defined: Defined,
     controller: Controller,
+    /// It runs on a thread of its own, and may start others.
+    is_threaded: bool,
+    /// Where the log has two copies.
+    lanes: Option<Lanes>,
 }
 
 /// A container that is not synced.
@@ -132,11 +139,14 @@ impl Syncer {
             unsynced: Vec::new(),
             defined: Defined::default(),
             controller: Controller::default(),
+            is_threaded: false,
+            lanes: None,
         }
     }
 
     /// Writes and syncs when the policy says so, until the desk is closed.
     pub fn run(mut self, now: impl Fn() -> Duration) {
+        self.is_threaded = true;
         loop {
             let mut work = self.shared.work.lock();
             match self.due(&work, now()) {
@@ -188,29 +198,53 @@ impl Syncer {
 
     /// Syncs what the committer has written. An error comes with the segment it happened to.
     fn sync_log(&mut self, target: SeqNo, now: &impl Fn() -> Duration) -> Result<(), (Error, u64)> {
-        let work = self.shared.work.lock();
-        let before = work.pending.safe;
-        // What bad files hold is in parts by now.
-        let unsynced = work.files.iter().filter(|file| file.last > file.synced && !file.is_bad);
-        let files: Vec<_> =
-            unsynced.map(|file| (file.id, file.last, file.path.clone(), Arc::clone(&file.file))).collect();
-        drop(work);
-        // Oldest first: a number is only safe when everything before it is.
-        for (id, _, path, file) in &files {
-            self.sync_file(Synced::Wal, path, &**file, now).map_err(|error| (error, *id))?;
-        }
-        let mut work = self.shared.work.lock();
-        for (id, last, ..) in files {
-            if let Some(file) = work.files.iter_mut().find(|file| file.id == id) {
-                file.synced = last;
+        let before = self.shared.work.lock().pending.safe;
+        while let Err((error, id)) = self.sync_segments(now) {
+            // Where it is retired, what it held is in parts.
+            if self.shared.work.lock().files.iter().any(|file| file.id() == id) {
+                return Err((error, id));
             }
         }
+        let mut work = self.shared.work.lock();
         work.pending.safe = work.pending.safe.max(target);
         drop(work);
         self.shared.metrics.group_commit_batches.observe((target.0 - before.0.min(target.0)) as f64);
         self.shared.advance(AckLevel::Disk, target, now());
         self.control(now());
         Ok(())
+    }
+
+    /// Syncs segments, oldest first: a number is only safe when everything before it is.
+    fn sync_segments(&mut self, now: &impl Fn() -> Duration) -> Result<(), (Error, u64)> {
+        let work = self.shared.work.lock();
+        // What bad files hold is in parts by now.
+        let good = work.files.iter().filter(|file| !file.is_bad);
+        let unsynced =
+            good.filter(|file| !file.copies.is_safe(file.last) || file.copies.unsynced(file.last).count() > 0);
+        let segments: Segments = unsynced.map(|file| (Arc::clone(&file.copies), file.last)).collect();
+        drop(work);
+        let is_mirrored = segments.iter().any(|(copies, _)| copies.is_mirrored());
+        if is_mirrored && self.is_threaded && self.lanes.is_none() {
+            // Without threads, one copy is synced after the other.
+            let started =
+                Lanes::start(2).inspect_err(|error| tracing::warn!("start threads for the log's copies: {error}"));
+            self.lanes = started.ok();
+        }
+        let Self { shared, controller, lanes, .. } = self;
+        let note = &mut |copies: &Copies, copy: &LogCopy, last, synced: io::Result<()>, duration: Duration| {
+            controller.note(duration, now());
+            shared.metrics.fsync_duration[Synced::Wal].observe(duration.as_secs_f64());
+            if synced.is_err() {
+                shared.metrics.fsync_failures[Synced::Wal].inc();
+            }
+            copies::note(copies, copy, last, synced, &shared.metrics)
+        };
+        match lanes {
+            Some(lanes) if is_mirrored => lanes.sync(&segments, note),
+            _ => segments
+                .iter()
+                .try_for_each(|(copies, last)| sync_in_turn(copies, *last, note).map_err(|error| (error, copies.id()))),
+        }
     }
 
     /// An adaptive mode follows the disk.
@@ -285,7 +319,7 @@ impl Syncer {
             if last <= self.shared.watermarks().power_safe {
                 continue;
             }
-            match self.sync_file(Synced::Container, &path, &*file, now) {
+            match self.sync_container(&path, &*file, now) {
                 // It was removed under the sync, since what it holds is in parts by now.
                 Err(_) if last <= self.shared.watermarks().power_safe => {}
                 synced => synced.inspect_err(|_| self.container = None)?,
@@ -294,19 +328,12 @@ impl Syncer {
         Ok(())
     }
 
-    /// Syncs a file; one that has lost its name would be lost with it.
-    fn sync_file(
-        &mut self,
-        kind: Synced,
-        path: &Path,
-        file: &dyn File,
-        now: &impl Fn() -> Duration,
-    ) -> Result<(), Error> {
+    fn sync_container(&mut self, path: &Path, file: &dyn File, now: &impl Fn() -> Duration) -> Result<(), Error> {
         let (synced, duration) = timed(|| disk::sync_linked(file));
         self.controller.note(duration, now());
-        self.shared.metrics.fsync_duration[kind].observe(duration.as_secs_f64());
+        self.shared.metrics.fsync_duration[Synced::Container].observe(duration.as_secs_f64());
         synced.map_err(|source| {
-            self.shared.metrics.fsync_failures[kind].inc();
+            self.shared.metrics.fsync_failures[Synced::Container].inc();
             Error::Sync { path: path.to_owned(), source }
         })
     }
@@ -325,8 +352,17 @@ impl Syncer {
     }
 }
 
+/// Syncs the copies of a segment one after the other.
+fn sync_in_turn(copies: &Copies, last: SeqNo, note: Note<'_>) -> Result<(), Error> {
+    for copy in copies.unsynced(last) {
+        let (synced, duration) = timed(|| copy.sync());
+        note(copies, copy, last, synced, duration)?;
+    }
+    copies.check(last)
+}
+
 #[allow(clippy::disallowed_methods)] // how long a sync took is measured where it happens
-fn timed<T>(act: impl FnOnce() -> T) -> (T, Duration) {
+pub(crate) fn timed<T>(act: impl FnOnce() -> T) -> (T, Duration) {
     let start = Instant::now();
     let result = act();
     (result, start.elapsed())

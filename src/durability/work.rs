@@ -7,24 +7,23 @@ use std::{
 };
 
 use crate::{
-    disk::File,
-    durability::{due::Pending, syncer::Tick},
+    durability::{copies::Copies, due::Pending, syncer::Tick},
     model::SeqNo,
 };
 
 /// A log segment as the syncer and the flusher see it.
 pub(crate) struct LogFile {
-    pub(crate) id: u64,
-    pub(crate) path: PathBuf,
-    pub(crate) file: Arc<dyn File>,
+    pub(crate) copies: Arc<Copies>,
     /// Highest number written to it.
     pub(crate) last: SeqNo,
-    /// Highest number written to it when it was last synced.
-    pub(crate) synced: SeqNo,
-    /// Bytes reserved for it.
-    pub(crate) size: u64,
-    /// A write or sync of it failed: it is not used again.
+    /// It failed, or a sync of it: it is neither synced nor used again.
     pub(crate) is_bad: bool,
+}
+
+impl LogFile {
+    pub(crate) fn id(&self) -> u64 {
+        self.copies.id()
+    }
 }
 
 /// See the module.
@@ -49,10 +48,10 @@ pub(crate) struct Work {
 impl Work {
     /// A log segment was written to.
     pub(crate) fn note_file(&mut self, file: LogFile) {
-        if file.id <= self.bad_segment {
+        if file.id() <= self.bad_segment {
             self.break_upto(file.last);
         }
-        match self.files.back_mut().filter(|last| last.id == file.id) {
+        match self.files.back_mut().filter(|last| last.id() == file.id()) {
             Some(last) => (last.last, last.is_bad) = (file.last, last.is_bad || file.is_bad),
             None => self.files.push_back(file),
         }
@@ -69,7 +68,7 @@ impl Work {
     /// The stage failed; where it is a log, up to `segment`. All it holds depends on a flush.
     pub(crate) fn break_stage(&mut self, segment: u64) {
         self.bad_segment = self.bad_segment.max(segment);
-        self.files.iter_mut().filter(|file| file.id <= segment).for_each(|file| file.is_bad = true);
+        self.files.iter_mut().filter(|file| file.id() <= segment).for_each(|file| file.is_bad = true);
         self.break_upto(self.pending.upto);
     }
 
@@ -93,6 +92,6 @@ impl Work {
 
     /// Bytes of the log's segments.
     pub(crate) fn log_size(&self) -> u64 {
-        self.files.iter().map(|file| file.size).sum()
+        self.files.iter().map(|file| file.copies.size()).sum()
     }
 }

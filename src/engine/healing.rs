@@ -8,10 +8,10 @@
 //!                                                 └► the committer opens a fresh file: writes go on
 //! ```
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use super::{Engine, Error, reserve::Reserve};
-use crate::durability::error_chain;
+use crate::{disk::Space, durability::error_chain};
 
 impl Engine {
     /// One turn of the flusher: looks after the disk, then does the most urgent thing there is to write, if any. Whether
@@ -21,6 +21,7 @@ impl Engine {
         if let Some(problem) = &problem {
             self.durability.stop(problem);
         }
+        self.make_spare();
         let flushed = self.flush_next(now);
         match &flushed {
             // Who waits for the flush waits in vain.
@@ -29,6 +30,24 @@ impl Engine {
             _ => {}
         }
         flushed
+    }
+
+    /// Makes a log segment ahead, where one is wanted and there is room. Without it the committer makes its own.
+    fn make_spare(&self) {
+        let Some((dirs, size)) = self.durability.wanted_spare() else { return };
+        let has_room =
+            |dir: &PathBuf| self.disk.space(dir).is_ok_and(|space| space.available > self.floor(space) + 4 * size);
+        if self.durability.stopped().is_some() || self.durability.is_broken() || !dirs.iter().all(has_room) {
+            return;
+        }
+        if let Err(error) = self.durability.make_spare(&*self.disk) {
+            tracing::warn!("make a log segment ahead: {}", error_chain(&error));
+        }
+    }
+
+    /// Free bytes that are kept. On a small disk, fewer.
+    fn floor(&self, space: Space) -> u64 {
+        self.options.free_space_min.min(space.total / 50)
     }
 
     /// Why nothing should be written here now, if so: the directory is another one, or the disk is nearly full. What is
@@ -42,8 +61,7 @@ impl Engine {
             Ok(space) => space,
             Err(error) => return Some(format!("the space on the disk of {} is not known: {error}", root.display())),
         };
-        // On a small disk, a smaller floor.
-        let floor = self.options.free_space_min.min(space.total / 50);
+        let floor = self.floor(space);
         if space.available < floor {
             let (free, floor) = (space.available >> 20, floor >> 20);
             return Some(format!("the disk of {} is full: {free} MiB are free, {floor} are kept", root.display()));

@@ -19,6 +19,7 @@ mod edit;
 mod files;
 mod flushing;
 mod healing;
+mod logdirs;
 mod loss;
 mod manifest;
 mod names;
@@ -68,7 +69,7 @@ pub use verdict::{Span, Verdict};
 use crate::{
     disk::{self, Disk, Lock, Probe},
     durability::{
-        AckLevel, AtRisk, Committer, Durability, Failure, Mode, Refused, StageKind, Switched, Syncer, Ticket,
+        AckLevel, AtRisk, Committer, Durability, Failure, Mirror, Mode, Refused, StageKind, Switched, Syncer, Ticket,
         Watermarks,
     },
     engine::{
@@ -86,10 +87,6 @@ use crate::{
 pub struct Options {
     /// The data directory.
     pub dir: PathBuf,
-    /// Where log segments go, if not in the data directory.
-    pub wal_dir: Option<PathBuf>,
-    /// Where second copies of log segments are.
-    pub wal_mirror_dir: Option<PathBuf>,
     /// What moves the watermarks.
     pub mode: Mode,
     /// Bytes of rows after which a generation is flushed.
@@ -102,6 +99,12 @@ pub struct Options {
     pub chunk_size: usize,
     /// Bytes of a log segment.
     pub segment_size: u64,
+    /// Where the log is; `wal` in the data directory where nothing is said.
+    pub wal_dir: Option<PathBuf>,
+    /// Where a second copy of the log is, if anywhere.
+    pub wal_mirror_dir: Option<PathBuf>,
+    /// How many of the two copies a batch must be in.
+    pub wal_mirror: Mirror,
     /// Bytes of log segments after which the open generation is flushed, so that they can go.
     pub log_size_max: u64,
     /// Free bytes of the disk below which writes are refused, so that what was acknowledged can still be flushed. At most
@@ -122,14 +125,15 @@ impl Options {
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),
-            wal_dir: None,
-            wal_mirror_dir: None,
             mode: Mode::WalSync,
             generation_size: 256 << 20,
             generation_age: Duration::from_secs(30 * 60),
             memory_size_max: 1 << 30,
             chunk_size: 1 << 20,
             segment_size: 32 << 20,
+            wal_dir: None,
+            wal_mirror_dir: None,
+            wal_mirror: Mirror::default(),
             log_size_max: 2 << 30,
             free_space_min: 64 << 20,
             ack_min: AckLevel::Memory,
@@ -155,6 +159,41 @@ pub enum Error {
     /// A dry run was asked for where a start was wanted.
     #[error("a dry run opens nothing")]
     DryRun,
+    /// The log directory of another data directory.
+    #[error("the log directory {} belongs to {owner}", .dir.display())]
+    ForeignLog {
+        /// The log directory.
+        dir: PathBuf,
+        /// What its `OWNER` file says of that.
+        owner: String,
+    },
+    /// A directory that held the log is not there, or is another one now.
+    #[error(
+        "the log directory {} is not the one that was used last: is its disk mounted? It may hold writes that are in no \
+        part yet; if it is gone for good, remove {}",
+        .dir.display(), .note.display()
+    )]
+    MissingLog {
+        /// The log directory.
+        dir: PathBuf,
+        /// The file that names it.
+        note: PathBuf,
+    },
+    /// A directory that held the log, and still does, is not to be used any more.
+    #[error(
+        "the log directory {} was used last and still holds log segments: start with it, and stop cleanly before it is \
+        changed; if what is there is not wanted, remove {}",
+        .dir.display(), .note.display()
+    )]
+    ForgottenLog {
+        /// The log directory.
+        dir: PathBuf,
+        /// The file that names it.
+        note: PathBuf,
+    },
+    /// The log and its mirror would be one.
+    #[error("the log and its mirror are the same directory {}", .0.display())]
+    SameLog(PathBuf),
     /// Another server has it.
     #[error("data directory {} is in use by another server (its LOCK file is held)", .0.display())]
     Locked(PathBuf),

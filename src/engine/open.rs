@@ -15,6 +15,7 @@ use super::{
     directory::{holds_data, make_dirs, take_lock},
     flushing::NewFields,
     io_error,
+    logdirs::LogDirs,
     loss::Evidence,
     manifest::{self, Loaded, Manifest},
     names::StreamIds,
@@ -70,6 +71,7 @@ pub struct Open {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) paths: Paths,
     pub(super) options: Options,
+    logs: LogDirs,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Clock,
     pub(super) recovery: Recovery,
@@ -90,14 +92,16 @@ impl Engine {
         if options.recovery == RecoveryPolicy::DryRun {
             return Err(Error::DryRun);
         }
-        let paths = Paths::new(&options);
+        let paths = Paths { root: options.dir.clone() };
         make_dirs(&*disk, &paths)?;
         let lock = take_lock(&*disk, &paths)?;
+        let logs = LogDirs::check(&*disk, &paths, &options)?;
         let loaded = Loaded::read(&*disk, &paths.root)?;
-        if loaded.number == 0 && holds_data(&*disk, &paths)? {
+        if loaded.number == 0 && holds_data(&*disk, &paths, &logs)? {
             return Err(Error::NoManifest(paths.root));
         }
-        let mut open = Open::new(disk, paths, options, metrics, loaded.state);
+        logs.claim(&*disk, &paths)?;
+        let mut open = Open::new(disk, paths, options, logs, metrics, loaded.state);
         open.open_parts()?;
         let found = open.examine()?;
         open.quarantine_strays(loaded.clean)?;
@@ -119,6 +123,7 @@ impl Open {
         disk: Arc<dyn Disk>,
         paths: Paths,
         options: Options,
+        logs: LogDirs,
         metrics: Arc<Metrics>,
         state: State,
     ) -> Self {
@@ -133,6 +138,7 @@ impl Open {
             disk,
             paths,
             options,
+            logs,
             metrics,
             clock: Clock::start(),
             recovery: Recovery::default(),
@@ -149,7 +155,7 @@ impl Open {
 
     /// Reads the stage and decides what counts. Changes nothing; a strict start ends here where there is damage.
     pub(crate) fn examine(&mut self) -> Result<Found, Error> {
-        let stage = StageContents::read(&*self.disk, &self.paths, &self.index)?;
+        let stage = StageContents::read(&*self.disk, &self.logs.read, &self.paths.containers(), &self.index)?;
         let mut verdict = stage.verdict(&self.state);
         let damaged = verdict.damaged.clone();
         if self.options.recovery == RecoveryPolicy::PointInTime {
@@ -289,7 +295,8 @@ impl Open {
             record_mode: record_mode(&manifest),
             samples: self.state.samples,
             next_segment: stage.last_ids[0] + 1,
-            log_dir: self.paths.wal(),
+            log_dirs: self.logs.written.clone(),
+            log_mirror: self.options.wal_mirror,
             segment_size: self.options.segment_size,
         };
         let committer = Committer::new(

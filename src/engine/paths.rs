@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Options;
 use crate::model::{Day, PartId};
 
 /// The paths of a data directory.
@@ -10,18 +9,9 @@ use crate::model::{Day, PartId};
 pub struct Paths {
     /// The directory itself.
     pub root: PathBuf,
-    /// Where log segments go, if not there.
-    wal: Option<PathBuf>,
-    /// Where their second copies go, if there are any.
-    mirror: Option<PathBuf>,
 }
 
 impl Paths {
-    /// Those of a directory that is run so.
-    pub fn new(options: &Options) -> Self {
-        Self { root: options.dir.clone(), wal: options.wal_dir.clone(), mirror: options.wal_mirror_dir.clone() }
-    }
-
     /// Held by the server that uses the directory.
     pub fn lock(&self) -> PathBuf {
         self.root.join("LOCK")
@@ -37,25 +27,14 @@ impl Paths {
         self.root.join("RESERVE")
     }
 
-    /// Log segments.
+    /// Log segments, where nothing else is said.
     pub fn wal(&self) -> PathBuf {
-        self.wal.clone().unwrap_or_else(|| self.root.join("wal"))
+        self.root.join("wal")
     }
 
-    /// Every directory in which log segments may be: the one in use, the mirror, and the one that is in use where nothing
-    /// else is said, which may hold what an earlier start left.
-    pub fn wals(&self) -> Vec<PathBuf> {
-        let mut dirs = vec![self.wal()];
-        dirs.extend(self.mirror.clone());
-        dirs.push(self.root.join("wal"));
-        let mut seen = Vec::new();
-        dirs.retain(|dir| {
-            !seen.contains(dir) && {
-                seen.push(dir.clone());
-                true
-            }
-        });
-        dirs
+    /// Which directories outside of this one the log is in.
+    pub fn log_note(&self) -> PathBuf {
+        self.root.join("LOGS")
     }
 
     /// Containers.

@@ -1,8 +1,12 @@
 //! Reading the stage after a crash: what is there, and what it covers.
 
-use std::{collections::HashSet, path::PathBuf, sync::Arc};
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use super::{Error, Paths, Span, State, Verdict, io_error};
+use super::{Error, Span, State, Verdict, io_error};
 use crate::{
     disk::{Disk, File},
     index::Index,
@@ -75,17 +79,18 @@ pub(crate) struct StageContents {
 }
 
 impl StageContents {
-    /// Walks over all files: checks every frame, remembers what it covers, and takes stream definitions.
+    /// Walks over all files: checks every frame, remembers what it covers, and takes stream definitions. Of a log with two
+    /// copies it is enough that one of them has a batch.
     ///
     /// A batch that uses what no frame here and no index part defines does not count: a power cut may keep it and lose the
     /// frame before it, which parts made safe meanwhile.
     ///
     /// The log may be in several directories: what a frame holds counts once, from whichever file it can be read.
-    pub(crate) fn read(disk: &dyn Disk, paths: &Paths, index: &Index) -> Result<Self, Error> {
+    pub(crate) fn read(disk: &dyn Disk, logs: &[PathBuf], containers: &Path, index: &Index) -> Result<Self, Error> {
         let mut found = Self::default();
-        let logs = paths.wals().into_iter().map(|dir| (FileKind::Log, dir));
-        for (kind, dir) in logs.chain([(FileKind::Container, paths.containers())]) {
-            for (id, path) in list_files(disk, &dir, kind)? {
+        let logs = logs.iter().map(|dir| (FileKind::Log, dir.as_path()));
+        for (kind, dir) in logs.chain([(FileKind::Container, containers)]) {
+            for (id, path) in list_files(disk, dir, kind)? {
                 let file = disk.open(&path).map_err(io_error("open", &path))?;
                 found.last_ids[kind as usize] = found.last_ids[kind as usize].max(id);
                 let mut leftover = Leftover { id, path, file, is_damaged: false, layouts: Vec::new() };

@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use super::{
-    Engine, Error, Loss, Open, Options, Paths, directory::take_lock, manifest::Loaded, open::Found, plan::Plan,
+    Engine, Error, Loss, Open, Options, Paths, directory::take_lock, logdirs::LogDirs, manifest::Loaded, open::Found,
+    plan::Plan,
 };
 use crate::{disk::Disk, metrics::Metrics, model::SeqNo};
 
@@ -72,13 +73,14 @@ impl Found {
 impl Engine {
     /// Says what is in a directory and what a start would do, and changes nothing.
     pub fn dry_run(disk: std::sync::Arc<dyn Disk>, options: Options) -> Result<String, Error> {
-        let paths = Paths::new(&options);
+        let paths = Paths { root: options.dir.clone() };
         let _lock = match disk.open(&paths.lock()) {
             Ok(_) => Some(take_lock(&*disk, &paths)?),
             Err(_) => None,
         };
         let loaded = Loaded::read(&*disk, &paths.root)?;
-        let mut open = Open::new(disk, paths, options, Metrics::new(), loaded.state);
+        let logs = LogDirs::check(&*disk, &paths, &options)?;
+        let mut open = Open::new(disk, paths, options, logs, Metrics::new(), loaded.state);
         open.open_parts()?;
         open.quarantine_strays(loaded.clean)?;
         let found = open.examine()?;

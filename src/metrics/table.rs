@@ -85,6 +85,8 @@ metrics! {
     group_commit_batches: Histogram = histogram("group_commit_batches", GROUP_SIZES),
     /// Bytes written to log segments.
     wal_written_bytes: IntCounter = counter("wal_written_bytes_total"),
+    /// Copies of log segments that failed, while the log went on in the other copy.
+    wal_mirror_out: IntCounter = counter("wal_mirror_out_total"),
     /// Bytes written to containers.
     container_written_bytes: IntCounter = counter("container_written_bytes_total"),
     /// Duration of a container's commits: pages built, written, and synced where the mode says so.

@@ -11,7 +11,7 @@ use fastrand::Rng;
 
 use crate::{
     disk::{CrashKind, Errno, Fault, OpKind, SimDisk},
-    durability::{Ack, AckLevel, Failure, Mode, Ticket, survives},
+    durability::{Ack, AckLevel, Failure, Mirror, Mode, Ticket, survives},
     engine::{Engine, Options},
     metrics::Metrics,
     model::{Batch, Labels, Matcher, Rows, SeqNo, StreamKey, TimeRange},
@@ -63,12 +63,27 @@ struct World {
     counter: u64,
     /// The mode changes while the engine runs.
     switches: bool,
+    /// Where the log is, and in how many copies.
+    log: Log,
     /// Whatever must have survived the last crash is at or below this number.
     must_have: SeqNo,
     /// The start that was crashed last, and whether every record of its ledger was followed by its answers.
     crashed: Option<(u32, bool)>,
     /// Something has failed in this life.
     is_troubled: bool,
+}
+
+/// Where the log is, and in how many copies.
+#[derive(Clone, Copy, Debug)]
+enum Log {
+    Inside,
+    Outside,
+    Mirrored(Mirror),
+}
+
+impl Log {
+    const ALL: [Self; 4] =
+        [Self::Inside, Self::Outside, Self::Mirrored(Mirror::TwoOfTwo), Self::Mirrored(Mirror::OneOfTwo)];
 }
 
 const TABLES: [&str; 2] = ["cpu", "disk"];
@@ -87,6 +102,7 @@ impl World {
             batches,
             counter: 0,
             switches: false,
+            log: Log::ALL[seed as usize % Log::ALL.len()],
             must_have: SeqNo(0),
             crashed: None,
             is_troubled: false,
@@ -94,7 +110,15 @@ impl World {
     }
 
     fn options(&self) -> Options {
+        let (wal_dir, wal_mirror_dir, wal_mirror) = match self.log {
+            Log::Inside => (None, None, Mirror::default()),
+            Log::Outside => (Some("/fast/wal".into()), None, Mirror::default()),
+            Log::Mirrored(mirror) => (None, Some("/other/wal".into()), mirror),
+        };
         Options {
+            wal_dir,
+            wal_mirror_dir,
+            wal_mirror,
             mode: self.mode,
             generation_size: 256 << 10,
             chunk_size: 16 << 10,
