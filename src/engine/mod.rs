@@ -1,7 +1,8 @@
 //! The one owner of state and of background threads: a data directory, open.
 //!
 //! ```text
-//! open:    lock ─► manifest ─► parts, index parts ─► stage scanned ─► verdict ─► stage synced ─► new manifest ─► replay
+//! open:    lock ─► manifest ─► parts, index parts ─► stage scanned ─► verdict ─► stage synced ─► new manifest, ledger
+//! then:    replay: batches of the stage ─► generations, while what is in parts and pages is served
 //! running: two workers: commit, sync (durability) │ flusher: generation ─► parts │ compactor: parts ─► fewer parts
 //! ```
 //!
@@ -13,7 +14,9 @@
 
 mod compact;
 mod days;
+mod directory;
 mod edit;
+mod files;
 mod flushing;
 mod healing;
 mod logdirs;
@@ -33,6 +36,7 @@ mod replay;
 mod report;
 mod reserve;
 mod threads;
+mod ticks;
 mod verdict;
 
 #[cfg(test)]
