@@ -405,9 +405,14 @@ impl Engine {
     /// `None` where nothing bounds it.
     pub fn window(&self, level: AckLevel, failure: Failure) -> Option<Duration> {
         let policy = self.durability.policy();
-        let longest = match policy.stage {
-            StageKind::Log => longest(&self.metrics.fsync_duration[Synced::Wal]),
-            StageKind::Container => longest(&self.metrics.commit_duration),
+        let durations = match policy.stage {
+            StageKind::Log => &self.metrics.fsync_duration[Synced::Wal],
+            StageKind::Container => &self.metrics.commit_duration,
+        };
+        let longest = match (durations.get_sample_count(), &self.probe) {
+            // Nothing has been synced yet, but in the probe.
+            (0, Some(probe)) => Some(probe.sync.max),
+            _ => longest(durations),
         };
         policy.window(level, failure, longest)
     }

@@ -113,7 +113,6 @@ fn recovery(recovery: &Recovery) -> Value {
         "damaged_batches": recovery.damaged.iter().map(numbers).collect::<Value>(),
         "damaged_files": paths(&recovery.damaged_files),
         "quarantined_files": paths(&recovery.quarantined),
-        "orphaned_rows": recovery.orphaned_rows,
         "loss": recovery.loss.as_ref().map(loss),
     })
 }
