@@ -21,9 +21,10 @@ use crate::{
         Watermarks,
         answers::{Answers, Waiter},
         committer::error_chain,
-        due::Pending,
+        due::{Due, Pending},
         spares::Spares,
         work::Work,
+        workers::Roles,
     },
     memtable::Generation,
     metrics::Metrics,
@@ -111,6 +112,7 @@ pub(crate) struct Inbox {
     /// The flusher asks whether writes can go on.
     pub(crate) heal: bool,
     pub(crate) switch: Option<Switch>,
+    pub(crate) roles: Roles,
 }
 
 /// The memtable's generations, oldest first; only the last is written.
@@ -123,9 +125,13 @@ impl Generations {
         self.0.load_full()
     }
 
-    /// Adds the newest.
+    /// Adds one in its place: the newest, or one that is replayed.
     pub fn push(&self, generation: &Arc<Generation>) {
-        self.0.rcu(|all| all.iter().cloned().chain([Arc::clone(generation)]).collect::<Vec<_>>());
+        self.0.rcu(|all| {
+            let place = all.partition_point(|other| other.first() <= generation.first());
+            let (older, newer) = all.split_at(place);
+            older.iter().chain([generation]).chain(newer).cloned().collect::<Vec<_>>()
+        });
     }
 
     /// Removes one whose parts are committed.
@@ -148,7 +154,6 @@ pub struct Durability {
     pub(crate) inbox: Mutex<Inbox>,
     pub(crate) inbox_changed: Condvar,
     pub(crate) work: Mutex<Work>,
-    pub(crate) work_changed: Condvar,
     /// A sync is running: who only waits for the next one need not hurry the committer.
     pub(crate) syncing: AtomicBool,
     /// When the next sync is overdue, in nanoseconds; `u64::MAX` where none is.
@@ -157,6 +162,10 @@ pub struct Durability {
     pub(crate) spares: Arc<Spares>,
     pub(crate) answers: Mutex<Answers>,
     visible: AtomicU64,
+    /// What `visible` would be, were nothing held back.
+    inserted: AtomicU64,
+    /// Older batches are on their way back to memory: nothing more is shown until they are there.
+    replaying: AtomicBool,
     process_safe: AtomicU64,
     power_safe: AtomicU64,
     stopped: ArcSwapOption<Stopped>,
@@ -183,13 +192,14 @@ impl Durability {
             inbox: Mutex::default(),
             inbox_changed: Condvar::new(),
             work: Mutex::new(Work { pending, ..Work::default() }),
-            work_changed: Condvar::new(),
             syncing: AtomicBool::new(false),
             overdue_at: AtomicU64::new(u64::MAX),
             generations,
             spares: Arc::default(),
             answers: Mutex::default(),
             visible: AtomicU64::new(recovered.0),
+            inserted: AtomicU64::new(recovered.0),
+            replaying: AtomicBool::new(false),
             process_safe: AtomicU64::new(recovered.0),
             power_safe: AtomicU64::new(recovered.0),
             stopped: ArcSwapOption::empty(),
@@ -263,7 +273,8 @@ impl Durability {
         inbox.size += size;
         inbox.hurried |= submission.level < AckLevel::Disk;
         inbox.submissions.push(submission);
-        let wake = self.may_commit(&inbox, now);
+        // Who is committing looks again before it rests.
+        let wake = !inbox.roles.is_committing && self.may_commit(&inbox, now);
         drop(inbox);
         if wake {
             self.inbox_changed.notify_one();
@@ -309,11 +320,16 @@ impl Durability {
         self.overdue_at.store(time.as_nanos() as u64, Ordering::Release);
     }
 
-    /// Has the committer look again; for changes that are not made under the lock of the inbox.
-    pub(crate) fn wake_committer(&self) {
-        // With the lock in between, a committer about to wait sees the change, or gets this notice.
+    /// Has a worker look again; for changes that are not made under the lock of the inbox.
+    pub(crate) fn wake_worker(&self) {
+        // With the lock in between, a worker about to wait sees the change, or gets this notice.
         drop(self.inbox.lock());
         self.inbox_changed.notify_one();
+    }
+
+    /// What the syncer has to do.
+    pub(crate) fn due(&self, now: Duration) -> Due {
+        self.work.lock().due(&self.policy.load(), now)
     }
 
     /// Whether everything that has a number is safe from a power cut.
@@ -352,8 +368,7 @@ impl Durability {
         inbox.switch = Some(Switch { mode, reply });
         drop(inbox);
         self.work.lock().pending.forced = true;
-        self.work_changed.notify_one();
-        self.inbox_changed.notify_one();
+        self.wake_worker();
         switched
     }
 
@@ -379,12 +394,6 @@ impl Durability {
     pub fn close(&self) {
         self.inbox.lock().closed = true;
         self.inbox_changed.notify_all();
-    }
-
-    /// Tells the syncer to end once it has nothing due.
-    pub fn close_syncer(&self) {
-        self.work.lock().closed = true;
-        self.work_changed.notify_all();
     }
 
     /// Stops acknowledging until the disk works again, and tells everybody who waits.
@@ -467,7 +476,7 @@ impl Durability {
         let mut work = self.work.lock();
         work.pending.ask(number, level, now, 0);
         drop(work);
-        self.work_changed.notify_one();
+        self.wake_worker();
         ticket
     }
 
@@ -478,8 +487,29 @@ impl Durability {
 
     /// Raises the `visible` watermark.
     pub(crate) fn set_visible(&self, mark: SeqNo) {
-        self.visible.fetch_max(mark.0, Ordering::AcqRel);
-        self.metrics.visible_sequence.set(mark.0 as i64);
+        // First the mark, then the flag; `show_replayed` has it the other way round, so one of the two shows the mark.
+        self.inserted.fetch_max(mark.0, Ordering::SeqCst);
+        if !self.replaying.load(Ordering::SeqCst) {
+            self.visible.fetch_max(mark.0, Ordering::AcqRel);
+            self.metrics.visible_sequence.set(mark.0 as i64);
+        }
+    }
+
+    /// Nothing behind `mark` is shown before [`Durability::show_replayed`]. Before any thread runs.
+    pub fn hold_back(&self, mark: SeqNo) {
+        self.replaying.store(true, Ordering::SeqCst);
+        self.visible.store(mark.0, Ordering::SeqCst);
+    }
+
+    /// Everything older is back: shows it, and what was inserted meanwhile.
+    pub fn show_replayed(&self) {
+        self.replaying.store(false, Ordering::SeqCst);
+        self.set_visible(SeqNo(self.inserted.load(Ordering::SeqCst)));
+    }
+
+    /// The highest number in memory, shown or not.
+    pub fn inserted(&self) -> SeqNo {
+        SeqNo(self.inserted.load(Ordering::SeqCst))
     }
 
     /// Raises the watermark of `level`, and of what it implies, and answers who waited for it; how many that were.
@@ -548,8 +578,7 @@ impl Durability {
             // What came meanwhile is in a segment that works, and behind no gap any more.
             self.advance(AckLevel::Os, staged, now);
         }
-        self.work_changed.notify_one();
-        self.wake_committer();
+        self.wake_worker();
         containers
     }
 

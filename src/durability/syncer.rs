@@ -16,14 +16,13 @@ use crate::{
         adaptive::Controller,
         committer::error_chain,
         copies::{self, Copies, LogCopy},
-        due::{Due, due},
+        due::Due,
         lanes::{Lanes, Note, Segments},
-        work::Work,
     },
     index::Index,
     memtable::Generation,
     metrics::FileKind as Synced,
-    model::{Batch, Day, SeqNo, Slot, StreamId},
+    model::{Batch, Day, LayoutId, SeqNo, Slot, StreamId},
     stage::{Commit, FileHeader, FileKind, FrameHeader, Kind, Page, Segment, encode_commit, put_frame},
 };
 
@@ -70,11 +69,14 @@ pub struct Pages {
     pub pages: Vec<Page>,
     /// The streams in them.
     pub streams: Vec<(Slot, StreamId)>,
+    /// Per page, its streams and the fields they have there.
+    pub uses: Vec<Vec<(StreamId, LayoutId)>>,
 }
 
 impl Pages {
     /// Adds a day's image.
-    pub fn push(&mut self, day: Day, image: &[u8]) {
+    pub fn push(&mut self, day: Day, image: &[u8], uses: Vec<(StreamId, LayoutId)>) {
+        self.uses.push(uses);
         self.pages.push(Page { day, offset: self.bytes.len() as u64, size: image.len() as u64 });
         self.bytes.extend_from_slice(image);
     }
@@ -145,32 +147,15 @@ impl Syncer {
         }
     }
 
-    /// Writes and syncs when the policy says so, until the desk is closed.
-    pub fn run(mut self, now: impl Fn() -> Duration) {
+    /// From now on it may start threads.
+    pub fn set_threaded(&mut self) {
         self.is_threaded = true;
-        loop {
-            let mut work = self.shared.work.lock();
-            match self.due(&work, now()) {
-                Due::Sync | Due::Write => {}
-                _ if work.closed => return,
-                Due::Idle => {
-                    self.shared.work_changed.wait(&mut work);
-                    continue;
-                }
-                Due::At(time) => {
-                    self.shared.work_changed.wait_for(&mut work, time.saturating_sub(now()));
-                    continue;
-                }
-            }
-            drop(work);
-            self.step(&now);
-        }
     }
 
     /// Writes and syncs if that is due now. Whether it was.
     pub fn step(&mut self, now: &impl Fn() -> Duration) -> bool {
         let mut work = self.shared.work.lock();
-        let due = self.due(&work, now());
+        let due = work.due(&self.shared.policy(), now());
         if !matches!(due, Due::Sync | Due::Write) {
             return false;
         }
@@ -188,13 +173,7 @@ impl Syncer {
         if let Err((error, segment)) = result {
             self.shared.break_stage(&error_chain(&error), segment);
         }
-        self.shared.wake_committer();
         true
-    }
-
-    /// Nothing is due where the stage has failed: what it is given counts once what it lost is in parts.
-    fn due(&self, work: &Work, now: Duration) -> Due {
-        if work.broken.is_some() { Due::Idle } else { due(&self.shared.policy(), &work.pending, now) }
     }
 
     /// Syncs what the committer has written. An error comes with the segment it happened to.
@@ -313,8 +292,10 @@ impl Syncer {
         let pages = (self.encode)(&tick).map_err(Error::Pages)?;
         self.open_container(&tick.generation)?;
         let (container, _) = self.container.as_mut().expect("opened above");
-        let definitions = self.defined.missing_streams(pages.streams.iter().copied(), &self.index);
-        let commit = Commit { after: tick.after, given, pages: pages.pages, definitions };
+        let mut definitions = self.defined.missing_streams(pages.streams.iter().copied(), &self.index);
+        let days = pages.pages.iter().map(|page| page.day).zip(pages.uses);
+        let uses = self.defined.missing_uses(days, &self.index, &mut definitions);
+        let commit = Commit { after: tick.after, given, pages: pages.pages, definitions, uses };
         let mut payload = Vec::with_capacity(pages.bytes.len() + 4096);
         encode_commit(&commit, &pages.bytes, &mut payload);
         let safe = self.shared.watermarks().power_safe;

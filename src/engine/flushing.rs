@@ -39,11 +39,13 @@ impl Engine {
     pub(super) fn flush_next(&self, now: Duration) -> Result<bool, Error> {
         let generations = self.generations();
         let (Some(oldest), Some(open)) = (generations.first(), generations.last()) else { return Ok(false) };
-        if self.fold_pages(oldest.first(), now)? {
+        let floor = self.replay.floor();
+        if self.fold_pages(oldest.first().min(floor), now)? {
             return Ok(true);
         }
         if !Arc::ptr_eq(oldest, open) {
-            return self.flush_generation(oldest, now);
+            // What is replayed goes first, and once no more is added to it.
+            return if oldest.first() < floor { self.flush_generation(oldest, now) } else { Ok(false) };
         }
         let is_aged = self.threads.age_of(open.first(), now) > self.options.generation_age;
         if open.summary().rows > 0 && (is_aged || self.durability.log_size() > self.options.log_size_max) {
@@ -55,7 +57,8 @@ impl Engine {
     /// Writes a closed generation to parts; not yet where a group that ends in it is not visible.
     fn flush_generation(&self, generation: &Arc<Generation>, now: Duration) -> Result<bool, Error> {
         let summary = generation.summary();
-        if self.watermarks().visible < summary.last {
+        let is_replayed = summary.last <= self.recovery.end;
+        if self.watermarks().visible < summary.last && !is_replayed {
             return Ok(false);
         }
         let start = self.clock.now();
@@ -251,23 +254,23 @@ impl Engine {
     /// damaged are set aside instead.
     pub(crate) fn remove_leftovers(&self) {
         let (damaged, whole): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut *self.leftovers.lock()).into_iter().partition(|leftover| leftover.is_damaged);
-        self.remove_files(whole.into_iter().map(|leftover| leftover.path));
-        for leftover in damaged {
-            let name = leftover.path.file_name().expect("files have names").to_string_lossy();
-            // A log outside of the data directory may be on another disk, where a rename does not reach.
-            let aside = match leftover.path.parent() {
-                Some(dir) if !dir.starts_with(&self.paths.root) => {
-                    dir.join(format!("quarantine-{}-{name}", self.incarnation))
-                }
-                _ => self.paths.quarantine().join(format!("{}-stage-{name}", self.incarnation)),
-            };
-            let moved = self.disk.rename(&leftover.path, &aside).map_err(io_error("set aside", &leftover.path));
-            if let Err(error) = moved.and_then(|()| self.sync_dir(&self.paths.quarantine())) {
+            std::mem::take(&mut *self.leftovers.lock()).into_iter().partition(|(_, is_damaged)| *is_damaged);
+        self.remove_files(whole.into_iter().map(|(path, _)| path));
+        for (path, _) in damaged {
+            if let Err(error) = self.set_aside(&path) {
                 // The next start finds it again.
                 tracing::warn!("{}", crate::durability::error_chain(&error));
             }
         }
+    }
+
+    fn set_aside(&self, path: &Path) -> Result<(), Error> {
+        let name = path.file_name().expect("files have names").to_string_lossy();
+        let aside = self.paths.stage_quarantine(path);
+        crate::disk::make_dir(&*self.disk, &aside).map_err(io_error("create directory", &aside))?;
+        let moved = self.disk.rename(path, &aside.join(format!("{}-stage-{name}", self.incarnation)));
+        moved.map_err(io_error("set aside", path))?;
+        self.sync_dir(&aside)
     }
 
     /// Makes a day's directory, its name durable: also where it is there, since an earlier start may have ended before that.

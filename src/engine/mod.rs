@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! open:    lock ─► manifest ─► parts, index parts ─► stage scanned ─► verdict ─► stage synced ─► new manifest ─► replay
-//! running: committer, syncer (durability) │ flusher: generation ─► parts │ compactor: parts ─► fewer parts
+//! running: two workers: commit, sync (durability) │ flusher: generation ─► parts │ compactor: parts ─► fewer parts
 //! ```
 //!
 //! Always: a file counts once a manifest record names it, and is complete and durable before that; flushes go in
@@ -21,8 +21,10 @@ mod loss;
 mod manifest;
 mod names;
 mod open;
+mod pages;
 mod partset;
 mod paths;
+mod plan;
 mod policy;
 mod probe;
 mod receipts;
@@ -57,16 +59,16 @@ pub use partset::{PartSet, StoredPart};
 pub use paths::Paths;
 pub use policy::{PolicyError, RecoveryPolicy};
 pub use receipts::Receipt;
+pub use replay::{ReplayProgress, Replaying};
 pub use verdict::{Span, Verdict};
 
 use crate::{
     disk::{self, Disk, Lock, Probe},
     durability::{
-        AckLevel, AtRisk, Committer, Durability, Failure, Mirror, Mode, Refused, StageKind, Switched, Syncer, Ticket,
-        Watermarks,
+        AckLevel, AtRisk, Durability, Failure, Mirror, Mode, Refused, StageKind, Switched, Ticket, Watermarks, Workers,
     },
     engine::{
-        days::Days, flushing::NewFields, names::StreamIds, partset::Parts, recover::Leftover, reserve::Reserve,
+        days::Days, flushing::NewFields, names::StreamIds, partset::Parts, replay::ReplayState, reserve::Reserve,
         threads::Threads,
     },
     index::Index,
@@ -266,11 +268,11 @@ pub struct Engine {
     parts: Parts,
     manifest: Arc<Mutex<Manifest>>,
     next_file: AtomicU64,
-    /// Files of the stage that earlier incarnations wrote, until all they hold is in parts.
-    leftovers: Mutex<Vec<Leftover>>,
-    /// Taken by the threads when they start.
-    committer: Mutex<Option<Committer>>,
-    syncer: Mutex<Option<Syncer>>,
+    /// Files of the stage that earlier incarnations wrote, until all they hold is in parts; and whether they are damaged.
+    leftovers: Mutex<Vec<(PathBuf, bool)>>,
+    /// What of them is on its way back to memory.
+    replay: ReplayState,
+    workers: Workers,
     threads: Threads,
     clock: Clock,
     lock: Box<dyn Lock>,
@@ -386,7 +388,8 @@ impl Engine {
     /// What keeps the server from doing its work, if anything does: writes have stopped, or flushes fail.
     pub fn problem(&self) -> Option<String> {
         let stopped = self.durability.stopped().map(|stopped| stopped.to_string());
-        stopped.or_else(|| self.durability.flusher().problem()).or_else(|| self.threads.compactor().problem())
+        let failing = || self.durability.flusher().problem().or_else(|| self.threads.compactor().problem());
+        stopped.or_else(|| self.threads.replay_problem()).or_else(failing)
     }
 
     /// Changes the durability mode of the running server; answered when the new one is in force, or why it is not.
@@ -397,7 +400,7 @@ impl Engine {
     /// Waits until everything up to a number is as safe as `level` says; has it synced where it is not. `None` where the
     /// number has not been given out.
     pub fn wait(&self, number: SeqNo, level: AckLevel) -> Option<Ticket> {
-        let is_given = number <= self.watermarks().visible;
+        let is_given = number <= self.durability.inserted();
         is_given.then(|| self.durability.wait(number, level, self.clock.now()))
     }
 

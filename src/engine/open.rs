@@ -1,6 +1,7 @@
 //! Opening a data directory.
 
 use std::{
+    collections::{BTreeMap, HashMap},
     io,
     path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicU64},
@@ -12,15 +13,18 @@ use parking_lot::Mutex;
 use super::{
     Clock, Engine, Error, FileEntry, Incarnation, Loss, Options, Paths, RecoveryPolicy, State, StoredPart, Verdict,
     days::Days,
+    flushing::NewFields,
     io_error,
     logdirs::LogDirs,
     loss::Evidence,
     manifest::{self, Loaded, Manifest},
     names::StreamIds,
+    pages::Opened,
     partset::Parts,
+    plan::Plan,
     probe::probe,
     recover::StageContents,
-    replay::{Plan, Replay, Replayed},
+    replay::ReplayState,
     reserve::Reserve,
     threads::Threads,
 };
@@ -28,14 +32,14 @@ use crate::{
     codec::Level,
     disk::{Disk, Probe},
     durability::{
-        Committer, Durability, EncodePages, Ledger, LedgerRecord, Limits, Pages, RenewLedger, Start, Syncer, Tick,
-        Watermarks,
+        Committer, Durability, EncodePages, Generations, Ledger, LedgerRecord, Limits, Pages, RenewLedger, Start,
+        Syncer, Tick, Watermarks, Workers,
     },
     flush,
     index::{Index, IndexPart, SchemaLimits},
     memtable::{ArenaOptions, ArenaPool, Catalogue, Memtable, Merge},
     metrics::Metrics,
-    model::{PartId, SeqNo},
+    model::{Day, FieldId, LayoutId, PartId, SeqNo, StreamId, TableId},
     parts::{self, Builder, Footer, Part},
     stage::{FileKind, list_files},
 };
@@ -50,14 +54,12 @@ const FILES_AHEAD: u64 = 1 << 10;
 pub struct Recovery {
     /// The last number that survived.
     pub end: SeqNo,
-    /// Batches taken from the stage.
+    /// Batches of the stage: those in pages are served, the others are replayed.
     pub replayed_batches: u64,
     /// Numbers that had been safe and are gone: damage. Ranges, first and last.
     pub damaged: Vec<(SeqNo, SeqNo)>,
     /// Bytes of the stage that hold something but no valid frame.
     pub damaged_bytes: u64,
-    /// Rows whose stream nothing defines any more.
-    pub orphaned_rows: u64,
     /// Parts and index parts that are damaged or missing; what was in them is gone from the answers.
     pub damaged_files: Vec<PathBuf>,
     /// What the end of the start before took of what it had acknowledged; `None` at the first start.
@@ -307,17 +309,14 @@ impl Open {
         let first = LedgerRecord { clock: wall_clock(), ..first };
         let path = self.paths.ledger();
         let ledger = Ledger::create(&*self.disk, &path, &first).map_err(io_error("begin the ledger", &path))?;
-        let generations = crate::durability::Generations::default();
-        let replay = Replay { index: &self.index, memtable: &self.memtable, generations: &generations };
         let plan = Plan::new(&stage.runs, &stage.commits, &verdict, flushed);
-        let replayed = replay.run(&stage, &plan)?;
-        self.parts.change(&replayed.pages, &[]);
+        let opened = Opened::new(&stage, &plan, &verdict, &self.index)?;
+        self.parts.change(&opened.pages, &[]);
         self.recovery.end = verdict.end;
         self.recovery.damaged = damaged;
         self.recovery.damaged_bytes = stage.damage.iter().map(|(.., bytes)| bytes).sum();
-        self.recovery.orphaned_rows = replayed.orphaned_rows;
         self.recovery.replayed_batches = plan.batches(&stage.commits, flushed);
-        let engine = self.assemble(stage, replayed, generations, manifest, (ledger, first), lock)?;
+        let engine = self.assemble(stage, plan, opened.fields, manifest, (ledger, first), lock)?;
         if engine.recovery.replayed_batches == 0 {
             engine.remove_leftovers();
         }
@@ -390,8 +389,8 @@ impl Open {
     fn assemble(
         mut self,
         stage: StageContents,
-        replayed: Replayed,
-        generations: crate::durability::Generations,
+        plan: Plan,
+        page_fields: BTreeMap<Day, NewFields>,
         manifest: Manifest,
         ledger: (Ledger, LedgerRecord),
         lock: Box<dyn crate::disk::Lock>,
@@ -405,7 +404,7 @@ impl Open {
             ack_min: self.options.ack_min,
         };
         let (mode, end) = (self.options.mode, self.recovery.end);
-        let durability = Durability::new(mode, limits, end, generations, Arc::clone(&self.metrics));
+        let durability = Durability::new(mode, limits, end, Generations::default(), Arc::clone(&self.metrics));
         let renew = renew_ledger(&self.disk, self.paths.ledger());
         durability.keep_ledger(ledger.0, ledger.1, renew, self.clock.now());
         let committer_start = Start {
@@ -436,6 +435,12 @@ impl Open {
             start.number,
             stage.last_ids[1] + 1,
         );
+        let leftovers = stage.files.iter().map(|file| (file.path.clone(), file.is_damaged)).collect();
+        let replay = ReplayState::new(stage, plan);
+        if replay.floor() <= end {
+            durability.hold_back(SeqNo(replay.floor().0 - 1));
+        }
+        let workers = Workers::new(Arc::clone(&durability), committer, syncer);
         let reserve = Reserve::new(Arc::clone(&self.disk), self.paths.reserve());
         self.recovery.duration = self.clock.now();
         self.report(start.number);
@@ -453,13 +458,13 @@ impl Open {
             memtable: self.memtable,
             stream_ids: StreamIds::new(self.state.reserved_streams),
             days: self.days,
-            page_fields: Mutex::new(replayed.page_fields),
+            page_fields: Mutex::new(page_fields),
             parts: self.parts,
             manifest,
             next_file: AtomicU64::new(self.last_file + 1),
-            leftovers: Mutex::new(stage.files),
-            committer: Mutex::new(Some(committer)),
-            syncer: Mutex::new(Some(syncer)),
+            leftovers: Mutex::new(leftovers),
+            replay,
+            workers,
             threads: Threads::default(),
             clock: self.clock,
             lock,
@@ -541,10 +546,13 @@ fn pages_of(tick: &Tick, index: &Index, memtable: &Memtable, merge: &mut Merge) 
     let mut pages =
         Pages { streams: streams.iter().map(|(_, stream, slot)| (*slot, *stream)).collect(), ..Pages::default() };
     let rows = flush::Rows { generation: &tick.generation, after: tick.after, upto: tick.upto, streams: &streams };
+    let mut layouts = Uses::default();
     for day in tick.days.iter().copied() {
         let mut image = Vec::new();
         let mut out = Builder::new(&mut image, parts::Options { level: Level::Light })?;
-        flush::push_day(&rows, day, index, merge, &mut out, |_, _, _, _| {})?;
+        flush::push_day(&rows, day, index, merge, &mut out, |table, stream, _, field| {
+            layouts.add(table, stream, field, index);
+        })?;
         let footer = Footer {
             part: PartId(0),
             day,
@@ -555,7 +563,45 @@ fn pages_of(tick: &Tick, index: &Index, memtable: &Memtable, merge: &mut Merge) 
             tombstone: 0,
         };
         out.finish(footer)?;
-        pages.push(day, &image);
+        pages.push(day, &image, layouts.take(index));
     }
     Ok(pages)
+}
+
+/// Gathers the fields of streams, which come one after the other, as layouts.
+#[derive(Default)]
+struct Uses {
+    of: Option<(TableId, StreamId)>,
+    fields: Vec<FieldId>,
+    layouts: HashMap<(TableId, Vec<FieldId>), LayoutId>,
+    uses: Vec<(StreamId, LayoutId)>,
+}
+
+impl Uses {
+    fn add(&mut self, table: TableId, stream: StreamId, field: FieldId, index: &Index) {
+        if self.of != Some((table, stream)) {
+            self.end(index);
+            self.of = Some((table, stream));
+        }
+        self.fields.push(field);
+    }
+
+    fn end(&mut self, index: &Index) {
+        let Some((table, stream)) = self.of.take() else { return };
+        self.fields.sort_unstable();
+        self.fields.dedup();
+        let fields = std::mem::take(&mut self.fields);
+        let layout = self.layouts.get(&(table, fields.clone())).copied().or_else(|| {
+            // A limit on layouts refuses: then the stream's fields are known once its pages are parts.
+            let layout = index.schema.intern_layout(table, &fields).ok()?;
+            self.layouts.insert((table, fields), layout);
+            Some(layout)
+        });
+        self.uses.extend(layout.map(|layout| (stream, layout)));
+    }
+
+    fn take(&mut self, index: &Index) -> Vec<(StreamId, LayoutId)> {
+        self.end(index);
+        std::mem::take(&mut self.uses)
+    }
 }

@@ -89,6 +89,7 @@ pub(super) const ROUTES: &[Route] = routes! {
         GET "/api/v1/targets/metadata" "targets_metadata" status::targets_metadata;
         GET "/api/v1/status/buildinfo" "buildinfo" status::buildinfo;
         GET "/api/v1/status/runtimeinfo" "runtimeinfo" status::runtimeinfo;
+        GET "/api/v1/status/walreplay" "walreplay" status::walreplay;
         GET "/api/v1/status/flags" "flags" status::flags;
         GET "/api/v1/status/config" "config" status::config;
         GET "/api/v1/durability" "durability" durability::status;

@@ -89,6 +89,12 @@ pub(super) async fn runtimeinfo(call: Call) -> Result<Reply, Error> {
     success(&call, &data)
 }
 
+/// How far the replay of the log is, in segments.
+pub(super) async fn walreplay(call: Call) -> Result<Reply, Error> {
+    let progress = call.server.engine.replay_progress();
+    success(&call, &serde_json::json!({ "min": progress.min, "max": progress.max, "current": progress.current }))
+}
+
 /// All flags and their values.
 pub(super) async fn flags(call: Call) -> Result<Reply, Error> {
     let flags = call.server.options.flags.iter().map(|(name, value)| (name.clone(), value.clone().into()));

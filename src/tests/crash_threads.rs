@@ -83,9 +83,10 @@ fn contents(engine: &Arc<Engine>) -> HashMap<u64, Vec<(i64, f64)>> {
         .collect()
 }
 
-/// Opens the directory and compares; forgets the batches that are gone for good.
+/// Compares once all is back; forgets the batches that are gone for good.
 fn check(engine: &Arc<Engine>, sent: &mut Vec<Sent>, failure: Option<Failure>, context: &str) {
     assert!(engine.recovery().damaged.is_empty(), "{context}: {:?}", engine.recovery());
+    engine.finish_replay().unwrap();
     let end = engine.recovery().end;
     let found = contents(engine);
     let mut count = 0;
