@@ -323,6 +323,11 @@ impl Durability {
         self.longest[stage as usize].fetch_max(duration.as_nanos() as u64, Ordering::Relaxed);
     }
 
+    /// A sync of this disk has taken so long.
+    pub fn expect(&self, duration: Duration) {
+        [StageKind::Log, StageKind::Container].iter().for_each(|stage| self.note_duration(*stage, duration));
+    }
+
     /// How long after its answer a write of this level may still be taken by a failure; see [`Policy::window`].
     pub fn window(&self, delivered: AckLevel, failure: Failure) -> Option<Duration> {
         let policy = self.policy();
@@ -624,6 +629,11 @@ impl Durability {
                 tracing::warn!("{}", error_chain(&error));
             }
         }
+    }
+
+    /// The numbers that were given out and rejected since the start: ranges, first and last.
+    pub fn voids(&self) -> Vec<(SeqNo, SeqNo)> {
+        self.voids.lock().clone()
     }
 
     /// Whether a number was given out and rejected.
