@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::Value;
+use ureq::http::StatusCode;
 
 use crate::commands::Failed;
 
@@ -45,15 +46,27 @@ impl Client {
         }
     }
 
+    /// A text document.
+    pub(super) fn text(&self, path: &str) -> Result<String, Failed> {
+        let (status, text) = self.get(path, &[])?;
+        if status.is_success() { Ok(text) } else { Err(Failed(format!("{}{path} answered {status}", self.url))) }
+    }
+
     /// A JSON document.
     pub(super) fn json(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Value, Failed> {
-        let request = self.agent.get(format!("{}{path}", self.url)).query_pairs(parameters.iter().copied());
-        let mut answer = request.call().map_err(|error| self.unreachable(&error))?;
-        let status = answer.status();
-        let text = text(&mut answer);
+        let found = self.find(path, parameters)?;
+        found.ok_or_else(|| Failed(format!("{}{path} answered 404", self.url)))
+    }
+
+    /// A JSON document, if the server knows the path.
+    pub(super) fn find(&self, path: &str, parameters: &[(&str, &str)]) -> Result<Option<Value>, Failed> {
+        let (status, text) = self.get(path, parameters)?;
+        if status == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
         let value: Result<Value, _> = serde_json::from_str(&text);
         match value {
-            Ok(value) if status.is_success() => Ok(value),
+            Ok(value) if status.is_success() => Ok(Some(value)),
             Ok(value) => Err(Failed(value["error"].as_str().unwrap_or(&text).to_owned())),
             Err(_) => Err(Failed(format!("{}{path} answered {status}: {}", self.url, text.trim()))),
         }
@@ -74,6 +87,12 @@ impl Client {
             _ => result.as_array().into_iter().flatten().map(series).collect(),
         };
         Ok(Answer { series, notes })
+    }
+
+    fn get(&self, path: &str, parameters: &[(&str, &str)]) -> Result<(StatusCode, String), Failed> {
+        let request = self.agent.get(format!("{}{path}", self.url)).query_pairs(parameters.iter().copied());
+        let mut answer = request.call().map_err(|error| self.unreachable(&error))?;
+        Ok((answer.status(), text(&mut answer)))
     }
 
     fn unreachable(&self, error: &ureq::Error) -> Failed {

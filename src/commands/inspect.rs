@@ -48,7 +48,7 @@ pub(super) fn run(flags: &InspectFlags) -> Result<(), Failed> {
 }
 
 /// To a pager that was closed nobody needs to print.
-fn print(text: &str) -> Result<(), Failed> {
+pub(super) fn print(text: &str) -> Result<(), Failed> {
     match io::Write::write_all(&mut io::stdout(), text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failed::new("print", &error)),
         _ => Ok(()),

@@ -1,10 +1,11 @@
-//! What the binary does: `serve`, `query`, `inspect`, `demo`.
+//! What the binary does: `serve`, `query`, `inspect`, `demo`, `crashtest`.
 //!
 //! Here the layers are put together and the process begins and ends: signals, logs, exit codes, and messages that say
 //! what a person can do about a failure. Not here: anything a library user would want.
 
 mod chart;
 mod client;
+mod crashtest;
 mod demo;
 mod inspect;
 mod query;
@@ -51,6 +52,7 @@ pub fn run(arguments: Vec<OsString>) -> ExitCode {
         Command::Query(flags) => query::run(&flags),
         Command::Inspect(flags) => inspect::run(&flags),
         Command::Demo(flags) => demo::run(&flags),
+        Command::Crashtest(flags) => crashtest::run(&flags),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -26,6 +26,11 @@ const OPEN_FILES: u64 = 65_536;
 
 pub(super) fn run(flags: &ServeFlags, settings: Vec<(String, String)>) -> Result<(), Failed> {
     log_to_stderr(&flags.log)?;
+    if flags.recovery == engine::RecoveryPolicy::DryRun {
+        let text =
+            Engine::dry_run(Arc::new(RealDisk), flags.engine()).map_err(|error| open_failed(&flags.data, &error))?;
+        return super::inspect::print(&text);
+    }
     let server = Running::start(&flags.listen, flags.engine(), flags.ingest(), flags.http(settings))?;
     tracing::info!(
         address = %server.address, data = %flags.data.display(), durability = %flags.durability,

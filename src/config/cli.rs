@@ -8,6 +8,7 @@ use crate::{
     config::{Listen, duration, listen, size},
     durability::{Mirror, Mode},
     engine, http, ingest,
+    stage::Compression,
 };
 
 /// A time-series database that tells you what a crash would take.
@@ -34,6 +35,8 @@ pub enum Command {
     Inspect(InspectFlags),
     /// Start a server on a temporary directory, load six hours of host metrics, and show what it can do
     Demo(DemoFlags),
+    /// Kill a server under load again and again, and check that every mode keeps its promise on this machine
+    Crashtest(CrashtestFlags),
 }
 
 /// Flags of `plimsoll serve`; the keys of the configuration file.
@@ -62,6 +65,17 @@ pub struct ServeFlags {
     /// on where one disk fails or is slow)
     #[arg(long, value_name = "POLICY", default_value = "2-of-2", value_parser = str::parse::<Mirror>)]
     pub wal_mirror: Mirror,
+    /// Bytes of write-ahead log after which what is in memory is written to parts, so that the log can go; at twice that,
+    /// writes are answered 503 for a while
+    #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = size)]
+    pub wal_size_max: u64,
+    /// Compress writes in the write-ahead log: `none`, or `zstd` (smaller, but costs more time than a fast disk saves)
+    #[arg(long, value_name = "NAME", default_value = "none", value_parser = str::parse::<Compression>)]
+    pub wal_compression: Compression,
+    /// What a start does where something that had been safe is damaged: `salvage` keeps what is whole, `strict` refuses to
+    /// start, `point-in-time` ends before the first missing batch, `dry-run` only says what is there
+    #[arg(long, value_name = "POLICY", default_value = "salvage", value_parser = str::parse::<engine::RecoveryPolicy>)]
+    pub recovery: engine::RecoveryPolicy,
     /// Do not turn the parameters `db` and `bucket` of writes into the label `db`
     #[arg(long)]
     pub no_db_label: bool,
@@ -158,6 +172,30 @@ pub struct DemoFlags {
     pub durability: Mode,
 }
 
+/// Flags of `plimsoll crashtest`.
+#[derive(Args, Clone, Debug)]
+pub struct CrashtestFlags {
+    /// A mode to test; may be given several times; all modes where nothing is said
+    #[arg(long, value_name = "MODE", value_parser = str::parse::<Mode>)]
+    pub mode: Vec<Mode>,
+    /// About how long all modes take together
+    #[arg(long, value_name = "DURATION", default_value = "45s", value_parser = duration)]
+    pub duration: Duration,
+    /// Crashes of each mode, all in one directory
+    #[arg(long, value_name = "COUNT", default_value = "3", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub rounds: u32,
+    /// Connections that write at once
+    #[arg(long, value_name = "COUNT", default_value = "8", value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub connections: u32,
+    /// Chooses what is written and when the server is killed; random where nothing is said
+    #[arg(long, value_name = "NUMBER")]
+    pub seed: Option<u64>,
+    /// An empty directory to do it in, kept afterwards; a temporary one, kept if a promise is broken, where nothing is
+    /// said
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
 impl Default for ServeFlags {
     /// What is in force where no flag is given.
     fn default() -> Self {
@@ -177,6 +215,9 @@ impl ServeFlags {
             wal_dir: self.wal_dir.clone(),
             wal_mirror_dir: self.wal_mirror_dir.clone(),
             wal_mirror: self.wal_mirror,
+            log_size_max: self.wal_size_max,
+            wal_compression: self.wal_compression,
+            recovery: self.recovery,
             ..engine::Options::new(&self.data)
         }
     }

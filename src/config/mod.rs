@@ -13,6 +13,6 @@ mod units;
 #[cfg(test)]
 mod tests;
 
-pub use cli::{Cli, Command, DemoFlags, InspectFlags, QueryFlags, ServeFlags};
+pub use cli::{Cli, Command, CrashtestFlags, DemoFlags, InspectFlags, QueryFlags, ServeFlags};
 pub use file::{Error, parse};
 pub use units::{Listen, duration, listen, size};

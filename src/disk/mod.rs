@@ -19,12 +19,14 @@
 //! A killed process loses none of these; the kernel keeps them.
 
 mod latch;
+mod probe;
 mod real;
 mod sim;
 
 #[cfg(test)]
 mod tests;
 
+pub use probe::{Probe, SyncTimes, WriteCache};
 pub use real::RealDisk;
 pub use sim::{CrashKind, Errno, Fault, Model, OpKind, SECTOR_SIZE, SimDisk};
 
@@ -71,6 +73,8 @@ pub trait Disk: Send + Sync + 'static {
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
     /// Free and total space.
     fn space(&self, dir: &Path) -> io::Result<Space>;
+    /// What the directory stands on: file system, device, and what a sync takes. Writes a little, and takes it away.
+    fn probe(&self, dir: &Path) -> io::Result<Probe>;
     /// Locks a file, made if missing, for this process until the guard goes; `WouldBlock` where another holds it.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>>;
     /// Which boot of the machine this is: a number that no other boot has. As long as it stays, what was written is still
@@ -101,7 +105,8 @@ pub trait File: Send + Sync {
     fn set_size(&self, size: u64) -> io::Result<()>;
     /// Reserves space for the first `size` bytes and makes the file at least that long, reading as zeros where nothing
     /// was written, so that later writes there neither lack space nor make `sync_data` update metadata. It costs as
-    /// much as writing what it adds. Nothing is durable before `sync_data`. `StorageFull` where the disk has not that much.
+    /// much as writing what it adds. Nothing is durable before `sync_data`. `StorageFull` where the disk has not that much;
+    /// then the file is as it was, though its handle may refuse from now on.
     fn allocate(&self, size: u64) -> io::Result<()>;
 
     /// Reads exactly `buf.len()` bytes at `offset`; `UnexpectedEof` where the file ends before.
@@ -125,6 +130,19 @@ pub fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_data()?;
     disk.rename(&aside, path)?;
     disk.sync_dir(parent(path))
+}
+
+/// Makes a directory and its missing parents, their names durable when this returns; also where it is there already, since
+/// an earlier call may have been cut short by a crash.
+pub fn make_dir(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+    match disk.list(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            make_dir(disk, parent(dir))?;
+            disk.create_dir_all(dir)?;
+        }
+        found => drop(found?),
+    }
+    disk.sync_dir(parent(dir))
 }
 
 fn aside(path: &Path) -> PathBuf {

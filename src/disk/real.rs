@@ -8,7 +8,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "this file is the door that the other layers are kept to")]
 
-use super::{Disk, Entry, File, Lock, Space, latch::Latch};
+use super::{Disk, Entry, File, Lock, Probe, Space, latch::Latch, probe};
 use parking_lot::Mutex;
 use rustix::{
     fs::{FallocateFlags, fallocate, statvfs},
@@ -69,6 +69,10 @@ impl Disk for RealDisk {
         let stat = statvfs(dir)?;
         let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
         Ok(Space { available: bytes(stat.f_bavail), total: bytes(stat.f_blocks) })
+    }
+
+    fn probe(&self, dir: &Path) -> io::Result<Probe> {
+        probe::probe(self, dir)
     }
 
     /// An exclusive `flock` of the file, which says our process id to whoever looks. The kernel frees it when the
@@ -175,8 +179,12 @@ impl File for RealFile {
     fn allocate(&self, size: u64) -> io::Result<()> {
         self.latch.check()?;
         let old_size = self.size()?;
-        reserve(&self.file, size)?;
-        self.write_zeros(old_size, size)?;
+        let allocated = reserve(&self.file, size).and_then(|()| self.write_zeros(old_size, size));
+        if allocated.is_err() {
+            // A reservation that found too little space keeps all there was (so ext4): nothing else could be written.
+            let _ = self.file.set_len(old_size);
+        }
+        allocated?;
         self.sync_data()
     }
 }

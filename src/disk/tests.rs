@@ -1,9 +1,11 @@
-//! What holds of every disk, what holds of each, and of `replace`.
+//! What holds of every disk, what holds of each, and of what is built on both.
 
 mod both;
+mod probe;
 mod real;
 mod replace;
 mod sim;
+mod sim_threads;
 
 use super::*;
 

@@ -1,11 +1,13 @@
 //! Who waits for which watermark, and what was answered above it.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, io, time::Duration};
 
 use tokio::sync::oneshot;
 
 use crate::{
-    durability::{AckLevel, AtRisk, Failure, Stopped, Watermarks, marks::Exposure, survives},
+    durability::{
+        AckLevel, AtRisk, Failure, Ledger, LedgerRecord, Promised, Stopped, Watermarks, marks::Exposure, survives,
+    },
     metrics::{Label, Metrics},
     model::SeqNo,
 };
@@ -46,7 +48,22 @@ pub(crate) struct Answers {
     os: VecDeque<Waiter>,
     disk: VecDeque<Waiter>,
     exposed: [Exposure; 2],
+    promises: Option<Promises>,
 }
+
+/// The ledger, and what it says now.
+struct Promises {
+    ledger: Ledger,
+    /// Makes the file anew after a failure.
+    renew: RenewLedger,
+    record: LedgerRecord,
+    /// The wall clock, in nanoseconds since 1970, at zero of the server's own.
+    epoch: i64,
+    is_failed: bool,
+}
+
+/// Makes the ledger's file anew, durably, beginning with a record.
+pub type RenewLedger = Box<dyn Fn(&LedgerRecord) -> io::Result<Ledger> + Send>;
 
 impl Answers {
     /// Queues somebody who waits for more than to be visible.
@@ -88,6 +105,59 @@ impl Answers {
             let histogram = &metrics.acknowledged_to_safe[failure];
             self.exposed[failure.index()].release(mark, now, |age, _| histogram.observe(age.as_secs_f64()));
         }
+    }
+
+    /// From now on answers are promised in this ledger, which begins with `record`.
+    pub(crate) fn keep_ledger(&mut self, ledger: Ledger, record: LedgerRecord, renew: RenewLedger, now: Duration) {
+        let epoch = record.clock - now.as_nanos() as i64;
+        self.promises = Some(Promises { ledger, renew, record, epoch, is_failed: false });
+    }
+
+    /// Writes down what is about to be answered, and what is at risk then. One write, and none where nothing changed.
+    pub(crate) fn promise(&mut self, answered: &[Waiter], marks: &Watermarks, now: Duration) -> io::Result<()> {
+        let at_risk = self.promised();
+        let Some(promises) = &mut self.promises else { return Ok(()) };
+        let mut record =
+            LedgerRecord { process_safe: marks.process_safe, power_safe: marks.power_safe, at_risk, ..promises.record };
+        for waiter in answered.iter().filter(|waiter| waiter.samples > 0) {
+            if waiter.number > record.acknowledged() {
+                record.samples = waiter.total;
+            }
+            let released = &mut record.released[waiter.level.index()];
+            *released = (*released).max(waiter.number);
+        }
+        // A watermark that moved over nobody's batch changes no loss.
+        let is_news = record.released != promises.record.released || record.at_risk != promises.record.at_risk;
+        if !is_news && !promises.is_failed {
+            return Ok(());
+        }
+        record.clock = promises.epoch + now.as_nanos() as i64;
+        promises.record = record;
+        let written = promises.ledger.write(&record);
+        promises.is_failed |= written.is_err();
+        written
+    }
+
+    /// Whether the ledger works; where it has failed, it is made anew.
+    pub(crate) fn mend_ledger(&mut self) -> io::Result<()> {
+        if let Some(promises) = self.promises.as_mut().filter(|promises| promises.is_failed) {
+            promises.ledger = (promises.renew)(&promises.record)?;
+            promises.is_failed = false;
+        }
+        Ok(())
+    }
+
+    /// The last record of a start that ends with everything safe.
+    pub(crate) fn finish_ledger(&mut self, marks: &Watermarks, now: Duration) -> io::Result<()> {
+        self.promise(&[], marks, now)?;
+        self.promises.as_ref().map_or(Ok(()), |promises| promises.ledger.finish(&promises.record))
+    }
+
+    fn promised(&self) -> [Promised; 2] {
+        [Failure::Process, Failure::Power].map(|failure| {
+            let AtRisk { batches, samples, .. } = self.at_risk(failure, Duration::ZERO);
+            Promised { batches, samples }
+        })
     }
 
     /// What a crash would take now.

@@ -14,7 +14,7 @@ use crate::{
     index::Index,
     memtable::{Generation, Memtable, Writer},
     model::SeqNo,
-    stage::RowsEncoder,
+    stage::{Compression, RowsEncoder},
 };
 
 /// Where a committer begins.
@@ -37,6 +37,8 @@ pub struct Start {
     pub log_dirs: Vec<PathBuf>,
     /// How many of the copies must work.
     pub log_mirror: Mirror,
+    /// Whether batches in it are compressed.
+    pub log_compression: Compression,
     /// Bytes reserved for a log segment.
     pub segment_size: u64,
 }
@@ -83,7 +85,13 @@ impl Committer {
         shared.generations.push(&generation);
         let segment_size = segment_size(shared.policy(), start.segment_size);
         let needed = if start.log_mirror == Mirror::OneOfTwo { 1 } else { start.log_dirs.len() };
-        let options = LogOptions { dirs: start.log_dirs, needed, usual_size: start.segment_size, segment_size };
+        let options = LogOptions {
+            dirs: start.log_dirs,
+            needed,
+            compression: start.log_compression,
+            usual_size: start.segment_size,
+            segment_size,
+        };
         let (spares, metrics) = (Arc::clone(&shared.spares), Arc::clone(&shared.metrics));
         let log = LogWriter::new(disk, options, spares, metrics, start.incarnation, start.next_segment);
         if shared.policy().stage == StageKind::Log {
@@ -280,7 +288,7 @@ impl Committer {
         if self.shared.stopped().is_none() || !is_safe() {
             return;
         }
-        match self.say_void() {
+        match self.prepare() {
             Ok(()) => {
                 let last = SeqNo(self.next.0 - 1);
                 self.shared.set_visible(last);
@@ -297,9 +305,10 @@ impl Committer {
         }
     }
 
-    /// Opens a fresh segment, durably, that begins with the void numbers. A container needs no such record: its numbers
+    /// Mends the ledger; opens a fresh segment, durably, that begins with the void numbers. A container needs no such record: its numbers
     /// are in parts, or never were anywhere.
-    fn say_void(&mut self) -> Result<(), Error> {
+    fn prepare(&mut self) -> Result<(), Error> {
+        self.shared.answers.lock().mend_ledger().map_err(Error::Ledger)?;
         if self.shared.policy().stage == StageKind::Container {
             return Ok(());
         }
@@ -411,6 +420,7 @@ impl Committer {
             self.shared.flusher().ring();
         }
         files.into_iter().for_each(|file| work.note_file(file));
+        self.shared.note_log_size(&work);
     }
 }
 

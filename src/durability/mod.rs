@@ -35,7 +35,7 @@ mod work;
 #[cfg(test)]
 mod tests;
 
-pub use answers::{Ack, Ticket};
+pub use answers::{Ack, RenewLedger, Ticket};
 pub use bell::Bell;
 pub use committer::{Committer, RecordMode, Reserve, Start, error_chain};
 pub use copies::Mirror;
@@ -66,6 +66,9 @@ pub enum Error {
     /// No more sequence numbers could be reserved.
     #[error("reserve sequence numbers")]
     Reserve(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The ledger could not be made anew.
+    #[error("begin the ledger anew")]
+    Ledger(#[source] std::io::Error),
     /// The pages of a tick could not be built.
     #[error("build the pages of a commit")]
     Pages(#[source] Box<dyn std::error::Error + Send + Sync>),

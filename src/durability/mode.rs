@@ -146,6 +146,15 @@ impl Mode {
         }
     }
 
+    /// The lowest level at which a request is answered that does not say: an adaptive mode may leave the disk to the
+    /// kernel.
+    pub fn ack_min(self) -> AckLevel {
+        match self {
+            Self::Adaptive(_) => AckLevel::Os,
+            _ => self.policy().ack,
+        }
+    }
+
     /// How it is called, without its parameter.
     pub fn name(self) -> &'static str {
         match self {

@@ -17,7 +17,8 @@ use tokio::sync::oneshot;
 use crate::{
     disk::Disk,
     durability::{
-        Ack, AckLevel, AtRisk, Bell, Failure, Mode, Policy, StageKind, Ticket, Unasked, Watermarks,
+        Ack, AckLevel, AtRisk, Bell, Failure, Ledger, LedgerRecord, Mode, Policy, RenewLedger, StageKind, Ticket,
+        Unasked, Watermarks,
         answers::{Answers, Waiter},
         committer::error_chain,
         due::Pending,
@@ -40,6 +41,8 @@ pub struct Limits {
     pub memory_size_max: usize,
     /// Bytes of rows that one commit of a container may cover; more starts it early.
     pub tick_size_max: usize,
+    /// Bytes of log segments that wait for a flush; more refuses writes until it is done.
+    pub log_size_max: u64,
     /// The level below which nobody is answered, whatever the request or the mode says.
     pub ack_min: AckLevel,
 }
@@ -156,6 +159,8 @@ pub struct Durability {
     pub(crate) generations: Generations,
     pub(crate) spares: Arc<Spares>,
     pub(crate) answers: Mutex<Answers>,
+    /// Bytes of log segments that wait for a flush.
+    log_size: AtomicU64,
     visible: AtomicU64,
     process_safe: AtomicU64,
     power_safe: AtomicU64,
@@ -189,6 +194,7 @@ impl Durability {
             generations,
             spares: Arc::default(),
             answers: Mutex::default(),
+            log_size: AtomicU64::new(0),
             visible: AtomicU64::new(recovered.0),
             process_safe: AtomicU64::new(recovered.0),
             power_safe: AtomicU64::new(recovered.0),
@@ -259,6 +265,9 @@ impl Durability {
         }
         if in_memory + inbox.size + size > self.limits.memory_size_max {
             return Err(Refused::Overloaded("the memtable is full and waits to be flushed"));
+        }
+        if self.log_size() > self.limits.log_size_max {
+            return Err(Refused::Overloaded("the log is full and waits for the memtable to be flushed"));
         }
         inbox.size += size;
         inbox.hurried |= submission.level < AckLevel::Disk;
@@ -493,20 +502,37 @@ impl Durability {
         self.release(level, mark, Vec::new(), now);
     }
 
-    /// Answers `ready` and whoever waited for `level` up to `mark`: counted first, then said.
+    /// Answers `ready` and whoever waited for `level` up to `mark`: counted first, promised in the ledger, then said.
     fn release(&self, level: AckLevel, mark: SeqNo, ready: Vec<Waiter>, now: Duration) {
         let mut answers = self.answers.lock();
         answers.release(level, mark, now, &self.metrics);
         let mut reached = ready;
         reached.extend(answers.reached(level, mark));
         // Read under the lock: a watermark that moves later finds the exposure there and releases it.
-        answers.expose(&reached, &self.watermarks(), now);
+        let marks = self.watermarks();
+        answers.expose(&reached, &marks, now);
+        let promised = answers.promise(&reached, &marks, now);
         drop(answers);
+        if let Err(error) = promised {
+            let stopped = self.stop(&format!("write the ledger: {error}"));
+            reached.into_iter().for_each(|waiter| waiter.refuse(&stopped));
+            return;
+        }
         for waiter in reached {
             self.metrics.acknowledged_samples[waiter.level].inc_by(waiter.samples);
             // The client may have hung up, which changes nothing: the batch is in.
             let _ = waiter.reply.send(Ok(Ack { number: waiter.number, level: waiter.level }));
         }
+    }
+
+    /// From now on answers are promised in this ledger, which begins with `record`.
+    pub fn keep_ledger(&self, ledger: Ledger, record: LedgerRecord, renew: RenewLedger, now: Duration) {
+        self.answers.lock().keep_ledger(ledger, record, renew, now);
+    }
+
+    /// The server ends, and everything is safe.
+    pub fn finish_ledger(&self, now: Duration) -> io::Result<()> {
+        self.answers.lock().finish_ledger(&self.watermarks(), now)
     }
 
     /// Everything up to `upto` is in durable parts: whoever waited for its safety is answered, and what the stage holds
@@ -517,6 +543,7 @@ impl Durability {
         work.pending.written = work.pending.written.max(upto);
         work.ticks.retain(|tick| tick.upto > upto);
         let containers = work.retire(upto);
+        self.note_log_size(&work);
         let is_mended = work.broken.take_if(|broken| *broken <= upto).is_some();
         let staged = work.pending.upto;
         drop(work);
@@ -535,9 +562,14 @@ impl Durability {
         })
     }
 
-    /// Bytes of the log's segments.
+    /// Bytes of log segments that wait for a flush.
     pub fn log_size(&self) -> u64 {
-        self.work.lock().log_size()
+        self.log_size.load(Ordering::Acquire)
+    }
+
+    /// To be called where the segments have changed.
+    pub(crate) fn note_log_size(&self, work: &Work) {
+        self.log_size.store(work.log_size(), Ordering::Release);
     }
 
     /// The directories and the size of a segment that should be made ahead, if any.

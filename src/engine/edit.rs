@@ -11,6 +11,7 @@ use std::{
     fmt,
 };
 
+use super::{Bounds, Ending, Loss, Span};
 use crate::{
     codec::{self, Reader, put_bytes, put_i64, put_string, put_u64},
     model::{Day, PartId, SeqNo},
@@ -45,7 +46,7 @@ pub struct Edit {
     pub incarnations: Vec<Incarnation>,
     /// Every batch up to here is in parts.
     pub flushed: Option<SeqNo>,
-    /// Samples accepted up to the end of the last incarnation.
+    /// Samples accepted up to `flushed` or the end of the last incarnation, whichever is later.
     pub samples: Option<u64>,
     /// Numbers below this may have been given out.
     pub reserved: Option<SeqNo>,
@@ -59,18 +60,29 @@ pub struct Edit {
     pub remove_parts: Vec<PartId>,
     /// Index parts that count from now on.
     pub add_index_parts: Vec<FileEntry>,
+    /// Numbers that do not count though their start got further: rejected, or damaged. Ranges, first and last.
+    pub lost: Vec<(SeqNo, SeqNo)>,
+    /// What the end of a start took.
+    pub losses: Vec<Loss>,
     /// The durability mode, where it was changed while the server ran, and the first number it was in force for.
     pub mode: Option<(String, SeqNo)>,
 }
 
+/// Starts whose positions get receipts: at one a day, of three years.
+const STARTS_MAX: usize = 1_000;
+/// Ranges of lost numbers that are remembered, so that the manifest stays small whatever a disk does.
+const LOST_MAX: usize = 10_000;
+/// Ends of starts whose loss is told.
+const LOSSES_MAX: usize = 100;
+
 /// What all edits so far add up to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
-    /// The starts whose numbers are not all in parts, and the last one. Oldest first.
+    /// The last starts, and those before whose numbers are not all in parts. Oldest first.
     pub incarnations: Vec<Incarnation>,
     /// Every batch up to here is in parts.
     pub flushed: SeqNo,
-    /// Samples accepted up to the end of the last incarnation.
+    /// Samples accepted up to `flushed` or the end of the last incarnation, whichever is later.
     pub samples: u64,
     /// Numbers below this may have been given out.
     pub reserved: SeqNo,
@@ -84,6 +96,10 @@ pub struct State {
     pub index_parts: BTreeMap<PartId, FileEntry>,
     /// Parts that counted once and whose files may go. Not carried into the next manifest.
     pub removed: BTreeSet<PartId>,
+    /// Numbers that do not count though their start got further: rejected, or damaged. Ranges, first and last, in order.
+    pub lost: Vec<(SeqNo, SeqNo)>,
+    /// What the ends of the last starts took, oldest first.
+    pub losses: Vec<Loss>,
 }
 
 impl State {
@@ -106,18 +122,36 @@ impl State {
             self.parts.remove(id);
             self.removed.insert(*id);
         }
+        self.lost.extend(&edit.lost);
+        self.lost.sort_unstable();
+        self.lost.dedup();
+        self.losses.extend(&edit.losses);
         self
     }
 
-    /// One edit that makes this state from nothing. Starts whose numbers are all in parts are left out, but for the last.
+    /// Forgets what is beyond the bounds of memory: the oldest starts, unless numbers of theirs are not in parts yet, the
+    /// oldest losses, and the oldest ranges of lost numbers with the starts they belong to, of which nothing true could be
+    /// told any more.
+    pub fn forget(&mut self) {
+        self.losses.drain(..self.losses.len().saturating_sub(LOSSES_MAX));
+        let forgotten = self.lost.len().saturating_sub(LOST_MAX);
+        let told_from = self.lost.drain(..forgotten).next_back().map_or(SeqNo(0), |(_, last)| last.next());
+        let count = self.incarnations.len();
+        let mut index = 0;
+        self.incarnations.retain(|start| {
+            index += 1;
+            let is_last = index == count;
+            let is_remembered = index + STARTS_MAX > count && start.first >= told_from;
+            is_last || is_remembered || start.end.is_none_or(|end| end > self.flushed)
+        });
+        let first = self.incarnations.first().map_or(SeqNo(0), |start| start.first);
+        self.lost.retain(|(_, last)| *last >= first);
+    }
+
+    /// One edit that makes this state from nothing.
     pub fn to_edit(&self) -> Edit {
-        let needed = |incarnation: &&Incarnation| incarnation.end.is_none_or(|end| end > self.flushed);
-        let mut incarnations: Vec<_> = self.incarnations.iter().filter(needed).copied().collect();
-        if let (true, Some(last)) = (incarnations.is_empty(), self.incarnations.last()) {
-            incarnations.push(*last);
-        }
         Edit {
-            incarnations,
+            incarnations: self.incarnations.clone(),
             flushed: Some(self.flushed),
             samples: Some(self.samples),
             reserved: Some(self.reserved),
@@ -126,8 +160,16 @@ impl State {
             add_parts: self.parts.values().copied().collect(),
             remove_parts: Vec::new(),
             add_index_parts: self.index_parts.values().copied().collect(),
+            lost: self.lost.clone(),
+            losses: self.losses.clone(),
             mode: None,
         }
+    }
+
+    /// A range of numbers as a span of the start they belong to.
+    pub(crate) fn span(&self, from: SeqNo, to: SeqNo) -> Option<Span> {
+        let start = self.incarnations.iter().rev().find(|start| start.first <= from)?;
+        Some(Span { incarnation: start.number, from, to })
     }
 
     /// The start in force.
@@ -148,10 +190,12 @@ enum Tag {
     RemovePart = 8,
     AddIndexPart = 9,
     Mode = 10,
+    Lost = 11,
+    Loss = 12,
 }
 
 impl Tag {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 12] = [
         Self::Incarnation,
         Self::Flushed,
         Self::Samples,
@@ -161,6 +205,8 @@ impl Tag {
         Self::AddPart,
         Self::RemovePart,
         Self::AddIndexPart,
+        Self::Lost,
+        Self::Loss,
         Self::Mode,
     ];
 }
@@ -197,6 +243,10 @@ impl Edit {
         self.add_parts.iter().for_each(|part| field(Tag::AddPart, &|out| part.encode(out)));
         self.remove_parts.iter().for_each(|id| field(Tag::RemovePart, &|out| put_u64(out, id.0)));
         self.add_index_parts.iter().for_each(|part| field(Tag::AddIndexPart, &|out| part.encode(out)));
+        for (first, last) in &self.lost {
+            field(Tag::Lost, &|out| [first.0, last.0].into_iter().for_each(|number| put_u64(out, number)));
+        }
+        self.losses.iter().for_each(|loss| field(Tag::Loss, &|out| loss.encode(out)));
         if let Some((mode, first)) = &self.mode {
             field(Tag::Mode, &|out| {
                 put_u64(out, first.0);
@@ -234,6 +284,8 @@ impl Edit {
             Tag::AddPart => self.add_parts.push(FileEntry::decode(field)?),
             Tag::RemovePart => self.remove_parts.push(PartId(field.varint()?)),
             Tag::AddIndexPart => self.add_index_parts.push(FileEntry::decode(field)?),
+            Tag::Lost => self.lost.push((SeqNo(field.varint()?), SeqNo(field.varint()?))),
+            Tag::Loss => self.losses.push(Loss::decode(field)?),
             Tag::Mode => {
                 let first = SeqNo(field.varint()?);
                 self.mode = Some((field.string()?.to_owned(), first));
@@ -262,6 +314,37 @@ impl FileEntry {
     }
 }
 
+impl Loss {
+    fn encode(&self, out: &mut Vec<u8>) {
+        put_u64(out, u64::from(self.incarnation));
+        out.push(self.ending as u8);
+        put_i64(out, self.clock);
+        put_u64(out, self.acknowledged.0);
+        put_u64(out, self.end.0);
+        for bounds in [self.batches, self.samples] {
+            put_u64(out, bounds.min);
+            out.push(u8::from(bounds.max.is_some()));
+            put_u64(out, bounds.max.unwrap_or_default());
+        }
+        put_u64(out, self.damaged_batches);
+    }
+
+    fn decode(field: &mut Reader<'_>) -> Result<Self, codec::Error> {
+        let incarnation = narrow(field.varint()?)?;
+        let ending = usize::from(field.u8()?);
+        let ending = *Ending::ALL.get(ending).ok_or(codec::Error::Invalid("ending of a start"))?;
+        let clock = field.zigzag()?;
+        let (acknowledged, end) = (SeqNo(field.varint()?), SeqNo(field.varint()?));
+        let mut bounds = || {
+            let (min, is_bounded, max) = (field.varint()?, field.u8()? != 0, field.varint()?);
+            Ok::<_, codec::Error>(Bounds { min, max: is_bounded.then_some(max) })
+        };
+        let (batches, samples) = (bounds()?, bounds()?);
+        let damaged_batches = field.varint()?;
+        Ok(Self { incarnation, ending, clock, acknowledged, end, batches, samples, damaged_batches })
+    }
+}
+
 impl fmt::Display for Edit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut parts = Vec::new();
@@ -280,6 +363,8 @@ impl fmt::Display for Edit {
         parts.extend(self.add_parts.iter().map(|part| format!("add part {}", file(part))));
         parts.extend(self.remove_parts.iter().map(|id| format!("remove part {id}")));
         parts.extend(self.add_index_parts.iter().map(|part| format!("add index part {}/{}", part.day, part.id)));
+        parts.extend(self.lost.iter().map(|(first, last)| format!("lost numbers {first}-{last}")));
+        parts.extend(self.losses.iter().map(|loss| format!("loss: {loss}")));
         parts.extend(self.mode.iter().map(|(mode, first)| format!("durability {mode} from {first}")));
         f.write_str(&parts.join("; "))
     }

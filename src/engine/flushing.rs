@@ -87,6 +87,10 @@ impl Engine {
             self.write_index_part(day, new, written)?;
         }
         written.edit.flushed = Some(summary.last);
+        if generation.first() >= self.first_number {
+            // Of what earlier starts accepted, the count was recorded when this one began.
+            written.edit.samples = Some(self.manifest.lock().state().samples + summary.samples);
+        }
         Ok(())
     }
 
@@ -245,6 +249,9 @@ impl Engine {
             };
             let gone = if is_damaged { self.disk.rename(&path, &aside) } else { self.disk.remove(&path) };
             gone.map_err(io_error("remove or set aside", &path))?;
+            if is_damaged {
+                self.sync_dir(&self.paths.quarantine())?;
+            }
         }
         Ok(())
     }

@@ -17,13 +17,18 @@ mod edit;
 mod flushing;
 mod healing;
 mod logdirs;
+mod loss;
 mod manifest;
 mod names;
 mod open;
 mod partset;
 mod paths;
+mod policy;
+mod probe;
+mod receipts;
 mod recover;
 mod replay;
+mod report;
 mod reserve;
 mod threads;
 mod verdict;
@@ -44,15 +49,18 @@ use prometheus::{Histogram, core::Metric};
 use roaring::RoaringBitmap;
 
 pub use edit::{Edit, FileEntry, Incarnation, State};
+pub use loss::{Bounds, Ending, Loss};
 pub use manifest::{Manifest, describe as describe_manifest};
 pub use names::NameError;
 pub use open::{Open, Recovery};
 pub use partset::{PartSet, StoredPart};
 pub use paths::Paths;
+pub use policy::{PolicyError, RecoveryPolicy};
+pub use receipts::Receipt;
 pub use verdict::{Span, Verdict};
 
 use crate::{
-    disk::{Disk, Lock},
+    disk::{Disk, Lock, Probe},
     durability::{
         AckLevel, AtRisk, Committer, Durability, Failure, Mirror, Mode, Refused, StageKind, Switched, Syncer, Ticket,
         Watermarks,
@@ -65,6 +73,7 @@ use crate::{
     memtable::{Catalogue, Generation, Memtable},
     metrics::{FileKind as Synced, Label, Metrics},
     model::{Batch, Day, PartId, SeqNo},
+    stage::Compression,
 };
 
 /// How a directory is run.
@@ -90,7 +99,10 @@ pub struct Options {
     pub wal_mirror_dir: Option<PathBuf>,
     /// How many of the two copies a batch must be in.
     pub wal_mirror: Mirror,
-    /// Bytes of log segments after which the open generation is flushed, so that they can go.
+    /// Whether batches in the log are compressed.
+    pub wal_compression: Compression,
+    /// Bytes of log segments after which the open generation is flushed, so that they can go; at twice that, writes are
+    /// refused until they have.
     pub log_size_max: u64,
     /// Free bytes of the disk below which writes are refused, so that what was acknowledged can still be flushed. At most
     /// a fiftieth of the disk.
@@ -99,6 +111,10 @@ pub struct Options {
     pub ack_min: AckLevel,
     /// Streams at most.
     pub streams_max: u32,
+    /// Whether to find out at the start what the directory stands on; it takes some 50 ms.
+    pub probe: bool,
+    /// What a start does about damage.
+    pub recovery: RecoveryPolicy,
 }
 
 impl Options {
@@ -115,10 +131,13 @@ impl Options {
             wal_dir: None,
             wal_mirror_dir: None,
             wal_mirror: Mirror::default(),
+            wal_compression: Compression::default(),
             log_size_max: 2 << 30,
             free_space_min: 64 << 20,
             ack_min: AckLevel::Memory,
             streams_max: 50_000_000,
+            probe: true,
+            recovery: RecoveryPolicy::default(),
         }
     }
 }
@@ -167,6 +186,12 @@ pub enum Error {
     /// The log and its mirror would be one.
     #[error("the log and its mirror are the same directory {}", .0.display())]
     SameLog(PathBuf),
+    /// Something that had been safe is damaged or missing, and the recovery policy is strict.
+    #[error("{0}; --recovery strict leaves everything as it is, --recovery salvage keeps what is whole")]
+    Damaged(String),
+    /// A dry run was asked for where a start was wanted.
+    #[error("a dry run opens nothing")]
+    DryRun,
     /// Another server has it.
     #[error("data directory {} is in use by another server (its LOCK file is held)", .0.display())]
     Locked(PathBuf),
@@ -235,6 +260,7 @@ pub struct Engine {
     incarnation: u32,
     first_number: SeqNo,
     recovery: Recovery,
+    probe: Option<Probe>,
     durability: Arc<Durability>,
     index: Arc<Index>,
     memtable: Arc<Memtable>,
@@ -289,6 +315,16 @@ impl Engine {
     /// What was found when the directory was opened.
     pub fn recovery(&self) -> &Recovery {
         &self.recovery
+    }
+
+    /// What the directory stands on, if that was asked and found out.
+    pub fn probe(&self) -> Option<&Probe> {
+        self.probe.as_ref()
+    }
+
+    /// What starts of this directory lost by their ends, oldest first; of the last hundred.
+    pub fn losses(&self) -> Vec<Loss> {
+        self.manifest.lock().state().losses.clone()
     }
 
     /// The first number this start gives out.

@@ -4,19 +4,21 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicU64},
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use parking_lot::Mutex;
 
 use super::{
-    Clock, Engine, Error, FileEntry, Incarnation, Options, Paths, State, StoredPart, Verdict,
+    Clock, Engine, Error, FileEntry, Incarnation, Loss, Options, Paths, RecoveryPolicy, State, StoredPart, Verdict,
     days::Days,
     io_error,
     logdirs::LogDirs,
+    loss::Evidence,
     manifest::{self, Loaded, Manifest},
     names::StreamIds,
     partset::Parts,
+    probe::probe,
     recover::StageContents,
     replay::{Plan, Replay, Replayed},
     reserve::Reserve,
@@ -24,8 +26,11 @@ use super::{
 };
 use crate::{
     codec::Level,
-    disk::Disk,
-    durability::{Committer, Durability, EncodePages, Limits, Pages, Start, Syncer, Tick},
+    disk::{Disk, Probe},
+    durability::{
+        Committer, Durability, EncodePages, Ledger, LedgerRecord, Limits, Pages, RenewLedger, Start, Syncer, Tick,
+        Watermarks,
+    },
     flush,
     index::{Index, IndexPart, SchemaLimits},
     memtable::{ArenaOptions, ArenaPool, Catalogue, Memtable, Merge},
@@ -55,6 +60,8 @@ pub struct Recovery {
     pub orphaned_rows: u64,
     /// Parts and index parts that are damaged or missing; what was in them is gone from the answers.
     pub damaged_files: Vec<PathBuf>,
+    /// What the end of the start before took of what it had acknowledged; `None` at the first start.
+    pub loss: Option<Loss>,
     /// Files that were moved to quarantine.
     pub quarantined: Vec<PathBuf>,
     /// How long it took.
@@ -67,14 +74,15 @@ pub struct Open {
     paths: Paths,
     options: Options,
     logs: LogDirs,
-    metrics: Arc<Metrics>,
+    pub(crate) metrics: Arc<Metrics>,
     clock: Clock,
-    recovery: Recovery,
+    pub(crate) recovery: Recovery,
+    probe: Option<Probe>,
     index: Arc<Index>,
     memtable: Arc<Memtable>,
     days: Days,
     parts: Parts,
-    state: State,
+    pub(crate) state: State,
     /// The highest file number seen anywhere.
     last_file: u64,
     last_stream: u32,
@@ -83,27 +91,44 @@ pub struct Open {
 impl Engine {
     /// Opens a directory, making it where it is missing, and recovers what is in it. No thread runs yet.
     pub fn open(disk: Arc<dyn Disk>, options: Options, metrics: Arc<Metrics>) -> Result<Arc<Self>, Error> {
+        if options.recovery == RecoveryPolicy::DryRun {
+            return Err(Error::DryRun);
+        }
         let paths = Paths { root: options.dir.clone() };
         make_dirs(&*disk, &paths)?;
-        let lock = disk.lock(&paths.lock()).map_err(|source| match source.kind() {
-            io::ErrorKind::WouldBlock => Error::Locked(paths.root.clone()),
-            _ => io_error("lock", &paths.lock())(source),
-        })?;
+        let lock = take_lock(&*disk, &paths)?;
         let logs = LogDirs::check(&*disk, &paths, &options)?;
         let loaded = Loaded::read(&*disk, &paths.root)?;
         if loaded.number == 0 && holds_data(&*disk, &paths, &logs)? {
             return Err(Error::NoManifest(paths.root));
         }
-        logs.claim(&*disk, &paths)?;
         let mut open = Open::new(disk, paths, options, logs, metrics, loaded.state);
         open.open_parts()?;
+        let found = open.examine()?;
+        open.logs.claim(&*open.disk, &open.paths)?;
         open.quarantine_strays(loaded.clean)?;
-        open.recover(loaded.number, lock)
+        open.recover(found, loaded.number, lock)
     }
 }
 
+/// What a start finds in the stage, and decides.
+pub(crate) struct Found {
+    pub(crate) stage: StageContents,
+    pub(crate) verdict: Verdict,
+    /// Numbers that had been safe and are missing, whatever the policy makes of it.
+    pub(crate) damaged: Vec<(SeqNo, SeqNo)>,
+    boot: u128,
+}
+
+pub(crate) fn take_lock(disk: &dyn Disk, paths: &Paths) -> Result<Box<dyn crate::disk::Lock>, Error> {
+    disk.lock(&paths.lock()).map_err(|source| match source.kind() {
+        io::ErrorKind::WouldBlock => Error::Locked(paths.root.clone()),
+        _ => io_error("lock", &paths.lock())(source),
+    })
+}
+
 impl Open {
-    fn new(
+    pub(crate) fn new(
         disk: Arc<dyn Disk>,
         paths: Paths,
         options: Options,
@@ -117,6 +142,7 @@ impl Open {
             // Several generations must fit: one that is written, and one or more that are being flushed.
             generation_size: options.generation_size.min(options.memory_size_max / 4),
         };
+        let probe = options.probe.then(|| probe(&*disk, &paths.root, &metrics)).flatten();
         Self {
             disk,
             paths,
@@ -125,6 +151,7 @@ impl Open {
             metrics,
             clock: Clock::start(),
             recovery: Recovery::default(),
+            probe,
             index: Arc::new(Index::new(SchemaLimits::default(), fastrand::u64(..))),
             memtable: Arc::new(memtable),
             days: Days::default(),
@@ -136,7 +163,7 @@ impl Open {
     }
 
     /// Opens what the manifest names. A file that cannot be read is set aside, and the rest is served.
-    fn open_parts(&mut self) -> Result<(), Error> {
+    pub(crate) fn open_parts(&mut self) -> Result<(), Error> {
         for entry in self.state.index_parts.values().copied().collect::<Vec<_>>() {
             let path = self.paths.index_part(entry.day, entry.id);
             if let Err(error) = self.open_index_part(&entry, &path) {
@@ -192,6 +219,10 @@ impl Open {
         if !error.is_damage() {
             return Err(error);
         }
+        if self.options.recovery == RecoveryPolicy::Strict {
+            let why = crate::durability::error_chain(&error);
+            return Err(Error::Damaged(format!("{} is damaged or missing: {why}", path.display())));
+        }
         tracing::error!("{} is set aside: {}", path.display(), crate::durability::error_chain(&error));
         self.recovery.damaged_files.push(path.to_owned());
         self.quarantine(path)
@@ -202,6 +233,10 @@ impl Open {
         let parent = path.parent().expect("files are in directories");
         let day = parent.file_name().unwrap_or_default().to_string_lossy();
         let target = self.paths.quarantine().join(format!("{}-{day}-{name}", self.state.incarnation()));
+        if self.options.recovery == RecoveryPolicy::DryRun {
+            self.recovery.quarantined.push(path.to_owned());
+            return Ok(());
+        }
         match self.disk.rename(path, &target) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             moved => moved.map_err(io_error("move to quarantine", path))?,
@@ -213,7 +248,7 @@ impl Open {
     }
 
     /// Moves what no record names to quarantine; removes what was replaced durably.
-    fn quarantine_strays(&mut self, manifest_is_clean: bool) -> Result<(), Error> {
+    pub(crate) fn quarantine_strays(&mut self, manifest_is_clean: bool) -> Result<(), Error> {
         let mut strays = Vec::new();
         for partition in list(&*self.disk, &self.paths.partitions())?.into_iter().filter(|entry| entry.is_dir) {
             for file in list(&*self.disk, &partition.path)? {
@@ -225,40 +260,98 @@ impl Open {
             }
         }
         for (id, path) in strays {
-            if manifest_is_clean && self.state.removed.contains(&id) {
-                self.disk.remove(&path).map_err(io_error("remove", &path))?;
-            } else {
-                tracing::warn!("{} is named by no manifest record, so it is moved to quarantine", path.display());
+            let was_replaced = manifest_is_clean && self.state.removed.contains(&id);
+            if !was_replaced {
+                tracing::warn!("{} is named by no manifest record: it belongs into quarantine", path.display());
                 self.quarantine(&path)?;
+            } else if self.options.recovery != RecoveryPolicy::DryRun {
+                self.disk.remove(&path).map_err(io_error("remove", &path))?;
             }
         }
         Ok(())
     }
 
-    /// Recovers the stage, makes the new start durable, and puts the engine together.
-    fn recover(mut self, manifest_number: u64, lock: Box<dyn crate::disk::Lock>) -> Result<Arc<Engine>, Error> {
+    /// Reads the stage and decides what counts. Changes nothing; a strict start ends here where there is damage.
+    pub(crate) fn examine(&mut self) -> Result<Found, Error> {
         let stage = StageContents::read(&*self.disk, &self.logs.read, &self.paths.containers(), &self.index)?;
-        let verdict = stage.verdict(&self.state);
+        let mut verdict = stage.verdict(&self.state);
+        let damaged = verdict.damaged.clone();
+        if self.options.recovery == RecoveryPolicy::PointInTime {
+            verdict.cut_before_damage(self.state.flushed);
+        }
+        let boot = self.boot();
+        self.recovery.loss = self.assess_loss(&stage, &verdict, boot)?;
+        let found = Found { stage, verdict, damaged, boot };
+        match found.damage() {
+            Some(damage) if self.options.recovery == RecoveryPolicy::Strict => Err(Error::Damaged(damage)),
+            _ => Ok(found),
+        }
+    }
+
+    /// Recovers the stage, makes the new start durable, and puts the engine together.
+    fn recover(
+        mut self,
+        found: Found,
+        manifest_number: u64,
+        lock: Box<dyn crate::disk::Lock>,
+    ) -> Result<Arc<Engine>, Error> {
+        let Found { stage, verdict, damaged, boot } = found;
         let flushed = self.state.flushed;
         // What is served from now on must not be lost to a power cut: it may be in the page cache only.
         stage.sync()?;
-        let samples = stage.samples_at(verdict.end).unwrap_or_default().max(self.state.samples);
+        let samples = stage.samples_at(verdict.end).map_or(0, |(_, samples)| samples).max(self.state.samples);
         let manifest = self.begin(manifest_number, &verdict, stage.largest, stage.largest_stream, samples)?;
+        // What it told is in the manifest now, so the ledger can be used again.
+        let marks = Watermarks { visible: verdict.end, process_safe: verdict.end, power_safe: verdict.end };
+        let first = LedgerRecord::first(self.state.incarnation(), boot, marks, samples);
+        let first = LedgerRecord { clock: wall_clock(), ..first };
+        let path = self.paths.ledger();
+        let ledger = Ledger::create(&*self.disk, &path, &first).map_err(io_error("begin the ledger", &path))?;
         let generations = crate::durability::Generations::default();
         let replay = Replay { index: &self.index, memtable: &self.memtable, generations: &generations };
         let plan = Plan::new(&stage.runs, &stage.commits, &verdict, flushed);
         let replayed = replay.run(&stage, &plan)?;
         self.parts.change(&replayed.pages, &[]);
         self.recovery.end = verdict.end;
-        self.recovery.damaged = verdict.damaged.clone();
-        self.recovery.damaged_bytes = stage.damaged_bytes;
+        self.recovery.damaged = damaged;
+        self.recovery.damaged_bytes = stage.damage.iter().map(|(.., bytes)| bytes).sum();
         self.recovery.orphaned_rows = replayed.orphaned_rows;
         self.recovery.replayed_batches = plan.batches(&stage.commits, flushed);
-        let engine = self.assemble(stage, replayed, generations, manifest, lock)?;
+        let engine = self.assemble(stage, replayed, generations, manifest, (ledger, first), lock)?;
         if engine.recovery.replayed_batches == 0 {
             engine.remove_leftovers()?;
         }
         Ok(engine)
+    }
+
+    /// This boot of the machine. Where that cannot be known, a number no other start has: then a ledger never counts as of
+    /// the same boot, and losses are told as bounds.
+    fn boot(&self) -> u128 {
+        self.disk.boot_id().unwrap_or_else(|error| {
+            tracing::warn!("the machine does not tell its boot id ({error}): a loss is told as after a power cut");
+            fastrand::u128(1..)
+        })
+    }
+
+    /// What the end of the start before took.
+    fn assess_loss(&self, stage: &StageContents, verdict: &Verdict, boot: u128) -> Result<Option<Loss>, Error> {
+        let Some(last) = verdict.incarnations.last() else { return Ok(None) };
+        let path = self.paths.ledger();
+        let ledger = Ledger::read(&*self.disk, &path).map_err(io_error("read", &path))?;
+        let end = last.end.expect("the verdict ends every start");
+        // Where nothing of it survived, the count is the one it began with.
+        let recorded = (end == self.state.flushed || end < last.first).then_some(self.state.samples);
+        let told = stage.samples_at(end).filter(|(number, _)| *number == end).map(|(_, samples)| samples);
+        let is_ours = |(from, _): &&(SeqNo, SeqNo)| *from >= last.first;
+        Ok(Some(Loss::assess(Evidence {
+            incarnation: last.number,
+            first: last.first,
+            ledger: ledger.as_ref(),
+            same_boot: ledger.is_some_and(|record| record.boot == boot),
+            end,
+            samples: told.or(recorded),
+            damaged_batches: verdict.damaged.iter().filter(is_ours).map(|(from, to)| to.0 - from.0 + 1).sum(),
+        })))
     }
 
     /// Writes the manifest of the new start: from here on, what was cut off stays cut off.
@@ -275,6 +368,10 @@ impl Open {
         state.incarnations.clone_from(&verdict.incarnations);
         let number = state.incarnation() + 1;
         state.incarnations.push(Incarnation { number, first, end: None });
+        state.lost = [&verdict.voids[..], &verdict.damaged].concat();
+        state.lost.sort_unstable();
+        state.losses.extend(self.recovery.loss);
+        state.forget();
         state.reserved = SeqNo(first.0 + NUMBERS_AHEAD);
         state.reserved_streams = state.reserved_streams.max(largest_stream.max(self.last_stream) + 1);
         state.reserved_files = self.last_file + 1 + FILES_AHEAD;
@@ -290,6 +387,7 @@ impl Open {
         replayed: Replayed,
         generations: crate::durability::Generations,
         manifest: Manifest,
+        ledger: (Ledger, LedgerRecord),
         lock: Box<dyn crate::disk::Lock>,
     ) -> Result<Arc<Engine>, Error> {
         let start = *self.state.incarnations.last().expect("`begin` pushed one");
@@ -298,10 +396,14 @@ impl Open {
             inbox_size_max: (self.options.memory_size_max / 4).min(256 << 20),
             memory_size_max: self.options.memory_size_max,
             tick_size_max: self.options.generation_size / 2,
+            // By then the flush that is forced at half of it is far behind.
+            log_size_max: self.options.log_size_max.saturating_mul(2),
             ack_min: self.options.ack_min,
         };
         let (mode, end) = (self.options.mode, self.recovery.end);
         let durability = Durability::new(mode, limits, end, generations, Arc::clone(&self.metrics));
+        let renew = renew_ledger(&self.disk, self.paths.ledger());
+        durability.keep_ledger(ledger.0, ledger.1, renew, self.clock.now());
         let committer_start = Start {
             incarnation: start.number,
             next: start.first,
@@ -312,6 +414,7 @@ impl Open {
             next_segment: stage.last_ids[0] + 1,
             log_dirs: self.logs.written.clone(),
             log_mirror: self.options.wal_mirror,
+            log_compression: self.options.wal_compression,
             segment_size: self.options.segment_size,
         };
         let committer = Committer::new(
@@ -341,6 +444,7 @@ impl Open {
             incarnation: start.number,
             first_number: start.first,
             recovery: self.recovery,
+            probe: self.probe,
             durability,
             index: self.index,
             memtable: self.memtable,
@@ -359,30 +463,6 @@ impl Open {
             reserve,
             abandoned: Mutex::default(),
         }))
-    }
-
-    /// Says what was found, in the log and in metrics.
-    fn report(&self, incarnation: u32) {
-        let (recovery, metrics) = (&self.recovery, &self.metrics);
-        metrics.incarnation.set(i64::from(incarnation));
-        metrics.recovery_duration.set(recovery.duration.as_secs_f64());
-        metrics.recovery_replayed_batches.set(recovery.replayed_batches as i64);
-        metrics.recovery_truncated_bytes.set(recovery.damaged_bytes as i64);
-        let damaged: u64 = recovery.damaged.iter().map(|(first, last)| last.0 - first.0 + 1).sum();
-        metrics.recovery_damaged_numbers.set(damaged as i64);
-        metrics.quarantined_files.set(recovery.quarantined.len() as i64);
-        if damaged > 0 || recovery.orphaned_rows > 0 {
-            let (ranges, orphaned) = (&recovery.damaged, recovery.orphaned_rows);
-            tracing::error!(
-                "damage: {damaged} safe batches are missing ({ranges:?}), {orphaned} rows without a stream"
-            );
-        }
-        tracing::info!(
-            "start {incarnation}: everything up to batch {} is here, {} batches from the stage, in {:?}",
-            recovery.end,
-            recovery.replayed_batches,
-            recovery.duration
-        );
     }
 }
 
@@ -404,11 +484,21 @@ fn holds_data(disk: &dyn Disk, paths: &Paths, logs: &LogDirs) -> Result<bool, Er
 fn make_dirs(disk: &dyn Disk, paths: &Paths) -> Result<(), Error> {
     let dirs = [paths.root.clone(), paths.wal(), paths.containers(), paths.partitions(), paths.quarantine()];
     for dir in &dirs {
-        disk.create_dir_all(dir).map_err(io_error("create directory", dir))?;
+        crate::disk::make_dir(disk, dir).map_err(io_error("create directory", dir))?;
     }
-    disk.sync_dir(&paths.root).map_err(io_error("sync directory", &paths.root))?;
-    let parent = paths.root.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
-    parent.map_or(Ok(()), |parent| disk.sync_dir(parent).map_err(io_error("sync directory", parent)))
+    Ok(())
+}
+
+/// How a ledger that failed is made anew.
+fn renew_ledger(disk: &Arc<dyn Disk>, path: PathBuf) -> RenewLedger {
+    let disk = Arc::clone(disk);
+    Box::new(move |record| Ledger::create(&*disk, &path, record))
+}
+
+#[allow(clippy::disallowed_methods)] // the engine is where clocks are read
+fn wall_clock() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
 
 fn arena_options(options: &Options) -> ArenaOptions {

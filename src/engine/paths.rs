@@ -17,6 +17,11 @@ impl Paths {
         self.root.join("LOCK")
     }
 
+    /// What has been promised.
+    pub fn ledger(&self) -> PathBuf {
+        self.root.join("LEDGER")
+    }
+
     /// Space kept for the manifest.
     pub fn reserve(&self) -> PathBuf {
         self.root.join("RESERVE")

@@ -69,8 +69,8 @@ pub(crate) struct StageContents {
     pub(crate) largest: SeqNo,
     /// The largest stream id defined.
     pub(crate) largest_stream: u32,
-    /// Bytes that hold something but no valid frame.
-    pub(crate) damaged_bytes: u64,
+    /// Where something stands that is no valid frame, with valid ones behind it: file, first byte, how many.
+    pub(crate) damage: Vec<(PathBuf, u64, u64)>,
     /// Highest file number of each kind.
     pub(crate) last_ids: [u64; 2],
     decoder: RowsDecoder,
@@ -102,8 +102,8 @@ impl StageContents {
         let mut scan = Scan::new(Arc::clone(&leftover.file), &leftover.path, leftover.id)?;
         while let Some(next) = scan.next()? {
             match next {
-                Found::Damage { bytes, .. } => {
-                    self.damaged_bytes += bytes;
+                Found::Damage { offset, bytes } => {
+                    self.damage.push((leftover.path.clone(), offset, bytes));
                     leftover.is_damaged = true;
                 }
                 Found::Frame(frame) => self.take(&frame, leftover, &mut layouts, index)?,
@@ -124,7 +124,7 @@ impl StageContents {
         self.safe = self.safe.max(header.safe);
         self.largest = self.largest.max(to);
         match header.kind {
-            Kind::Batch => {
+            Kind::Batch | Kind::PackedBatch => {
                 let (definitions, rows) = decode_batch(&frame.payload)?;
                 self.define(&definitions, index);
                 layouts.extend(definitions.layouts.iter().map(|layout| layout.id));
@@ -201,11 +201,11 @@ impl StageContents {
         Verdict::new(state, self.safe, spans, self.voids.clone())
     }
 
-    /// Samples accepted up to a number, or up to the last one below it of which a frame tells.
-    pub(crate) fn samples_at(&self, number: SeqNo) -> Option<u64> {
+    /// The last number up to `end` of which a frame tells how many samples had been accepted with it, and how many.
+    pub(crate) fn samples_at(&self, end: SeqNo) -> Option<(SeqNo, u64)> {
         let runs = self.runs.iter().map(|run| (run.span.to, run.samples));
         let all = runs.chain(self.commits.iter().map(|commit| (commit.span.to, commit.samples)));
-        all.filter(|(to, _)| *to <= number).max().map(|(_, samples)| samples)
+        all.filter(|(to, _)| *to <= end).max()
     }
 
     /// Makes what is there durable: a crash of the process alone may have left it in the page cache only.

@@ -1,4 +1,12 @@
-use super::*;
+use super::{
+    loss::Evidence,
+    receipts::{Current, receipt},
+    *,
+};
+use crate::{
+    durability::{LedgerRecord, Promised},
+    model::Position,
+};
 
 fn span(incarnation: u32, from: u64, to: u64) -> Span {
     Span { incarnation, from: SeqNo(from), to: SeqNo(to) }
@@ -44,6 +52,19 @@ fn numbers_in_parts_need_no_frame() {
     assert_eq!((nothing.end, nothing.damaged.len()), (SeqNo(10), 0));
 }
 
+fn loss(samples_max: Option<u64>) -> Loss {
+    Loss {
+        incarnation: 3,
+        ending: Ending::Power,
+        clock: -5,
+        acknowledged: SeqNo(9),
+        end: SeqNo(4),
+        batches: Bounds { min: 1, max: Some(2) },
+        samples: Bounds { min: 10, max: samples_max },
+        damaged_batches: 1,
+    }
+}
+
 #[test]
 fn an_edit_survives_its_bytes() {
     let entry = FileEntry { id: PartId(31), day: Day(-3), numbers: (SeqNo(1), SeqNo(u64::MAX)) };
@@ -60,6 +81,8 @@ fn an_edit_survives_its_bytes() {
         add_parts: vec![entry],
         remove_parts: vec![PartId(1), PartId(2)],
         add_index_parts: vec![entry],
+        lost: vec![(SeqNo(2), SeqNo(3)), (SeqNo(9), SeqNo(9))],
+        losses: vec![loss(Some(20)), loss(None)],
         mode: Some(("wal-sync".into(), SeqNo(5))),
     };
     let mut bytes = Vec::new();
@@ -136,4 +159,199 @@ fn either_copy_of_a_manifest_is_enough_and_every_damaged_byte_is_noticed() {
         }
         assert_eq!(disk.read_file(damaged).unwrap(), disk.read_file(other).unwrap());
     }
+}
+
+#[test]
+fn the_directory_is_probed_at_the_start_unless_told_not_to() {
+    for (probe, expected) in [(true, Some(0.0001)), (false, None)] {
+        let (disk, metrics) = (crate::disk::SimDisk::new(1), Metrics::new());
+        let options = Options { probe, ..Options::new("/data") };
+        let engine = Engine::open(Arc::new(disk), options, Arc::clone(&metrics)).unwrap();
+        assert_eq!(engine.probe().map(|probe| probe.sync.median.as_secs_f64()), expected);
+        assert_eq!(metrics.disk_probe_fsync.get(), expected.unwrap_or(0.0));
+    }
+}
+
+#[test]
+fn numbers_found_lost_before_are_neither_missing_nor_revived() {
+    let mut state = state(0, &[(1, 1, Some(6)), (2, 100, None)]);
+    state.lost = vec![(SeqNo(3), SeqNo(4))];
+    let spans = vec![span(1, 1, 2), span(1, 3, 6), span(2, 100, 104)];
+    let verdict = Verdict::new(&state, SeqNo(6), spans, vec![span(2, 102, 103)]);
+    assert_eq!((verdict.end, &*verdict.damaged), (SeqNo(104), &[][..]));
+    assert_eq!(verdict.voids, [(SeqNo(3), SeqNo(4)), (SeqNo(102), SeqNo(103))]);
+}
+
+#[test]
+fn what_is_remembered_of_starts_is_bounded_and_never_tells_of_one_it_forgot_half() {
+    let starts: Vec<_> =
+        (1..=1_500).map(|number| (number, u64::from(number) * 10, Some(u64::from(number) * 10 + 5))).collect();
+    let mut state = state(20_000, &starts);
+    state.lost = (0..11_000).map(|n| (SeqNo(n), SeqNo(n))).collect();
+    state.losses = vec![loss(None); 150];
+    state.forget();
+    assert_eq!((state.incarnations.len(), state.losses.len()), (1_000, 100));
+    assert_eq!((state.incarnations[0].number, state.lost[0].0), (501, SeqNo(5_010)));
+    state.lost = (0..20_000).map(|n| (SeqNo(n), SeqNo(n))).collect();
+    state.forget();
+    assert_eq!(state.incarnations[0].number, 1_000, "of number 10,000 and behind all lost ranges are known");
+    state.flushed = SeqNo(7);
+    let before = state.clone();
+    state.forget();
+    assert_eq!(state, before, "a start with numbers that are not in parts stays");
+}
+
+#[test]
+fn receipts_tell_the_truth_of_every_start() {
+    let mut state = state(0, &[(4, 10, Some(15)), (5, 100, Some(99)), (6, 200, None)]);
+    state.lost = vec![(SeqNo(12), SeqNo(13))];
+    let current =
+        Current { incarnation: 6, first: SeqNo(200), given: SeqNo(210), power_safe: SeqNo(205), is_rejected: false };
+    let told = |incarnation, number| {
+        let current = Current { is_rejected: number == 203, ..current };
+        receipt(&state, current, Position { incarnation, number: SeqNo(number) })
+    };
+    use Receipt::*;
+    for (incarnation, number, expected) in [
+        (4, 9, Unknown),
+        (4, 10, Safe),
+        (4, 12, Lost),
+        (4, 15, Safe),
+        (4, 16, Lost),
+        (4, 100, Unknown),
+        (5, 100, Lost),
+        (6, 199, Unknown),
+        (6, 202, Safe),
+        (6, 203, Lost),
+        (6, 206, Pending),
+        (6, 211, Unknown),
+        (3, 5, Expired),
+        (0, 5, Unknown),
+        (7, 300, Unknown),
+    ] {
+        assert_eq!(told(incarnation, number), expected, "{incarnation}/{number}");
+    }
+}
+
+/// Batches of one start, from number 11 on: their samples, and whether they were acknowledged.
+type Batches = Vec<(u64, bool)>;
+
+/// The ledger's last record, had everything up to `safe` been safe.
+fn record(batches: &Batches, safe: u64) -> LedgerRecord {
+    let numbered = || (11..).zip(batches);
+    let acknowledged = numbered().filter(|(_, (_, acked))| *acked).map(|(number, _)| number).max().unwrap_or(0);
+    let at_risk = numbered().filter(|(number, (_, acked))| *acked && *number > safe);
+    let at_risk = Promised { batches: at_risk.clone().count() as u64, samples: at_risk.map(|(_, (n, _))| n).sum() };
+    let samples = 500 + numbered().take_while(|(number, _)| *number <= acknowledged).map(|(_, (n, _))| n).sum::<u64>();
+    let marks = Watermarks { visible: SeqNo(0), process_safe: SeqNo(safe), power_safe: SeqNo(safe) };
+    LedgerRecord {
+        released: [SeqNo(acknowledged), SeqNo(0), SeqNo(0)],
+        samples,
+        at_risk: [at_risk; 2],
+        ..LedgerRecord::first(2, 7, marks, 0)
+    }
+}
+
+fn assess(batches: &Batches, ledger: &LedgerRecord, same_boot: bool, end: u64) -> Loss {
+    let samples = 500 + batches.iter().take((end - 10) as usize).map(|(n, _)| n).sum::<u64>();
+    Loss::assess(Evidence {
+        incarnation: 2,
+        first: SeqNo(11),
+        ledger: Some(ledger),
+        same_boot,
+        end: SeqNo(end),
+        samples: Some(samples),
+        damaged_batches: 0,
+    })
+}
+
+#[test]
+fn a_loss_is_exact_where_the_end_is_what_was_safe_or_all_were_acknowledged_and_bounded_elsewhere() {
+    for seed in 0..20_000 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let all_acked = rng.u8(..3) == 0;
+        let batches: Batches = (0..rng.usize(1..12)).map(|_| (rng.u64(1..9), all_acked || rng.bool())).collect();
+        let (safe, last) = (10 + rng.u64(..=batches.len() as u64), 10 + batches.len() as u64);
+        let end = rng.u64(safe..=last);
+        let ledger = record(&batches, safe);
+        let lost: Vec<_> = (11..).zip(&batches).filter(|(number, (_, acked))| *acked && *number > end).collect();
+        let truth = (lost.len() as u64, lost.iter().map(|(_, (n, _))| n).sum::<u64>());
+        let within = |bounds: Bounds, truth: u64| bounds.min <= truth && bounds.max.is_none_or(|max| truth <= max);
+        let told = assess(&batches, &ledger, true, end);
+        assert!(
+            within(told.batches, truth.0) && within(told.samples, truth.1),
+            "seed {seed}: {told:?}, truth {truth:?}"
+        );
+        assert_eq!(told.ending, Ending::Process);
+        assert!(told.is_exact() || (end > safe && !all_acked), "seed {seed}: {told:?}");
+        // Damage may take what was safe, too.
+        let damaged = rng.u64(10..=safe);
+        let lost = (11..).zip(&batches).filter(|(number, (_, acked))| *acked && *number > damaged);
+        let told = assess(&batches, &ledger, true, damaged);
+        assert!(within(told.samples, lost.map(|(_, (n, _))| n).sum()), "seed {seed}: {told:?}");
+        // A ledger that is older than the last answers.
+        let written = rng.usize(..=batches.len());
+        let old: Batches = batches[..written].to_vec();
+        let told = assess(&batches, &record(&old, safe.min(10 + written as u64)), false, end);
+        assert!(
+            within(told.batches, truth.0) && within(told.samples, truth.1),
+            "seed {seed}: {told:?}, truth {truth:?}"
+        );
+        assert_eq!((told.ending, told.samples.max), (Ending::Power, None));
+    }
+}
+
+#[test]
+fn a_probe_that_fails_is_no_reason_not_to_start() {
+    let disk = crate::disk::SimDisk::new(1);
+    assert!(probe::probe(&disk, Path::new("/missing"), &Metrics::new()).is_none());
+}
+
+#[test]
+fn what_a_start_read_in_the_manifest_no_power_cut_takes_back() {
+    use crate::disk::CrashKind;
+    let (disk, dir) = (crate::disk::SimDisk::new(1), Path::new("/"));
+    let entry = |id| FileEntry { id: PartId(id), day: Day(1), numbers: (SeqNo(1), SeqNo(2)) };
+    let mut manifest = Manifest::create(Arc::new(disk.clone()), dir, 1, State::default()).unwrap();
+    manifest.record(&Edit { add_parts: vec![entry(1), entry(2)], ..Edit::default() }).unwrap();
+    // Killed between the write of the record and its sync.
+    disk.crash_at(disk.ops() + 1, CrashKind::Process);
+    let merged = Edit { add_parts: vec![entry(3)], remove_parts: vec![PartId(1), PartId(2)], ..Edit::default() };
+    manifest.record(&merged).unwrap_err();
+    disk.restart();
+    let found = manifest::Loaded::read(&disk, dir).unwrap();
+    assert_eq!(found.state.parts.len(), 1, "by this record a start removes the files of parts 1 and 2");
+    disk.crash(CrashKind::PowerNone);
+    disk.restart();
+    assert_eq!(manifest::Loaded::read(&disk, dir).unwrap().state, found.state);
+}
+
+#[test]
+fn a_clean_end_lost_nothing_and_without_a_ledger_nobody_claims_so() {
+    let batches = vec![(5, true), (3, true)];
+    let clean = LedgerRecord { is_clean: true, ..record(&batches, 12) };
+    for same_boot in [true, false] {
+        let loss = assess(&batches, &clean, same_boot, 12);
+        assert_eq!((loss.ending, loss.is_none()), (Ending::Clean, true));
+        assert_eq!(loss.to_string(), "start 2 ended cleanly: no acknowledged sample above batch 12 is lost");
+    }
+    let gone = assess(&batches, &clean, true, 11);
+    assert_eq!((gone.samples.max, gone.is_none()), (Some(3), false), "damage: {gone}");
+    let older = LedgerRecord { incarnation: 1, ..clean };
+    assert_eq!(assess(&batches, &older, true, 12).ending, Ending::Unserved);
+    let none = Loss::assess(Evidence {
+        incarnation: 2,
+        first: SeqNo(11),
+        ledger: None,
+        same_boot: false,
+        end: SeqNo(12),
+        samples: None,
+        damaged_batches: 0,
+    });
+    assert_eq!((none.ending, none.samples), (Ending::Unknown, Bounds { min: 0, max: None }));
+    let crashed = assess(&batches, &record(&batches, 11), true, 11).to_string();
+    assert!(
+        crashed.ends_with("stayed up: 3 acknowledged samples of 1 batches behind 11, up to 12, are lost"),
+        "{crashed}"
+    );
 }

@@ -119,6 +119,8 @@ impl Engine {
             thread.join().expect("a panic of a background thread aborts the process");
         }
         while self.flush_step(self.clock.now())? {}
+        let path = self.paths.ledger();
+        self.durability.finish_ledger(self.clock.now()).map_err(super::io_error("finish", &path))?;
         self.durability.remove_log(&*self.disk, self.manifest.lock().state().flushed);
         Ok(())
     }

@@ -39,9 +39,11 @@ pub struct Verdict {
 impl Verdict {
     /// Where the sequence ends, given what the manifest says, the largest `safe` seen anywhere, and what was found in the
     /// stage. A missing number up to `safe` is damage, and what follows is kept; the first missing number above it is the
-    /// end, and all behind is dropped for good. A rejected number is not missing.
-    pub fn new(state: &State, safe: SeqNo, mut spans: Vec<Span>, voids: Vec<Span>) -> Self {
+    /// end, and all behind is dropped for good. A rejected number is not missing, nor is one that an earlier start found
+    /// lost, and told so: neither is revived.
+    pub fn new(state: &State, safe: SeqNo, mut spans: Vec<Span>, mut voids: Vec<Span>) -> Self {
         let safe = safe.max(state.flushed);
+        voids.extend(state.lost.iter().filter_map(|(from, to)| state.span(*from, *to)));
         spans.extend(&voids);
         spans.sort_unstable_by_key(|span| (span.from, span.to));
         let mut verdict = Self { end: state.flushed, ..Self::default() };
@@ -65,6 +67,18 @@ impl Verdict {
     /// Whether all numbers of a span count.
     pub fn keeps(&self, span: Span) -> bool {
         self.kept(span) == Some(span.numbers())
+    }
+
+    /// Ends the sequence before the first number that is missing, for good: what is left is a state that was.
+    pub fn cut_before_damage(&mut self, flushed: SeqNo) {
+        let Some(first) = self.damaged.iter().map(|(first, _)| *first).min() else { return };
+        for start in &mut self.incarnations {
+            let before = SeqNo(first.0.max(start.first.0) - 1);
+            start.end = start.end.map(|end| end.min(before));
+        }
+        let ends = self.incarnations.iter().filter_map(|start| start.end.filter(|end| *end >= start.first));
+        self.end = ends.max().unwrap_or_default().max(flushed);
+        self.damaged.clear();
     }
 
     fn close(&mut self, incarnation: Incarnation, flushed: SeqNo, safe: SeqNo, spans: impl Iterator<Item = Span>) {

@@ -99,6 +99,10 @@ metrics! {
     writes_stopped: IntGauge = gauge("writes_stopped"),
     /// Which start of this data directory the server is.
     incarnation: IntGauge = gauge("incarnation"),
+    /// Median of the syncs tried in the data directory at the last start.
+    disk_probe_fsync: Gauge = float_gauge("disk_probe_fsync_seconds"),
+    /// What the last start found to warn about in the disk below the data directory.
+    disk_probe_warnings: IntGauge = gauge("disk_probe_warnings"),
 
     // --- recovery: what the last start found ---
     /// Time the last start took from opening the directory until everything recovered was visible.
@@ -109,6 +113,14 @@ metrics! {
     recovery_truncated_bytes: IntGauge = gauge("recovery_truncated_bytes"),
     /// Sequence numbers that were safe before the last start and that it found damaged.
     recovery_damaged_numbers: IntGauge = gauge("recovery_damaged_numbers"),
+    /// Acknowledged samples that the end of the start before took: at least so many.
+    recovery_lost_samples_min: Gauge = float_gauge("recovery_lost_samples_min"),
+    /// Acknowledged samples that the end of the start before took: at most so many; +Inf where nothing tells.
+    recovery_lost_samples_max: Gauge = float_gauge("recovery_lost_samples_max"),
+    /// Acknowledged batches that the end of the start before took: at least so many.
+    recovery_lost_batches_min: Gauge = float_gauge("recovery_lost_batches_min"),
+    /// Acknowledged batches that the end of the start before took: at most so many; +Inf where nothing tells.
+    recovery_lost_batches_max: Gauge = float_gauge("recovery_lost_batches_max"),
     /// Files in quarantine.
     quarantined_files: IntGauge = gauge("quarantined_files"),
 

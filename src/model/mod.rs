@@ -9,6 +9,7 @@ mod key;
 mod labels;
 mod matcher;
 mod pattern;
+mod position;
 mod samples;
 mod time;
 
@@ -22,5 +23,6 @@ pub use key::{KeyError, StreamKey};
 pub use labels::{Labels, LabelsBuilder, METRIC_NAME, metric_name};
 pub use matcher::{MatchOp, Matcher};
 pub use pattern::{PatternError, anchored_regex};
+pub use position::{Position, PositionError};
 pub use samples::Samples;
 pub use time::{Day, NANOS_PER_DAY, NANOS_PER_MILLI, NANOS_PER_SECOND, TimeRange};

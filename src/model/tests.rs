@@ -111,3 +111,12 @@ fn an_append_table_keeps_every_entry_in_its_place_while_it_grows() {
     assert_eq!(table.drain().filter_map(|mut entry| entry.take()).collect::<Vec<_>>(), (0..5_000).collect::<Vec<_>>());
     assert!(table.get(0).is_none());
 }
+
+#[test]
+fn a_position_is_its_text_and_other_texts_are_none() {
+    let position = Position { incarnation: 3, number: SeqNo(17) };
+    assert_eq!((position.to_string().as_str(), "3/17".parse()), ("3/17", Ok(position)));
+    for text in ["", "3", "/", "3/", "/17", "3/17/1", "-3/17", "3/+17", " 3/17", "4294967296/1", "a/b"] {
+        assert!(text.parse::<Position>().is_err(), "{text:?}");
+    }
+}

@@ -118,10 +118,13 @@ impl Segment {
     pub fn create(disk: &dyn Disk, dir: &Path, header: FileHeader, capacity: u64) -> Result<Self, Error> {
         let path = dir.join(file_name(header.kind, header.id));
         let file = disk.create(&path).map_err(io_error("create", &path))?;
-        // On a full disk, what was reserved is wanted; what cannot be removed now, the next start removes.
-        let reserved = file.allocate(capacity).inspect_err(|_| drop(disk.remove(&path)));
-        reserved.map_err(io_error("reserve space for", &path))?;
-        Self::begin(disk, dir, path, file, header, capacity)
+        let reserved = file.allocate(capacity).map_err(io_error("reserve space for", &path));
+        let begun = reserved.and_then(|()| Self::begin(disk, dir, path.clone(), file, header, capacity));
+        if begun.is_err() {
+            // On a full disk its space is wanted. Where it cannot be removed, the next start finds no frame in it.
+            let _ = disk.remove(&path);
+        }
+        begun
     }
 
     /// Takes over the file of a retired segment, whose space is allocated and written already: a sync is cheaper there.

@@ -16,7 +16,7 @@ use crate::{
     metrics::Metrics,
     model::{Batch, Labels, Matcher, Rows, SeqNo, StreamKey, TimeRange},
     select::{Source, View},
-    stage::RowsEncoder,
+    stage::{Compression, RowsEncoder},
 };
 
 /// Every sample of every series, as the bits of its value.
@@ -63,23 +63,22 @@ struct World {
     counter: u64,
     /// The mode changes while the engine runs.
     switches: bool,
-    /// Where the log is, and in how many copies.
-    log: Log,
+    /// What of the options the seed chooses.
+    log: Options,
     /// Whatever must have survived the last crash is at or below this number.
     must_have: SeqNo,
 }
 
-/// Where the log is, and in how many copies.
-#[derive(Clone, Copy, Debug)]
-enum Log {
-    Inside,
-    Outside,
-    Mirrored(Mirror),
-}
-
-impl Log {
-    const ALL: [Self; 4] =
-        [Self::Inside, Self::Outside, Self::Mirrored(Mirror::TwoOfTwo), Self::Mirrored(Mirror::OneOfTwo)];
+/// Where the log is, in how many copies, and whether it is compressed.
+pub(super) fn log_of(seed: u64) -> Options {
+    let (wal_dir, wal_mirror_dir, wal_mirror) = match seed % 4 {
+        0 => (None, None, Mirror::default()),
+        1 => (Some("/fast/wal".into()), None, Mirror::default()),
+        2 => (None, Some("/other/wal".into()), Mirror::TwoOfTwo),
+        _ => (None, Some("/other/wal".into()), Mirror::OneOfTwo),
+    };
+    let wal_compression = if seed % 3 == 1 { Compression::Zstd } else { Compression::None };
+    Options { wal_dir, wal_mirror_dir, wal_mirror, wal_compression, ..Options::new("/data") }
 }
 
 const TABLES: [&str; 2] = ["cpu", "disk"];
@@ -90,26 +89,18 @@ impl World {
     fn new(seed: u64, mode: Mode) -> Self {
         let (rng, now) = (Rng::with_seed(seed), Duration::ZERO);
         let (disk, batches) = (SimDisk::new(seed), Vec::new());
-        let log = Log::ALL[seed as usize % Log::ALL.len()];
+        let log = log_of(seed);
         Self { disk, mode, rng, now, batches, counter: 0, switches: false, log, must_have: SeqNo(0) }
     }
 
     fn options(&self) -> Options {
-        let (wal_dir, wal_mirror_dir, wal_mirror) = match self.log {
-            Log::Inside => (None, None, Mirror::default()),
-            Log::Outside => (Some("/fast/wal".into()), None, Mirror::default()),
-            Log::Mirrored(mirror) => (None, Some("/other/wal".into()), mirror),
-        };
         Options {
-            wal_dir,
-            wal_mirror_dir,
-            wal_mirror,
             mode: self.mode,
             generation_size: 256 << 10,
             chunk_size: 16 << 10,
             segment_size: 4 << 10,
             memory_size_max: 16 << 20,
-            ..Options::new("/data")
+            ..self.log.clone()
         }
     }
 
@@ -411,7 +402,7 @@ const KINDS: [CrashKind; 3] = [CrashKind::Process, CrashKind::PowerNone, CrashKi
 
 /// Seeds a mode of the random test; `PLIMSOLL_CRASH_SEEDS` asks for more: 10,000 make 20 of those that try every
 /// operation.
-fn seeds() -> u64 {
+pub(super) fn seeds() -> u64 {
     std::env::var("PLIMSOLL_CRASH_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(300)
 }
 

@@ -1,9 +1,11 @@
 //! Tests that cross layers.
 
 mod crash;
+mod crash_threads;
 mod faults;
 mod layers;
 mod promql;
 mod promqltest;
 mod recovery;
 mod stored;
+mod wal;

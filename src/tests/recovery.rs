@@ -1,12 +1,17 @@
 //! Starts that find more than a crash leaves: the same batch twice, rejected numbers, damage.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use crate::{
-    disk::{Disk, SimDisk},
+    disk::{CrashKind, Disk, SimDisk},
     durability::Mode,
-    engine::Engine,
-    model::{Labels, MatchOp, Matcher, SeqNo, TimeRange},
+    engine::{Bounds, Ending, Engine, Error, Options, Receipt, RecoveryPolicy},
+    metrics::Metrics,
+    model::{Labels, MatchOp, Matcher, Position, SeqNo, TimeRange},
     select::{Series, Source, View},
     stage::{FileHeader, FileKind, Found, Frame, FrameHeader, Kind, Scan, Segment, encode_void, put_frame},
     tests::stored::{open_in, write},
@@ -107,4 +112,130 @@ fn rejected_numbers_are_no_gap_and_their_batches_never_count_in_any_file() {
         let names: Vec<_> = found(&engine).into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["a", "b", "e"]);
     }
+}
+
+#[test]
+fn a_start_tells_what_the_end_of_the_one_before_took_and_remembers_it() {
+    let mode = Mode::Parts(Duration::from_secs(1));
+    for (kind, ending, samples) in [
+        (CrashKind::Process, Ending::Process, Bounds { min: 1, max: Some(1) }),
+        // The ledger was never synced, so it may be as it was at the start.
+        (CrashKind::PowerNone, Ending::Power, Bounds { min: 0, max: None }),
+    ] {
+        let disk = SimDisk::new(1);
+        let engine = open_in(&disk, mode).unwrap();
+        assert_eq!(engine.recovery().loss, None, "nothing was before the first start");
+        write(&engine, &[series("a", 1.0)], |_| true);
+        let lost = Position { incarnation: 1, number: SeqNo(1) };
+        assert_eq!(engine.receipt(lost), Receipt::Pending);
+        drop(engine);
+        disk.crash(kind);
+        disk.restart();
+        let engine = open_in(&disk, mode).unwrap();
+        let loss = engine.recovery().loss.unwrap();
+        assert_eq!((loss.ending, loss.samples, loss.incarnation), (ending, samples, 1), "{loss}");
+        assert_eq!(engine.receipt(lost), Receipt::Lost);
+        write(&engine, &[series("b", 1.0)], |_| true);
+        assert!(engine.sync_step(Duration::from_secs(9)));
+        let kept = Position { incarnation: 2, number: engine.first_number() };
+        assert_eq!(engine.receipt(kept), Receipt::Safe);
+        engine.close().unwrap();
+        drop(engine);
+        disk.crash(CrashKind::PowerNone);
+        disk.restart();
+        let engine = open_in(&disk, mode).unwrap();
+        assert_eq!(engine.losses().iter().map(|loss| loss.ending).collect::<Vec<_>>(), [ending, Ending::Clean]);
+        assert_eq!((engine.receipt(lost), engine.receipt(kept)), (Receipt::Lost, Receipt::Safe));
+    }
+}
+
+/// A disk on which batches `a` to `f` were safe, and then the frame of batch 3 was damaged.
+fn damaged() -> SimDisk {
+    let (disk, _) = five();
+    let engine = open_in(&disk, Mode::WalSync).unwrap();
+    write(&engine, &[series("f", 5.0)], |_| true);
+    assert!(engine.sync_step(Duration::from_secs(2)));
+    drop(engine);
+    let third = frames(&disk, 1)[2].header.place.offset;
+    disk.corrupt(&Path::new(WAL).join("000001.wal"), third + 60, 1).unwrap();
+    disk
+}
+
+fn open_with(disk: &SimDisk, recovery: RecoveryPolicy) -> Result<Arc<Engine>, Error> {
+    let options = Options { recovery, chunk_size: 64 << 10, segment_size: 1 << 20, ..Options::new("/data") };
+    Engine::open(Arc::new(disk.clone()), options, Metrics::new())
+}
+
+fn names(engine: &Arc<Engine>) -> String {
+    found(engine).into_iter().map(|(name, _)| name).collect()
+}
+
+/// Every file but the lock, with its content.
+fn files(disk: &SimDisk) -> Vec<(PathBuf, Vec<u8>)> {
+    let files = disk.entries().into_iter().filter(|entry| !entry.is_dir && !entry.path.ends_with("LOCK"));
+    files.map(|entry| (entry.path.clone(), disk.read_file(&entry.path).unwrap())).collect()
+}
+
+#[test]
+fn salvage_keeps_all_but_what_is_damaged_and_every_later_start_agrees() {
+    let disk = damaged();
+    let engine = open_with(&disk, RecoveryPolicy::Salvage).unwrap();
+    assert_eq!((names(&engine).as_str(), &*engine.recovery().damaged), ("abdef", &[(SeqNo(3), SeqNo(3))][..]));
+    let receipt = |engine: &Engine, number| engine.receipt(Position { incarnation: 1, number: SeqNo(number) });
+    assert_eq!([2, 3, 4].map(|number| receipt(&engine, number)), [Receipt::Safe, Receipt::Lost, Receipt::Safe]);
+    drop(engine);
+    // Even where the damage heals, what was told lost stays lost.
+    let third = five().1[2].header.place.offset;
+    disk.corrupt(&Path::new(WAL).join("000001.wal"), third + 60, 1).unwrap();
+    assert_eq!(frames(&disk, 1).len(), 5);
+    let engine = open_with(&disk, RecoveryPolicy::Strict).unwrap();
+    assert_eq!((names(&engine).as_str(), engine.recovery().damaged.len()), ("abdef", 0));
+    assert_eq!(receipt(&engine, 3), Receipt::Lost);
+}
+
+#[test]
+fn strict_refuses_damage_and_a_dry_run_tells_of_it_and_both_leave_all_as_it_is() {
+    let disk = damaged();
+    let before = files(&disk);
+    let error = open_with(&disk, RecoveryPolicy::Strict).err().unwrap().to_string();
+    let Ok(told) = Engine::dry_run(Arc::new(disk.clone()), dry_options()) else { panic!("a dry run reports") };
+    for text in [&error, &told] {
+        assert!(text.contains("batch 3 had been safe") && text.contains("wal/000001.wal has no valid frame"), "{text}");
+    }
+    assert!(told.starts_with("dry run of start 3: nothing was changed\n"), "{told}");
+    assert!(matches!(open_with(&disk, RecoveryPolicy::DryRun), Err(Error::DryRun)));
+    assert!(files(&disk) == before);
+    assert_eq!(names(&open_with(&disk, RecoveryPolicy::Salvage).unwrap()), "abdef");
+}
+
+fn dry_options() -> Options {
+    Options { recovery: RecoveryPolicy::DryRun, ..Options::new("/data") }
+}
+
+#[test]
+fn a_damaged_part_stops_a_strict_start_and_is_named_by_a_dry_run() {
+    let disk = SimDisk::new(1);
+    let engine = open_in(&disk, Mode::WalSync).unwrap();
+    write(&engine, &[series("a", 1.0)], |_| true);
+    engine.close().unwrap();
+    drop(engine);
+    let is_part = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "part");
+    let part = files(&disk).into_iter().map(|(path, _)| path).find(is_part).unwrap();
+    disk.corrupt(&part, 3, 0xff).unwrap();
+    let before = files(&disk);
+    let error = open_with(&disk, RecoveryPolicy::Strict).err().unwrap().to_string();
+    assert!(error.starts_with(&part.display().to_string()), "{error}");
+    let told = Engine::dry_run(Arc::new(disk.clone()), dry_options()).unwrap();
+    assert!(told.contains(&format!("quarantine: {}", part.display())), "{told}");
+    assert!(files(&disk) == before);
+}
+
+#[test]
+fn point_in_time_ends_before_the_first_damage_for_good() {
+    let disk = damaged();
+    let engine = open_with(&disk, RecoveryPolicy::PointInTime).unwrap();
+    assert_eq!((names(&engine).as_str(), engine.recovery().end), ("ab", SeqNo(2)));
+    assert_eq!(engine.receipt(Position { incarnation: 1, number: SeqNo(4) }), Receipt::Lost);
+    drop(engine);
+    assert_eq!(names(&open_with(&disk, RecoveryPolicy::Salvage).unwrap()), "ab");
 }

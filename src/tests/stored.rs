@@ -79,7 +79,7 @@ pub(crate) fn open_in(disk: &SimDisk, mode: Mode) -> Result<Arc<Engine>, Error> 
 /// Writes those samples of each series whose place passes, a batch a series.
 pub(crate) fn write(engine: &Engine, series: &[Series], wanted: impl Fn(usize) -> bool) {
     for series in series {
-        let (batch, payload) = batch_of(engine, series, &wanted);
+        let (batch, payload) = batch_of(engine, series, &wanted).unwrap();
         if !batch.is_empty() {
             drop(engine.submit(batch, payload, None).unwrap());
         }
@@ -89,13 +89,18 @@ pub(crate) fn write(engine: &Engine, series: &[Series], wanted: impl Fn(usize) -
 
 /// A batch of all samples of a series, and its payload.
 pub(crate) fn batch(engine: &Engine, series: &Series) -> (Batch, Vec<u8>) {
+    batch_of(engine, series, &|_| true).unwrap()
+}
+
+/// The same; `None` where the disk is down and no id can be reserved.
+pub(crate) fn try_batch(engine: &Engine, series: &Series) -> Option<(Batch, Vec<u8>)> {
     batch_of(engine, series, &|_| true)
 }
 
-fn batch_of(engine: &Engine, series: &Series, wanted: &impl Fn(usize) -> bool) -> (Batch, Vec<u8>) {
+fn batch_of(engine: &Engine, series: &Series, wanted: &impl Fn(usize) -> bool) -> Option<(Batch, Vec<u8>)> {
     let tags = series.labels.iter().filter(|(name, _)| *name != METRIC_NAME);
     let key = StreamKey::new(series.labels.metric(), tags).unwrap();
-    let (stream, slot) = engine.stream(&key).unwrap();
+    let (stream, slot) = engine.stream(&key).ok()?;
     let (layout, _) = engine.layout(series.labels.metric(), &["value"]).unwrap();
     let mut rows = Rows { layout, width: 1, ..Rows::default() };
     for index in (0..series.times.len()).filter(|index| wanted(*index)) {
@@ -107,7 +112,7 @@ fn batch_of(engine: &Engine, series: &Series, wanted: &impl Fn(usize) -> bool) -
     let batch = Batch { groups: vec![rows] };
     let mut payload = Vec::new();
     RowsEncoder::default().encode(&batch, &mut payload);
-    (batch, payload)
+    Some((batch, payload))
 }
 
 fn flush(engine: &Engine) {

@@ -29,6 +29,8 @@ pub(super) struct Image {
     durable_size: u64,
     /// One of the lengths the file had between `durable_size` and `size`.
     earlier_size: Option<u64>,
+    /// The length when the sync under way began.
+    syncing_size: Option<u64>,
 }
 
 /// A sector whose content on the medium is not what programs see.
@@ -39,6 +41,19 @@ struct Unsynced {
     earlier: Option<Box<Sector>>,
     /// A sync failed: the kernel holds the page for clean, and no later sync will write it.
     dropped: bool,
+    syncing: Syncing,
+}
+
+/// What the sync under way, if there is one, will have written of a sector.
+#[derive(Default)]
+enum Syncing {
+    /// Nothing: the sector was written after it began.
+    #[default]
+    Nothing,
+    /// What programs see.
+    Present,
+    /// What they saw when it began; the sector was written again since.
+    Before(Option<Box<Sector>>),
 }
 
 impl Image {
@@ -123,9 +138,31 @@ impl Image {
     }
 
     pub(super) fn sync(&mut self) {
-        self.unsynced.retain(|_, sector| sector.dropped);
-        self.durable_size = self.size;
+        self.begin_sync();
+        self.end_sync();
+    }
+
+    /// A sync begins: it owes what is there now, and not what is written until it ends. One at a time.
+    pub(super) fn begin_sync(&mut self) {
+        self.syncing_size = Some(self.size);
+        for sector in self.unsynced.values_mut().filter(|sector| !sector.dropped) {
+            sector.syncing = Syncing::Present;
+        }
+    }
+
+    /// The sync that began last has written what it owes.
+    pub(super) fn end_sync(&mut self) {
+        let Some(size) = self.syncing_size.take() else { return };
+        self.durable_size = size;
         self.earlier_size = None;
+        self.unsynced.retain(|_, sector| match std::mem::take(&mut sector.syncing) {
+            Syncing::Nothing => true,
+            Syncing::Present => false,
+            Syncing::Before(content) => {
+                sector.durable = content;
+                true
+            }
+        });
     }
 
     /// A sync that failed as Linux lets it: what was to be written now counts as clean, and is not on the medium.
@@ -177,6 +214,7 @@ impl Image {
         self.size = size;
         self.durable_size = size;
         self.earlier_size = None;
+        self.syncing_size = None;
         self.unsynced.clear();
     }
 
@@ -221,11 +259,14 @@ impl Image {
         let now = self.pages.get(&(sector / SECTORS_PER_PAGE)).map(|page| sector_of(page, sector));
         match self.unsynced.entry(sector) {
             Entry::Vacant(entry) => {
-                entry.insert(Unsynced { durable: now, earlier: None, dropped: false });
+                entry.insert(Unsynced { durable: now, earlier: None, dropped: false, syncing: Syncing::Nothing });
             }
             Entry::Occupied(mut entry) => {
                 let unsynced = entry.get_mut();
                 unsynced.dropped = false;
+                if matches!(unsynced.syncing, Syncing::Present) {
+                    unsynced.syncing = Syncing::Before(now.clone());
+                }
                 if rng.bool() {
                     unsynced.earlier = now;
                 }

@@ -22,14 +22,17 @@
 //!
 //! **Not modelled.** Sectors that tear inside; a device that says it synced and did not (`corrupt` and `truncate` stand
 //! in); loss of what was synced; directories' and inodes' own space; hard links; permissions; `..` and symbolic links;
-//! time. `Ext4Like` keeps names in order as its journal does, but file data no better than `Strict` does.
+//! time, but for what syncs take. `Ext4Like` keeps names in order as its journal does, but file data no better than
+//! `Strict` does.
 //!
 //! Cheap enough for thousands of seeds: a write of 100 bytes costs 0.25–0.4 µs, a hole nothing, a crash what is unsynced.
 //!
 //! Always: the same seed and the same calls in the same order give the same trace and the same surviving bytes. Threads
-//! that race for the disk do not call in the same order.
+//! that race for the disk do not call in the same order; whatever order it is, each call happens at once and whole, but
+//! for a sync, which has a beginning and an end.
 
 mod fault;
+mod handle;
 mod image;
 mod names;
 mod world;
@@ -38,14 +41,15 @@ pub use fault::{Fault, OpKind};
 pub use image::SECTOR_SIZE;
 pub use rustix::io::Errno;
 
-use super::{Disk, Entry, File, Lock, Space, latch::Latch};
-use fault::Event;
+use super::{Disk, Entry, File, Lock, Probe, Space, SyncTimes, WriteCache, latch::Latch};
+use handle::{SimFile, SimLock};
 use names::Ino;
 use parking_lot::{Mutex, MutexGuard};
 use std::{
     io::{self, ErrorKind},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 use world::World;
 
@@ -75,6 +79,8 @@ pub enum Model {
 #[derive(Clone)]
 pub struct SimDisk {
     world: Arc<Mutex<World>>,
+    /// The epoch that calls through this clone are of, where it is bound to one.
+    epoch: Option<u64>,
 }
 
 impl SimDisk {
@@ -85,7 +91,14 @@ impl SimDisk {
 
     /// An empty disk of this model.
     pub fn with_model(seed: u64, model: Model) -> Self {
-        Self { world: Arc::new(Mutex::new(World::new(seed, model))) }
+        Self { world: Arc::new(Mutex::new(World::new(seed, model))), epoch: None }
+    }
+
+    /// The disk as one process sees it: dead after the next crash, as that process is, also when the machine is up again.
+    /// For a program whose threads may still run then.
+    #[must_use]
+    pub fn process(&self) -> Self {
+        Self { world: Arc::clone(&self.world), epoch: Some(self.world.lock().epoch) }
     }
 
     /// The machine dies now. Every call fails until [`restart`](Self::restart); handles and locks of before are dead for
@@ -99,6 +112,11 @@ impl SimDisk {
     /// sectors (`PowerRandom`). Forgotten at a crash.
     pub fn crash_at(&self, op: u64, kind: CrashKind) {
         self.world.lock().crash_at = Some((op, kind));
+    }
+
+    /// Like [`crash_at`](Self::crash_at), at one of the next `op_count` operations, drawn from the seed: which one.
+    pub fn crash_within(&self, op_count: u64, kind: CrashKind) -> u64 {
+        self.world.lock().crash_within(op_count, kind)
     }
 
     /// Starts the machine again. A pending `crash_at` is forgotten; faults, capacity and read-only stay.
@@ -139,6 +157,18 @@ impl SimDisk {
     /// While on, whatever would change something fails with `ReadOnlyFilesystem`, syncs too.
     pub fn set_read_only(&self, is_read_only: bool) {
         self.world.lock().is_read_only = is_read_only;
+    }
+
+    /// Makes each `sync_data` take some time up to this, drawn from the seed, so that other threads' calls fall into it.
+    /// It owes what was written before it began, and no more.
+    pub fn set_sync_delay(&self, max: Duration) {
+        self.world.lock().sync_delay_max = max;
+    }
+
+    /// Removes a file or directory with all below, as an administrator's `rm -rf` would. Open files go on working, syncs
+    /// included, and have no name. A power cut may undo it, name by name. No operation is counted.
+    pub fn remove_tree(&self, path: &Path) -> io::Result<()> {
+        self.world.lock().remove_tree(path)
     }
 
     /// The last 256 operations and crashes, a line each, oldest first.
@@ -189,62 +219,81 @@ impl SimDisk {
     }
 
     fn opened(&self, world: &mut World, ino: Ino, path: &Path) -> Arc<dyn File> {
-        world.open(ino);
         Arc::new(SimFile {
             world: Arc::clone(&self.world),
             ino,
             epoch: world.epoch,
             path: path.into(),
             latch: Latch::default(),
+            syncing: world.open(ino),
         })
+    }
+
+    /// The world of a machine that is up, and of this process.
+    fn up(&self) -> io::Result<MutexGuard<'_, World>> {
+        let world = self.world.lock();
+        world.check_epoch(self.epoch.unwrap_or(world.epoch))?;
+        world.check_up()?;
+        Ok(world)
     }
 }
 
 impl Disk for SimDisk {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        let mut world = self.world.lock();
+        let mut world = self.up()?;
         let ino = world.create(path)?;
         Ok(self.opened(&mut world, ino, path))
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        let mut world = self.world.lock();
-        world.check_up()?;
+        let mut world = self.up()?;
         let ino = world.find_file(path)?;
         Ok(self.opened(&mut world, ino, path))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.world.lock().rename(from, to)
+        self.up()?.rename(from, to)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.world.lock().remove(path)
+        self.up()?.remove(path)
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
-        let world = self.world.lock();
-        world.check_up()?;
+        let world = self.up()?;
         list(&world, dir)
     }
 
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        self.world.lock().create_dir_all(dir)
+        self.up()?.create_dir_all(dir)
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.world.lock().sync_dir(dir)
+        self.up()?.sync_dir(dir)
     }
 
     fn space(&self, dir: &Path) -> io::Result<Space> {
-        let world = self.world.lock();
-        world.check_up()?;
+        let world = self.up()?;
         world.names.find(dir)?;
         Ok(Space { available: world.available(), total: world.capacity })
     }
 
+    /// The same for every directory, without any operation.
+    fn probe(&self, dir: &Path) -> io::Result<Probe> {
+        let world = self.up()?;
+        world.names.find_dir(dir)?;
+        Ok(Probe {
+            file_system: "sim".to_owned(),
+            mount_point: PathBuf::from("/"),
+            device: "memory".to_owned(),
+            write_cache: Some(WriteCache::Back),
+            sync: SyncTimes { count: 32, median: Duration::from_micros(100), max: Duration::from_micros(200) },
+            warnings: Vec::new(),
+        })
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
-        let mut world = self.world.lock();
+        let mut world = self.up()?;
         let ino = world.lock(path)?;
         Ok(Box::new(SimLock { world: Arc::clone(&self.world), ino, epoch: world.epoch, path: path.to_owned() }))
     }
@@ -260,89 +309,4 @@ fn list(world: &World, dir: &Path) -> io::Result<Vec<Entry>> {
     let ino = world.names.find_dir(dir)?;
     let entry = |(name, ino)| Entry { path: dir.join(name), is_dir: world.names.is_dir(ino) };
     Ok(world.names.entries(ino).map(entry).collect())
-}
-
-struct SimLock {
-    world: Arc<Mutex<World>>,
-    ino: Ino,
-    epoch: u64,
-    path: PathBuf,
-}
-
-impl Lock for SimLock {
-    fn is_held(&self) -> io::Result<bool> {
-        let world = self.world.lock();
-        world.check_epoch(self.epoch)?;
-        match world.names.find(&self.path) {
-            Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Err(error),
-            found => Ok(found.ok() == Some(self.ino)),
-        }
-    }
-}
-
-impl Drop for SimLock {
-    fn drop(&mut self) {
-        self.world.lock().unlock(self.ino, self.epoch);
-    }
-}
-
-struct SimFile {
-    world: Arc<Mutex<World>>,
-    ino: Ino,
-    epoch: u64,
-    /// As it was opened; a rename does not change it.
-    path: Arc<Path>,
-    latch: Latch,
-}
-
-impl SimFile {
-    /// The world, if it is still the one this was opened in.
-    fn world(&self) -> io::Result<MutexGuard<'_, World>> {
-        let world = self.world.lock();
-        world.check_epoch(self.epoch)?;
-        Ok(world)
-    }
-
-    fn event(&self, kind: OpKind) -> Event {
-        Event::new(kind, Arc::clone(&self.path))
-    }
-}
-
-impl File for SimFile {
-    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.world()?.read(self.ino, buf, offset, &self.event(OpKind::Read))
-    }
-
-    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
-        let event = self.event(OpKind::Write).range(offset, buf.len() as u64);
-        self.latch.guard(|| self.world()?.write(self.ino, buf, offset, event))
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.latch.guard(|| self.world()?.sync_data(self.ino, self.event(OpKind::SyncData)))
-    }
-
-    fn is_linked(&self) -> io::Result<bool> {
-        Ok(self.world()?.is_linked(self.ino))
-    }
-
-    fn size(&self) -> io::Result<u64> {
-        Ok(self.world()?.image(self.ino).size())
-    }
-
-    fn set_size(&self, size: u64) -> io::Result<()> {
-        self.latch.check()?;
-        self.world()?.set_size(self.ino, size, self.event(OpKind::SetSize).range(0, size))
-    }
-
-    fn allocate(&self, size: u64) -> io::Result<()> {
-        self.latch.check()?;
-        self.world()?.allocate(self.ino, size, self.event(OpKind::Allocate).range(0, size))
-    }
-}
-
-impl Drop for SimFile {
-    fn drop(&mut self) {
-        self.world.lock().close(self.ino, self.epoch);
-    }
 }

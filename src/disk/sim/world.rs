@@ -12,7 +12,11 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, ErrorKind},
     path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
 };
+
+use parking_lot::Mutex;
 
 /// What a disk holds until somebody says otherwise, in bytes: more than a test writes, and no overflow in sums of it.
 const DEFAULT_CAPACITY: u64 = 1 << 40;
@@ -21,6 +25,8 @@ pub(super) struct World {
     pub(super) model: Model,
     pub(super) capacity: u64,
     pub(super) is_read_only: bool,
+    /// A sync takes any time up to this.
+    pub(super) sync_delay_max: Duration,
     pub(super) crash_at: Option<(u64, CrashKind)>,
     pub(super) faults: Vec<Fault>,
     pub(super) trace: Trace,
@@ -42,6 +48,8 @@ struct Inode {
     /// Names programs see. Space is given back with the last name and the last handle.
     link_count: u32,
     open_count: u32,
+    /// Held by the sync under way.
+    syncing: Arc<Mutex<()>>,
 }
 
 /// What becomes of an operation.
@@ -57,6 +65,7 @@ impl World {
             model,
             capacity: DEFAULT_CAPACITY,
             is_read_only: false,
+            sync_delay_max: Duration::ZERO,
             crash_at: None,
             faults: Vec::new(),
             trace: Trace::default(),
@@ -149,6 +158,18 @@ impl World {
         })
     }
 
+    /// Takes away a file or directory with all below, as somebody else would: not counted, not stopped by anything.
+    pub(super) fn remove_tree(&mut self, path: &Path) -> io::Result<()> {
+        let (place, Some(ino)) = self.names.place(path)? else { return Err(ErrorKind::NotFound.into()) };
+        if self.names.is_dir(ino) {
+            let below: Vec<_> = self.names.entries(ino).map(|(name, _)| path.join(name)).collect();
+            below.iter().try_for_each(|path| self.remove_tree(path))?;
+        }
+        self.trace.note(format!("-- removed: {}", path.display()));
+        self.set_names(vec![(place, None)]);
+        Ok(())
+    }
+
     pub(super) fn sync_dir(&mut self, dir: &Path) -> io::Result<()> {
         self.run(Event::new(OpKind::SyncDir, dir), |world| {
             let ino = world.names.find_dir(dir)?;
@@ -178,8 +199,11 @@ impl World {
 
     // --- files ---
 
-    pub(super) fn open(&mut self, ino: Ino) {
-        self.file(ino).open_count += 1;
+    /// Opens a file; the lock is for its syncs.
+    pub(super) fn open(&mut self, ino: Ino) -> Arc<Mutex<()>> {
+        let file = self.file(ino);
+        file.open_count += 1;
+        Arc::clone(&file.syncing)
     }
 
     pub(super) fn close(&mut self, ino: Ino, epoch: u64) {
@@ -240,25 +264,37 @@ impl World {
         })
     }
 
-    pub(super) fn sync_data(&mut self, ino: Ino, event: Event) -> io::Result<()> {
-        match self.fate(event) {
-            Fate::Runs => {
-                let is_metadata_new = self.image(ino).has_unsynced_size() || self.names.has_unsynced_name(ino);
-                if self.model == Model::Ext4Like && is_metadata_new {
-                    self.names.sync_all();
-                }
-                self.image_mut(ino).0.sync();
-                Ok(())
-            }
-            Fate::Fails(error) => {
-                self.image_mut(ino).0.fail_sync();
-                Err(error)
-            }
-            dies => self.settle(dies),
+    /// Begins a sync: how long it takes, and whether it will succeed.
+    pub(super) fn begin_sync(&mut self, ino: Ino, event: Event) -> (Duration, io::Result<()>) {
+        let fate = self.fate(event);
+        match fate {
+            Fate::Runs => self.image_mut(ino).0.begin_sync(),
+            Fate::Fails(_) => self.image_mut(ino).0.fail_sync(),
+            Fate::Dies(_) => {}
         }
+        let time = match self.sync_delay_max.as_nanos() as u64 {
+            0 => Duration::ZERO,
+            max => Duration::from_nanos(self.rng.u64(..=max)),
+        };
+        (time, self.settle(fate))
+    }
+
+    pub(super) fn end_sync(&mut self, ino: Ino) {
+        let is_metadata_new = self.image(ino).has_unsynced_size() || self.names.has_unsynced_name(ino);
+        if self.model == Model::Ext4Like && is_metadata_new {
+            self.names.sync_all();
+        }
+        self.image_mut(ino).0.end_sync();
     }
 
     // --- crashes ---
+
+    /// Picks one of the next `op_count` operations to die at.
+    pub(super) fn crash_within(&mut self, op_count: u64, kind: CrashKind) -> u64 {
+        let op = self.op_count + self.rng.u64(..op_count.max(1));
+        self.crash_at = Some((op, kind));
+        op
+    }
 
     pub(super) fn crash(&mut self, kind: CrashKind) {
         if self.is_down {

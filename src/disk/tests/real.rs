@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::disk::latch::Latch;
+use rustix::process::{Resource, Rlimit, setrlimit};
+use std::{env, os::unix::fs::MetadataExt, process::Command};
 
 #[test]
 fn the_lock_file_tells_our_process_id() {
@@ -50,4 +52,48 @@ fn allocated_space_is_written_and_not_only_reserved() {
     RealDisk.create(&path).unwrap().allocate(1 << 20).unwrap();
     let file = open(&path, OFlags::RDONLY, Mode::empty()).unwrap();
     assert_eq!(seek(&file, SeekFrom::Hole(0)).unwrap(), 1 << 20);
+}
+
+/// Set for the child of the test below: where it works.
+const CHILD_DIR: &str = "PLIMSOLL_TEST_CHILD_DIR";
+
+/// Runs itself as a child whose files must not grow beyond a limit, since that makes writes fail half-way, on any file
+/// system and without a privilege. The shell has the child ignore the signal that comes with it.
+#[test]
+fn a_write_or_allocation_that_fails_half_way_closes_the_latch_and_says_so() {
+    if let Ok(dir) = env::var(CHILD_DIR) {
+        return fail_half_way(Path::new(&dir));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let name = "disk::tests::real::a_write_or_allocation_that_fails_half_way_closes_the_latch_and_says_so";
+    let mut child = Command::new("sh");
+    child.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(env::current_exe().unwrap());
+    let output = child.args(["--exact", name, "--nocapture"]).env(CHILD_DIR, dir.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let complained = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}\n{complained}");
+}
+
+fn fail_half_way(dir: &Path) {
+    let limit = 1 << 20;
+    setrlimit(Resource::Fsize, Rlimit { current: Some(limit), maximum: Some(limit) }).unwrap();
+    let refuses = |file: &dyn File| {
+        for refused in [file.sync_data(), file.write_at(b"x", 0), file.set_size(0), file.allocate(1)] {
+            let message = refused.unwrap_err().to_string();
+            assert!(message.starts_with("refused") && message.contains("File too large"), "{message}");
+        }
+    };
+    let written = RealDisk.create(&dir.join("written")).unwrap();
+    assert_eq!(kind(written.write_at(&[1; 3 << 20], 0)), io::ErrorKind::FileTooLarge);
+    refuses(&*written);
+    assert!(content(&*written).iter().all(|byte| *byte == 1), "what is there can still be read");
+
+    let path = dir.join("allocated");
+    let allocated = file_with(&RealDisk, path.to_str().unwrap(), b"kept");
+    allocated.sync_data().unwrap();
+    assert_eq!(kind(allocated.allocate(3 << 20)), io::ErrorKind::FileTooLarge);
+    refuses(&*allocated);
+    assert_eq!(content(&*allocated), b"kept");
+    let blocks = path.metadata().unwrap().blocks();
+    assert!(blocks <= 64, "{blocks} blocks are still taken");
 }

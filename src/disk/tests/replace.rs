@@ -1,4 +1,4 @@
-//! `replace` keeps its word at every point of death.
+//! `replace` and `make_dir` keep their word at every point of death.
 
 use super::*;
 
@@ -89,4 +89,25 @@ fn replace_takes_a_bare_name() {
     replace(&disk, Path::new("CURRENT"), b"x").unwrap();
     disk.crash(CrashKind::PowerNone);
     assert_eq!(disk.read_file(Path::new("/CURRENT")).unwrap(), b"x");
+}
+
+#[test]
+fn make_dir_makes_names_that_last_wherever_an_earlier_call_was_cut_short() {
+    let dir = Path::new("/srv/deep/data");
+    for op in 0..=7 {
+        let disk = SimDisk::new(op);
+        disk.crash_at(op, CrashKind::Process);
+        assert_eq!(make_dir(&disk, dir).is_err(), disk.is_down());
+        disk.crash(CrashKind::Process);
+        disk.restart();
+        make_dir(&disk, dir).unwrap();
+        disk.crash(CrashKind::PowerNone);
+        let left: Vec<_> = disk.entries().into_iter().map(|entry| entry.path).collect();
+        assert_eq!(left, ["/srv", "/srv/deep", "/srv/deep/data"].map(PathBuf::from), "cut short at {op}");
+    }
+    let disk = SimDisk::new(1);
+    make_dir(&disk, Path::new("bare")).unwrap();
+    make_dir(&disk, Path::new("/")).unwrap();
+    file_with(&disk, "/file", b"");
+    assert_eq!(kind(make_dir(&disk, Path::new("/file/below"))), io::ErrorKind::NotADirectory);
 }

@@ -1,0 +1,267 @@
+//! The servers: ours in each mode, and two peers, each a child process with a data directory of its own.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    io::{BufRead, BufReader},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// What is measured.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Target {
+    /// Ours, in a durability mode; `mode@program` is another build of it.
+    Plimsoll(String),
+    /// VictoriaMetrics as Debian packages it: no log at all.
+    VictoriaMetrics,
+    /// InfluxDB 1.6 as Debian packages it: an fsync per write.
+    Influx,
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plimsoll(mode) => f.write_str(mode),
+            Self::VictoriaMetrics => f.write_str("VictoriaMetrics (no log)"),
+            Self::Influx => f.write_str("InfluxDB 1.6 (fsync per write)"),
+        }
+    }
+}
+
+/// A peer's package and its program, which may not be installed.
+pub(crate) const PEERS: [(Target, &str, &str); 2] = [
+    (Target::VictoriaMetrics, "victoria-metrics", "/usr/bin/victoria-metrics"),
+    (Target::Influx, "influxdb", "/usr/bin/influxd"),
+];
+
+/// Longest time any server may take to start or to answer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running server; killed when it goes out of scope.
+pub(crate) struct Server {
+    target: Target,
+    child: Child,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    agent: ureq::Agent,
+}
+
+impl Server {
+    /// Starts a server on a directory, and waits until it answers.
+    pub(crate) fn start(target: &Target, dir: &Path, more: &[&str]) -> Self {
+        let (child, address) = match target {
+            Target::Plimsoll(mode) => start_plimsoll(mode, dir, more),
+            Target::VictoriaMetrics => start_victoria_metrics(dir),
+            Target::Influx => start_influx(dir),
+        };
+        let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build();
+        let server = Self { target: target.clone(), child, address, agent: config.into() };
+        server.wait_until_ready();
+        if *target == Target::Influx {
+            server.get("/query?q=CREATE+DATABASE+bench");
+        }
+        server
+    }
+
+    fn wait_until_ready(&self) {
+        let path = match self.target {
+            Target::Plimsoll(_) => "/-/ready",
+            Target::VictoriaMetrics => "/health",
+            Target::Influx => "/ping",
+        };
+        let deadline = Instant::now() + PATIENCE;
+        while TcpStream::connect(self.address).is_err() || self.try_get(path).is_none() {
+            assert!(Instant::now() < deadline, "{} does not answer", self.target);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// The body of an answer of the 200s.
+    pub(crate) fn try_get(&self, path: &str) -> Option<String> {
+        let mut answer = self.agent.get(format!("http://{}{path}", self.address)).call().ok()?;
+        let text = answer.body_mut().with_config().limit(u64::MAX).read_to_string().ok()?;
+        answer.status().is_success().then_some(text)
+    }
+
+    fn get(&self, path: &str) -> String {
+        self.try_get(path).unwrap_or_else(|| panic!("{} does not answer {path}", self.target))
+    }
+
+    /// Our metrics by name and labels, as they are written; empty for a peer.
+    pub(crate) fn metrics(&self) -> BTreeMap<String, f64> {
+        if !matches!(self.target, Target::Plimsoll(_)) {
+            return BTreeMap::new();
+        }
+        let text = self.get("/metrics");
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        lines
+            .filter_map(|line| line.rsplit_once(' '))
+            .filter_map(|(k, v)| Some((k.to_owned(), v.parse().ok()?)))
+            .collect()
+    }
+
+    /// What our server says is at risk: (samples, seconds) for a process crash and for a power cut.
+    pub(crate) fn at_risk(&self) -> Option<[(f64, f64); 2]> {
+        let answer: Value = serde_json::from_str(&self.try_get("/api/v1/durability")?).ok()?;
+        let of = |failure: &str| {
+            let at_risk = &answer["data"]["at_risk"][failure];
+            (at_risk["samples"].as_f64().unwrap_or(0.0), at_risk["age_seconds"].as_f64().unwrap_or(0.0))
+        };
+        Some([of("process"), of("power")])
+    }
+
+    /// How many samples of a field the server finds in a window that ends now, or at a time.
+    pub(crate) fn count(&self, field: &str, window: &str, at_millis: Option<u64>) -> u64 {
+        match self.target {
+            Target::Influx => {
+                let answer = self.get(&format!("/query?db=bench&q=SELECT+count(usage_{field})+FROM+cpu"));
+                let answer: Value = serde_json::from_str(&answer).expect("InfluxDB answers JSON");
+                answer["results"][0]["series"][0]["values"][0][1].as_u64().unwrap_or(0)
+            }
+            Target::VictoriaMetrics => {
+                // What was taken in the last second is not searched yet.
+                self.get("/internal/force_flush");
+                self.count_prometheus(field, window, at_millis)
+            }
+            Target::Plimsoll(_) => self.count_prometheus(field, window, at_millis),
+        }
+    }
+
+    fn count_prometheus(&self, field: &str, window: &str, at_millis: Option<u64>) -> u64 {
+        let time = at_millis.map_or_else(String::new, |at| format!("&time={}.{:03}", at / 1000, at % 1000));
+        let query = format!("/api/v1/query?query=sum(count_over_time(cpu_usage_{field}%5B{window}%5D)){time}");
+        let answer: Value = serde_json::from_str(&self.get(&query)).expect("the answer is JSON");
+        let number = answer["data"]["result"][0]["value"][1].as_str().and_then(|text| text.parse::<f64>().ok());
+        number.map_or(0, |number| number as u64)
+    }
+
+    /// User and system time of the process so far.
+    pub(crate) fn cpu_seconds(&self) -> f64 {
+        process_cpu_seconds(&self.child.id().to_string())
+    }
+
+    /// Bytes of pages the process has made dirty, less what it took back; the kernel writes them to the device.
+    pub(crate) fn disk_bytes(&self) -> f64 {
+        let io = std::fs::read_to_string(format!("/proc/{}/io", self.child.id())).unwrap_or_default();
+        let value = io.lines().find_map(|line| line.strip_prefix("write_bytes: "));
+        value.and_then(|bytes| bytes.parse().ok()).unwrap_or(f64::NAN)
+    }
+
+    /// SIGKILL, as the out-of-memory killer sends it.
+    pub(crate) fn kill(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// A directory that goes with the measurement. Under `target`, so that it is on the disk that is reported.
+pub(crate) fn data_dir() -> TempDir {
+    let parent = data_parent();
+    tempfile::tempdir_in(&parent).unwrap_or_else(|error| panic!("make a directory in {}: {error}", parent.display()))
+}
+
+/// Where data directories are made.
+pub(crate) fn data_parent() -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+}
+
+fn start_plimsoll(mode: &str, dir: &Path, more: &[&str]) -> (Child, SocketAddr) {
+    let (mode, program) = mode.split_once('@').unwrap_or((mode, env!("CARGO_BIN_EXE_plimsoll")));
+    let mut command = Command::new(program);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--log", "info", "--durability", mode, "--data"]).arg(dir);
+    let mut child = command.args(more).stderr(Stdio::piped()).spawn().expect("the server starts");
+    let mut log = BufReader::new(child.stderr.take().expect("it is piped"));
+    let mut said = String::new();
+    let address = loop {
+        let before = said.len();
+        let read = log.read_line(&mut said).expect("the log is text");
+        assert!(read > 0, "the server ended early in {mode}: {said}");
+        if let Some(rest) = said[before..].split("address=").nth(1) {
+            break rest.split_whitespace().next().and_then(|a| a.parse().ok()).expect("an address is there");
+        }
+    };
+    // Read on, or the server would block on a full pipe; show what should not happen.
+    std::thread::spawn(move || {
+        for line in log.lines().map_while(Result::ok).filter(|line| line.contains("ERROR")) {
+            eprintln!("{line}");
+        }
+    });
+    (child, address)
+}
+
+fn start_victoria_metrics(dir: &Path) -> (Child, SocketAddr) {
+    let address = free_address();
+    let mut command = Command::new(PEERS[0].2);
+    command.arg(format!("-storageDataPath={}", dir.display())).arg(format!("-httpListenAddr={address}"));
+    command.args(["-retentionPeriod=1y", "-loggerLevel=ERROR"]);
+    (quiet(command), address)
+}
+
+fn start_influx(dir: &Path) -> (Child, SocketAddr) {
+    let (address, rpc) = (free_address(), free_address());
+    let dir = dir.display();
+    let config = format!(
+        "reporting-disabled = true\nbind-address = \"{rpc}\"\n[meta]\ndir = \"{dir}/meta\"\n[data]\ndir = \"{dir}/data\"\n\
+         wal-dir = \"{dir}/wal\"\nwal-fsync-delay = \"0s\"\nquery-log-enabled = false\n\
+         [http]\nbind-address = \"{address}\"\nlog-enabled = false\n[monitor]\nstore-enabled = false\n\
+         [logging]\nlevel = \"error\"\n"
+    );
+    let path = format!("{dir}/influxdb.conf");
+    std::fs::write(&path, config).expect("the directory is there");
+    let mut command = Command::new(PEERS[1].2);
+    command.args(["-config", &path]);
+    (quiet(command), address)
+}
+
+fn quiet(mut command: Command) -> Child {
+    let spawned = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    spawned.expect("the program is there")
+}
+
+/// A port that is free now.
+fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    listener.local_addr().expect("it is bound")
+}
+
+/// The kernel's unit of CPU time in /proc.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// User and system time of a process so far.
+pub(crate) fn process_cpu_seconds(process: &str) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).expect("the process runs");
+    let after_name = stat.rsplit(')').next().expect("there is a name in parentheses");
+    ticks(after_name.split_whitespace().skip(11).take(2))
+}
+
+/// User and system time of all processes so far, niced ones included.
+pub(crate) fn machine_cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/stat").expect("this is Linux");
+    ticks(stat.split_whitespace().skip(1).take(3))
+}
+
+fn ticks<'a>(words: impl Iterator<Item = &'a str>) -> f64 {
+    words.filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / TICKS_PER_SECOND
+}
+
+/// How many cores there are.
+pub(crate) fn cpus() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}

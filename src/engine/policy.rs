@@ -1,0 +1,51 @@
+//! What a start does about damage.
+
+use std::{fmt, str::FromStr};
+
+/// What to do where something that had been safe is damaged or missing. A crash alone damages nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RecoveryPolicy {
+    /// Keep everything that is whole, set the rest aside, and say what is missing.
+    #[default]
+    Salvage,
+    /// Refuse to start.
+    Strict,
+    /// Let the sequence of batches end before the first that is missing, so that what is there is a state that was.
+    PointInTime,
+    /// Change nothing: say what is there and what a start would do, and end.
+    DryRun,
+}
+
+impl RecoveryPolicy {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Salvage, Self::Strict, Self::PointInTime, Self::DryRun];
+
+    /// As the flag has it.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Salvage => "salvage",
+            Self::Strict => "strict",
+            Self::PointInTime => "point-in-time",
+            Self::DryRun => "dry-run",
+        }
+    }
+}
+
+impl fmt::Display for RecoveryPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+/// A text is no policy.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown recovery policy {0:?}; known are salvage, strict, point-in-time and dry-run")]
+pub struct PolicyError(String);
+
+impl FromStr for RecoveryPolicy {
+    type Err = PolicyError;
+
+    fn from_str(text: &str) -> Result<Self, PolicyError> {
+        Self::ALL.into_iter().find(|policy| policy.text() == text).ok_or_else(|| PolicyError(text.to_owned()))
+    }
+}

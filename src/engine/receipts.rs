@@ -1,0 +1,97 @@
+//! What became of a batch, by the position its writer was told; of earlier starts, too.
+
+use super::{Engine, State};
+use crate::model::{Position, SeqNo};
+
+/// The answer to "is it safe?".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Receipt {
+    /// It survives a power cut.
+    Safe,
+    /// It is here, but a power cut could still take it.
+    Pending,
+    /// It is gone: a crash took it, a file was damaged, or it was rejected after it had its number.
+    Lost,
+    /// No such position has been given out.
+    Unknown,
+    /// It is too long ago: nothing is remembered of that start.
+    Expired,
+}
+
+impl Receipt {
+    /// One word, as the API has it.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Safe => "safe",
+            Self::Pending => "pending",
+            Self::Lost => "lost",
+            Self::Unknown => "unknown",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+/// What the start in force knows of its own numbers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Current {
+    pub(crate) incarnation: u32,
+    pub(crate) first: SeqNo,
+    /// The highest number given out.
+    pub(crate) given: SeqNo,
+    pub(crate) power_safe: SeqNo,
+    /// The number that is asked for was given out and rejected.
+    pub(crate) is_rejected: bool,
+}
+
+impl Current {
+    fn receipt(&self, number: SeqNo) -> Receipt {
+        match number {
+            _ if number < self.first || number > self.given => Receipt::Unknown,
+            _ if self.is_rejected => Receipt::Lost,
+            _ if number <= self.power_safe => Receipt::Safe,
+            _ => Receipt::Pending,
+        }
+    }
+}
+
+/// Answers for any position, from what the manifest records and what the start in force knows.
+pub(crate) fn receipt(state: &State, current: Current, position: Position) -> Receipt {
+    let Position { incarnation, number } = position;
+    if contains(&state.lost, number) {
+        return Receipt::Lost;
+    }
+    if incarnation == current.incarnation {
+        return current.receipt(number);
+    }
+    let Some(index) = state.incarnations.iter().position(|start| start.number == incarnation) else {
+        let is_old = (1..current.incarnation).contains(&incarnation);
+        return if is_old { Receipt::Expired } else { Receipt::Unknown };
+    };
+    let start = state.incarnations[index];
+    // Whatever lies below the next start's numbers may have been given out.
+    let next = state.incarnations.get(index + 1).map_or(current.first, |next| next.first);
+    match number {
+        _ if number < start.first || number >= next => Receipt::Unknown,
+        _ if start.end.is_some_and(|end| number <= end) => Receipt::Safe,
+        _ => Receipt::Lost,
+    }
+}
+
+fn contains(ranges: &[(SeqNo, SeqNo)], number: SeqNo) -> bool {
+    ranges.iter().any(|(first, last)| (*first..=*last).contains(&number))
+}
+
+impl Engine {
+    /// What became of a batch.
+    pub fn receipt(&self, position: Position) -> Receipt {
+        let marks = self.watermarks();
+        let current = Current {
+            incarnation: self.incarnation,
+            first: self.first_number,
+            given: marks.visible.max(marks.process_safe),
+            power_safe: marks.power_safe,
+            is_rejected: self.durability.is_void(position.number),
+        };
+        receipt(self.manifest.lock().state(), current, position)
+    }
+}

@@ -1,0 +1,118 @@
+//! What a start says: to the log, to metrics, and to whoever only asks what it would do.
+
+use std::fmt::Write;
+
+use super::{
+    Engine, Error, Loss, Open, Options, Paths,
+    logdirs::LogDirs,
+    manifest::Loaded,
+    open::{Found, take_lock},
+    replay::Plan,
+};
+use crate::{disk::Disk, metrics::Metrics, model::SeqNo};
+
+impl Open {
+    /// Says what was found, in the log and in metrics.
+    pub(crate) fn report(&self, incarnation: u32) {
+        let (recovery, metrics) = (&self.recovery, &self.metrics);
+        metrics.incarnation.set(i64::from(incarnation));
+        metrics.recovery_duration.set(recovery.duration.as_secs_f64());
+        metrics.recovery_replayed_batches.set(recovery.replayed_batches as i64);
+        metrics.recovery_truncated_bytes.set(recovery.damaged_bytes as i64);
+        let damaged: u64 = recovery.damaged.iter().map(|(first, last)| last.0 - first.0 + 1).sum();
+        metrics.recovery_damaged_numbers.set(damaged as i64);
+        if let Some(loss) = &recovery.loss {
+            self.report_loss(loss);
+        }
+        metrics.quarantined_files.set(recovery.quarantined.len() as i64);
+        if damaged > 0 || recovery.orphaned_rows > 0 {
+            let (ranges, orphaned) = (&recovery.damaged, recovery.orphaned_rows);
+            tracing::error!(
+                "damage: {damaged} safe batches are missing ({ranges:?}), {orphaned} rows without a stream"
+            );
+        }
+        tracing::info!(
+            "start {incarnation}: everything up to batch {} is here, {} batches from the stage, in {:?}",
+            recovery.end,
+            recovery.replayed_batches,
+            recovery.duration
+        );
+    }
+
+    fn report_loss(&self, loss: &Loss) {
+        let metrics = &self.metrics;
+        let most = |max: Option<u64>| max.map_or(f64::INFINITY, |max| max as f64);
+        metrics.recovery_lost_samples_min.set(loss.samples.min as f64);
+        metrics.recovery_lost_samples_max.set(most(loss.samples.max));
+        metrics.recovery_lost_batches_min.set(loss.batches.min as f64);
+        metrics.recovery_lost_batches_max.set(most(loss.batches.max));
+        match loss.is_none() {
+            true => tracing::info!("{loss}"),
+            false => tracing::error!("{loss}"),
+        }
+    }
+}
+
+/// "batches 3 to 4 and batch 9"
+pub(crate) fn ranges(ranges: &[(SeqNo, SeqNo)]) -> String {
+    let range = |(first, last): &(SeqNo, SeqNo)| match first == last {
+        true => format!("batch {first}"),
+        false => format!("batches {first} to {last}"),
+    };
+    ranges.iter().map(range).collect::<Vec<_>>().join(" and ")
+}
+
+impl Found {
+    /// What had been safe and is missing, and where files are damaged; `None` where nothing is missing.
+    pub(crate) fn damage(&self) -> Option<String> {
+        if self.damaged.is_empty() {
+            return None;
+        }
+        let mut text = format!("{} had been safe and are missing", ranges(&self.damaged));
+        for (path, offset, bytes) in &self.stage.damage {
+            let _ = write!(text, "; {} has no valid frame in the {bytes} bytes from byte {offset} on", path.display());
+        }
+        Some(text)
+    }
+}
+
+impl Engine {
+    /// Says what is in a directory and what a start would do, and changes nothing.
+    pub fn dry_run(disk: std::sync::Arc<dyn Disk>, options: Options) -> Result<String, Error> {
+        let paths = Paths { root: options.dir.clone() };
+        let _lock = match disk.open(&paths.lock()) {
+            Ok(_) => Some(take_lock(&*disk, &paths)?),
+            Err(_) => None,
+        };
+        let logs = LogDirs::check(&*disk, &paths, &options)?;
+        let loaded = Loaded::read(&*disk, &paths.root)?;
+        let mut open = Open::new(disk, paths, options, logs, Metrics::new(), loaded.state);
+        open.open_parts()?;
+        open.quarantine_strays(loaded.clean)?;
+        let found = open.examine()?;
+        Ok(open.describe(&found))
+    }
+}
+
+impl Open {
+    fn describe(&self, found: &Found) -> String {
+        let (state, verdict, stage) = (&self.state, &found.verdict, &found.stage);
+        let plan = Plan::new(&stage.runs, &stage.commits, verdict, state.flushed);
+        let batches = plan.batches(&stage.commits, state.flushed);
+        let mut lines = vec![
+            format!("dry run of start {}: nothing was changed", state.incarnation() + 1),
+            format!(
+                "everything up to batch {} counts: up to {} in {} parts, {batches} batches in {} files of the stage",
+                verdict.end,
+                state.flushed,
+                state.parts.len(),
+                stage.files.len()
+            ),
+        ];
+        lines.extend(self.recovery.loss.map(|loss| loss.to_string()));
+        lines.extend(found.damage().map(|damage| format!("damage: {damage}")));
+        let aside = |path: &std::path::PathBuf| format!("would be moved to quarantine: {}", path.display());
+        lines.extend(self.recovery.quarantined.iter().map(aside));
+        lines.join("\n") + "\n"
+    }
+}
