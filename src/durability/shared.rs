@@ -41,6 +41,8 @@ pub struct Limits {
     pub memory_size_max: usize,
     /// Bytes of rows that one commit of a container may cover; more starts it early.
     pub tick_size_max: usize,
+    /// Bytes of log segments that wait for a flush; more refuses writes until it is done.
+    pub log_size_max: u64,
     /// The level below which nobody is answered, whatever the request or the mode says.
     pub ack_min: AckLevel,
 }
@@ -163,6 +165,8 @@ pub struct Durability {
     pub(crate) generations: Generations,
     pub(crate) spares: Arc<Spares>,
     pub(crate) answers: Mutex<Answers>,
+    /// Bytes of log segments that wait for a flush.
+    log_size: AtomicU64,
     visible: AtomicU64,
     /// What `visible` would be, were nothing held back.
     inserted: AtomicU64,
@@ -200,6 +204,7 @@ impl Durability {
             generations,
             spares: Arc::default(),
             answers: Mutex::default(),
+            log_size: AtomicU64::new(0),
             visible: AtomicU64::new(recovered.0),
             inserted: AtomicU64::new(recovered.0),
             replaying: AtomicBool::new(false),
@@ -272,6 +277,9 @@ impl Durability {
         }
         if in_memory + inbox.size + size > self.limits.memory_size_max {
             return Err(Refused::Overloaded("the memtable is full and waits to be flushed"));
+        }
+        if self.log_size() > self.limits.log_size_max {
+            return Err(Refused::Overloaded("the log is full and waits for the memtable to be flushed"));
         }
         inbox.size += size;
         inbox.hurried |= submission.level < AckLevel::Disk;
@@ -590,6 +598,7 @@ impl Durability {
         work.pending.written = work.pending.written.max(upto);
         work.ticks.retain(|tick| tick.upto > upto);
         let containers = work.retire(upto);
+        self.note_log_size(&work);
         let is_mended = work.broken.take_if(|broken| *broken <= upto).is_some();
         let staged = work.pending.upto;
         drop(work);
@@ -602,9 +611,14 @@ impl Durability {
         containers
     }
 
-    /// Bytes of the log's segments.
+    /// Bytes of log segments that wait for a flush.
     pub fn log_size(&self) -> u64 {
-        self.work.lock().log_size()
+        self.log_size.load(Ordering::Acquire)
+    }
+
+    /// To be called where the segments have changed.
+    pub(crate) fn note_log_size(&self, work: &Work) {
+        self.log_size.store(work.log_size(), Ordering::Release);
     }
 
     /// The directories and the size of a segment that should be made ahead, if any.

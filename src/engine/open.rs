@@ -101,10 +101,10 @@ impl Engine {
         if loaded.number == 0 && holds_data(&*disk, &paths, &logs)? {
             return Err(Error::NoManifest(paths.root));
         }
-        logs.claim(&*disk, &paths)?;
         let mut open = Open::new(disk, paths, options, logs, metrics, loaded.state);
         open.open_parts()?;
         let found = open.examine()?;
+        open.logs.claim(&*open.disk, &open.paths)?;
         open.quarantine_strays(loaded.clean)?;
         open.recover(found, loaded.number, lock)
     }
@@ -282,6 +282,8 @@ impl Open {
             inbox_size_max: (self.options.memory_size_max / 4).min(256 << 20),
             memory_size_max: self.options.memory_size_max,
             tick_size_max: self.options.generation_size / 2,
+            // By then the flush that is forced at half of it is far behind.
+            log_size_max: self.options.log_size_max.saturating_mul(2),
             ack_min: self.options.ack_min,
         };
         let (mode, end) = (self.options.mode, self.recovery.end);
@@ -298,6 +300,7 @@ impl Open {
             next_segment: stage.last_ids[0] + 1,
             log_dirs: self.logs.written.clone(),
             log_mirror: self.options.wal_mirror,
+            log_compression: self.options.wal_compression,
             segment_size: self.options.segment_size,
         };
         let committer = Committer::new(

@@ -148,9 +148,10 @@ impl Engine {
         if !lost.is_empty() {
             self.record(&Edit { lost, ..Edit::default() })?;
         }
-        self.durability.remove_log(&*self.disk, self.manifest.lock().state().flushed);
         let path = self.paths.ledger();
-        self.durability.finish_ledger(self.clock.now()).map_err(super::io_error("finish", &path))
+        self.durability.finish_ledger(self.clock.now()).map_err(super::io_error("finish", &path))?;
+        self.durability.remove_log(&*self.disk, self.manifest.lock().state().flushed);
+        Ok(())
     }
 }
 
