@@ -305,6 +305,10 @@ fn the_metrics_tell_what_a_sync_was_worth_and_how_long_answers_were_at_risk() {
     };
     let early = server.post("/write?db=d", b"m value=1,other=2");
     assert_eq!(wait(&server, &format!("position={}", position(&early))).status, 200);
+    // The answer comes first, and what is counted then a moment later.
+    while metric("group_commit_batches_count") == 0.0 {
+        sleep(Duration::from_millis(1));
+    }
     assert_eq!((metric("group_commit_batches_count"), metric("group_commit_batches_sum")), (1.0, 1.0));
     assert!(metric("group_commit_bytes_sum") > 50.0);
     let at_risk = metric("acknowledged_to_safe_seconds_sum{failure=\"power\"}");

@@ -225,7 +225,7 @@ fn every_file_of_a_data_directory_can_be_inspected() {
 fn inspect_all(dir: &Path) -> usize {
     let mut count = 0;
     for path in files(dir) {
-        if matches!(path.file_name().and_then(|name| name.to_str()), Some("LOCK" | "CURRENT" | "LEDGER")) {
+        if matches!(path.file_name().and_then(|name| name.to_str()), Some("LOCK" | "CURRENT" | "LEDGER" | "RESERVE")) {
             continue;
         }
         let output = Command::new(PLIMSOLL).arg("inspect").arg(&path).output().unwrap();

@@ -46,7 +46,7 @@ use std::{
     collections::BTreeMap,
     io,
     path::{Path, PathBuf},
-    sync::{Arc, atomic::AtomicU64},
+    sync::{Arc, OnceLock, atomic::AtomicU64},
     time::{Duration, Instant},
 };
 
@@ -114,7 +114,7 @@ pub struct Options {
     pub ack_min: AckLevel,
     /// Streams at most.
     pub streams_max: u32,
-    /// Whether to find out at the start what the directory stands on; it takes some 50 ms.
+    /// Whether to find out, beside the first writes, what the directory stands on; it takes some 50 ms.
     pub probe: bool,
     /// What a start does about damage.
     pub recovery: RecoveryPolicy,
@@ -263,7 +263,7 @@ pub struct Engine {
     incarnation: u32,
     first_number: SeqNo,
     recovery: Recovery,
-    probe: Option<Probe>,
+    probe: OnceLock<Probe>,
     durability: Arc<Durability>,
     index: Arc<Index>,
     memtable: Arc<Memtable>,
@@ -323,7 +323,7 @@ impl Engine {
 
     /// What the directory stands on, if that was asked and found out.
     pub fn probe(&self) -> Option<&Probe> {
-        self.probe.as_ref()
+        self.probe.get()
     }
 
     /// What starts of this directory lost by their ends, oldest first; of the last hundred.

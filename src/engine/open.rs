@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::PathBuf,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{Arc, OnceLock, atomic::AtomicU64},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -22,7 +22,6 @@ use super::{
     pages::Opened,
     partset::Parts,
     plan::Plan,
-    probe::probe,
     recover::StageContents,
     replay::ReplayState,
     reserve::Reserve,
@@ -30,7 +29,7 @@ use super::{
     ticks::encode_pages,
 };
 use crate::{
-    disk::{Disk, Probe},
+    disk::Disk,
     durability::{
         Committer, Durability, Generations, Ledger, LedgerRecord, Limits, RenewLedger, Start, Syncer, Watermarks,
         Workers,
@@ -76,7 +75,6 @@ pub struct Open {
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Clock,
     pub(super) recovery: Recovery,
-    pub(super) probe: Option<Probe>,
     pub(super) index: Arc<Index>,
     pub(super) memtable: Arc<Memtable>,
     pub(super) days: Days,
@@ -134,7 +132,6 @@ impl Open {
             // Several generations must fit: one that is written, and one or more that are being flushed.
             generation_size: options.generation_size.min(options.memory_size_max / 4),
         };
-        let probe = options.probe.then(|| probe(&*disk, &paths.root, &metrics)).flatten();
         Self {
             disk,
             paths,
@@ -143,7 +140,6 @@ impl Open {
             metrics,
             clock: Clock::start(),
             recovery: Recovery::default(),
-            probe,
             index: Arc::new(Index::new(SchemaLimits::default(), fastrand::u64(..))),
             memtable: Arc::new(memtable),
             days: Days::default(),
@@ -324,8 +320,6 @@ impl Open {
         if replay.floor() <= end {
             durability.hold_back(SeqNo(replay.floor().0 - 1));
         }
-        // Until the stage has been synced, what the probe saw is what is known.
-        self.probe.iter().for_each(|probe| durability.expect(probe.sync.max));
         let workers = Workers::new(Arc::clone(&durability), committer, syncer);
         let reserve = Reserve::new(Arc::clone(&self.disk), self.paths.reserve());
         self.recovery.duration = self.clock.now();
@@ -338,7 +332,7 @@ impl Open {
             incarnation: start.number,
             first_number: start.first,
             recovery: self.recovery,
-            probe: self.probe,
+            probe: OnceLock::new(),
             durability,
             index: self.index,
             memtable: self.memtable,

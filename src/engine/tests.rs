@@ -162,14 +162,13 @@ fn either_copy_of_a_manifest_is_enough_and_every_damaged_byte_is_noticed() {
 }
 
 #[test]
-fn the_directory_is_probed_at_the_start_unless_told_not_to() {
-    for (probe, expected) in [(true, Some(0.0001)), (false, None)] {
-        let (disk, metrics) = (disk::SimDisk::new(1), Metrics::new());
-        let options = Options { probe, ..Options::new("/data") };
-        let engine = Engine::open(Arc::new(disk), options, Arc::clone(&metrics)).unwrap();
-        assert_eq!(engine.probe().map(|probe| probe.sync.median.as_secs_f64()), expected);
-        assert_eq!(metrics.disk_probe_fsync.get(), expected.unwrap_or(0.0));
-    }
+fn what_the_directory_stands_on_is_told_once_it_is_probed() {
+    let (disk, metrics) = (disk::SimDisk::new(1), Metrics::new());
+    let engine = Engine::open(Arc::new(disk), Options::new("/data"), Arc::clone(&metrics)).unwrap();
+    assert!(engine.probe().is_none() && metrics.disk_probe_fsync.get() == 0.0);
+    engine.probe_disk();
+    assert_eq!(engine.probe().map(|probe| probe.sync.median.as_secs_f64()), Some(0.0001));
+    assert_eq!(metrics.disk_probe_fsync.get(), 0.0001);
 }
 
 #[test]
@@ -302,9 +301,12 @@ fn a_loss_is_exact_where_the_end_is_what_was_safe_or_all_were_acknowledged_and_b
 }
 
 #[test]
-fn a_probe_that_fails_is_no_reason_not_to_start() {
+fn a_probe_that_fails_is_no_reason_to_stop() {
     let disk = disk::SimDisk::new(1);
-    assert!(probe::probe(&disk, Path::new("/missing"), &Metrics::new()).is_none());
+    let engine = Engine::open(Arc::new(disk.clone()), Options::new("/data"), Metrics::new()).unwrap();
+    disk.remove_tree(Path::new("/data")).unwrap();
+    engine.probe_disk();
+    assert!(engine.probe().is_none() && engine.problem().is_none());
 }
 
 #[test]

@@ -75,6 +75,10 @@ impl Engine {
         others.push(spawn("compactor", move || {
             engine.repeat(&engine.threads.compactor, clock, |engine, _| engine.compact_step());
         })?);
+        if self.options.probe {
+            let engine = Arc::clone(self);
+            others.push(spawn("probe", move || engine.probe_disk())?);
+        }
         let engine = Arc::clone(self);
         *self.threads.replayer.lock() = Some(spawn("replay", move || engine.run_replay())?);
         Ok(())

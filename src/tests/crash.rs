@@ -213,8 +213,12 @@ impl World {
                 Err(tokio::sync::oneshot::error::TryRecvError::Empty) => {}
             }
         }
-        // Refused before they were anything.
-        self.batches.retain(|batch| batch.number > SeqNo(0) || batch.ticket.is_some());
+        // Refused before they were anything; or refused, and said to be void before writes went on.
+        let goes_on = engine.durability().stopped().is_none();
+        self.batches.retain(|batch| match batch.number {
+            SeqNo(0) => batch.ticket.is_some(),
+            _ => !(batch.is_void && goes_on),
+        });
     }
 
     /// Does random things until the machine is down or `steps` are done.
@@ -323,7 +327,8 @@ impl World {
         }
     }
 
-    /// Batches that were refused are there all or not at all, and from the first look on the same.
+    /// Batches that were refused last, and not said to be void, are there all or not at all, and from the first look on the
+    /// same.
     fn settle_void(&mut self, found: &Contents) {
         if self.batches.iter().any(|batch| batch.is_void) && self.expected() == *found {
             self.batches.iter_mut().for_each(|batch| batch.is_void = false);
