@@ -266,11 +266,16 @@ impl Engine {
 
     fn set_aside(&self, path: &Path) -> Result<(), Error> {
         let name = path.file_name().expect("files have names").to_string_lossy();
-        let aside = self.paths.stage_quarantine(path);
-        crate::disk::make_dir(&*self.disk, &aside).map_err(io_error("create directory", &aside))?;
-        let moved = self.disk.rename(path, &aside.join(format!("{}-stage-{name}", self.incarnation)));
+        // A log outside of the data directory may be on another disk, where a rename does not reach.
+        let (dir, aside) = match path.parent() {
+            Some(dir) if !dir.starts_with(&self.paths.root) => {
+                (dir.to_owned(), format!("quarantine-{}-{name}", self.incarnation))
+            }
+            _ => (self.paths.quarantine(), format!("{}-stage-{name}", self.incarnation)),
+        };
+        let moved = self.disk.rename(path, &dir.join(aside));
         moved.map_err(io_error("set aside", path))?;
-        self.sync_dir(&aside)
+        self.sync_dir(&dir)
     }
 
     /// Makes a day's directory, its name durable: also where it is there, since an earlier start may have ended before that.

@@ -1,7 +1,8 @@
 //! The one owner of state and of background threads: a data directory, open.
 //!
 //! ```text
-//! open:    lock ─► manifest ─► parts, index parts ─► stage scanned ─► verdict ─► stage synced ─► new manifest ─► replay
+//! open:    lock ─► manifest ─► parts, index parts ─► stage scanned ─► verdict ─► stage synced ─► new manifest, ledger
+//! then:    replay: batches of the stage ─► generations, while what is in parts and pages is served
 //! running: two workers: commit, sync (durability) │ flusher: generation ─► parts │ compactor: parts ─► fewer parts
 //! ```
 //!
@@ -13,7 +14,9 @@
 
 mod compact;
 mod days;
+mod directory;
 mod edit;
+mod files;
 mod flushing;
 mod healing;
 mod logdirs;
@@ -33,6 +36,7 @@ mod replay;
 mod report;
 mod reserve;
 mod threads;
+mod ticks;
 mod verdict;
 
 #[cfg(test)]
@@ -47,7 +51,6 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use prometheus::{Histogram, core::Metric};
 use roaring::RoaringBitmap;
 
 pub use edit::{Edit, FileEntry, Incarnation, State};
@@ -64,9 +67,7 @@ pub use verdict::{Span, Verdict};
 
 use crate::{
     disk::{self, Disk, Lock, Probe},
-    durability::{
-        AckLevel, AtRisk, Durability, Failure, Mirror, Mode, Refused, StageKind, Switched, Ticket, Watermarks, Workers,
-    },
+    durability::{AckLevel, AtRisk, Durability, Failure, Mirror, Mode, Refused, Switched, Ticket, Watermarks, Workers},
     engine::{
         days::Days, flushing::NewFields, names::StreamIds, partset::Parts, replay::ReplayState, reserve::Reserve,
         threads::Threads,
@@ -407,17 +408,7 @@ impl Engine {
     /// How long after its answer a write of this level may still be taken by a failure, at most: zero where it is safe,
     /// `None` where nothing bounds it.
     pub fn window(&self, level: AckLevel, failure: Failure) -> Option<Duration> {
-        let policy = self.durability.policy();
-        let durations = match policy.stage {
-            StageKind::Log => &self.metrics.fsync_duration[Synced::Wal],
-            StageKind::Container => &self.metrics.commit_duration,
-        };
-        let longest = match (durations.get_sample_count(), &self.probe) {
-            // Nothing has been synced yet, but in the probe.
-            (0, Some(probe)) => Some(probe.sync.max),
-            _ => longest(durations),
-        };
-        policy.window(level, failure, longest)
+        self.durability.window(level, failure)
     }
 
     /// The watermarks.
@@ -487,14 +478,6 @@ impl Engine {
         self.remove_files(abandoned.into_iter());
         Ok(())
     }
-}
-
-/// The upper bound of the highest bucket that holds anything; `None` where that has none.
-fn longest(durations: &Histogram) -> Option<Duration> {
-    let metric = durations.metric();
-    let (buckets, count) = (metric.get_histogram().get_bucket(), metric.get_histogram().get_sample_count());
-    let bound = buckets.iter().find(|bucket| bucket.cumulative_count() == count)?.upper_bound();
-    Duration::try_from_secs_f64(bound).ok()
 }
 
 fn io_error<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Error + 'a {

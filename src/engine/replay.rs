@@ -24,7 +24,7 @@ use crate::{
     durability::Generations,
     index::Index,
     memtable::{Memtable, Writer},
-    model::{Batch, LayoutId, Rows, SeqNo},
+    model::{Batch, LayoutId, Rows, SeqNo, Slot, StreamId},
     stage::{Found, Kind, LayoutDefinition, RowsDecoder, Scan, decode_batch},
 };
 
@@ -72,6 +72,8 @@ struct Job {
     piece: usize,
     reader: Option<Reader>,
     writer: Option<Writer>,
+    /// The slots of streams seen so far: one look instead of two, and no lock.
+    slots: HashMap<StreamId, Slot>,
     batches: u64,
     orphaned_rows: u64,
     reported: Duration,
@@ -99,6 +101,7 @@ impl ReplayState {
             piece: 0,
             reader: None,
             writer: None,
+            slots: HashMap::new(),
             batches: 0,
             orphaned_rows: 0,
             reported: Duration::ZERO,
@@ -196,7 +199,8 @@ impl Job {
             let number = frame.header.number;
             if frame.header.kind == Kind::Batch && (piece.numbers.0..=piece.numbers.1).contains(&number) {
                 let batch = decoder.decode(decode_batch(&frame.payload)?.1)?;
-                let (batch, orphaned) = localize(batch, &reader.layouts, index, memtable);
+                let (batch, orphaned) =
+                    localize(batch, &reader.layouts, |stream| slot(&mut self.slots, stream, index, memtable));
                 self.orphaned_rows += orphaned;
                 size += batch.size();
                 self.insert(number, &batch, index, memtable, generations);
@@ -260,28 +264,47 @@ fn layouts(defined: &[LayoutDefinition], index: &Index) -> Layouts {
     layouts
 }
 
+/// A stream's slot; `None` where nothing defines the stream any more.
+fn slot(slots: &mut HashMap<StreamId, Slot>, stream: StreamId, index: &Index, memtable: &Memtable) -> Option<Slot> {
+    if let Some(slot) = slots.get(&stream) {
+        return Some(*slot);
+    }
+    let slot = memtable.catalogue.enter(index.streams.table(stream)?, stream);
+    slots.insert(stream, slot);
+    Some(slot)
+}
+
 /// A batch in this process's layouts and slots, and how many rows nothing defines any more: only damage can do that.
-fn localize(batch: Batch, layouts: &Layouts, index: &Index, memtable: &Memtable) -> (Batch, u64) {
+fn localize(batch: Batch, layouts: &Layouts, mut slot: impl FnMut(StreamId) -> Option<Slot>) -> (Batch, u64) {
     let (mut local, mut orphaned) = (Batch::default(), 0);
     for rows in batch.groups {
         let Some((layout, order)) = layouts.get(&rows.layout).filter(|(_, order)| order.len() == rows.width) else {
             orphaned += rows.len() as u64;
             continue;
         };
-        let mut group = Rows { layout: *layout, width: rows.width, ..Rows::default() };
-        for (place, stream) in rows.streams.iter().enumerate() {
-            let Some(table) = index.streams.table(*stream) else {
-                orphaned += 1;
-                continue;
-            };
-            group.places.extend(rows.places.get(place));
-            group.streams.push(*stream);
-            group.slots.push(memtable.catalogue.enter(table, *stream));
-            group.times.push(rows.times[place]);
-            let values = rows.row(place);
-            group.values.extend(order.iter().map(|field| values[usize::from(*field)]));
-        }
-        local.groups.push(group);
+        let slots: Vec<Option<Slot>> = rows.streams.iter().map(|stream| slot(*stream)).collect();
+        let unknown = slots.iter().filter(|slot| slot.is_none()).count();
+        orphaned += unknown as u64;
+        // Mostly every stream is known, and the fields stand in the order they have here: then the columns stay.
+        local.groups.push(match unknown == 0 && order.is_sorted() {
+            true => Rows { layout: *layout, slots: slots.into_iter().flatten().collect(), ..rows },
+            false => reordered(&rows, &slots, *layout, order),
+        });
     }
     (local, orphaned)
+}
+
+/// The rows that have slots, their values in another order.
+fn reordered(rows: &Rows, slots: &[Option<Slot>], layout: LayoutId, order: &[u16]) -> Rows {
+    let mut group = Rows { layout, width: rows.width, ..Rows::default() };
+    for (place, slot) in slots.iter().enumerate() {
+        let Some(slot) = slot else { continue };
+        group.places.extend(rows.places.get(place));
+        group.streams.push(rows.streams[place]);
+        group.slots.push(*slot);
+        group.times.push(rows.times[place]);
+        let values = rows.row(place);
+        group.values.extend(order.iter().map(|field| values[usize::from(*field)]));
+    }
+    group
 }

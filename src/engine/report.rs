@@ -3,10 +3,7 @@
 use std::fmt::Write;
 
 use super::{
-    Engine, Error, Loss, Open, Options, Paths,
-    logdirs::LogDirs,
-    manifest::Loaded,
-    open::{Found, take_lock},
+    Engine, Error, Loss, Open, Options, Paths, directory::take_lock, logdirs::LogDirs, manifest::Loaded, open::Found,
     plan::Plan,
 };
 use crate::{disk::Disk, metrics::Metrics, model::SeqNo};

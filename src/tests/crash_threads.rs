@@ -119,6 +119,7 @@ fn run(mode: Mode, seed: u64) {
         let context = format!("{mode}, seed {seed}, life {life}");
         let engine = Engine::open(Arc::new(disk.process()), options(mode), Metrics::new())
             .unwrap_or_else(|error| panic!("{context}: {}\n{}", crate::durability::error_chain(&error), disk.trace()));
+        engine.finish_replay().unwrap();
         check(&engine, &mut sent, failure, &context);
         let kind = [CrashKind::Process, CrashKind::PowerNone, CrashKind::PowerRandom][rng.usize(..3)];
         failure = Some(if kind == CrashKind::Process { Failure::Process } else { Failure::Power });
@@ -141,6 +142,7 @@ fn run(mode: Mode, seed: u64) {
         disk.restart();
     }
     let engine = Engine::open(Arc::new(disk.process()), options(mode), Metrics::new()).unwrap();
+    engine.finish_replay().unwrap();
     check(&engine, &mut sent, failure, &format!("{mode}, seed {seed}, end"));
 }
 
