@@ -8,6 +8,7 @@ use crate::{
     config::{Listen, ack_level, duration, listen, size},
     durability::{AckLevel, Mirror, Mode},
     engine, http, ingest,
+    stage::Compression,
 };
 
 /// A time-series database that tells you what a crash would take.
@@ -57,7 +58,8 @@ pub struct ServeFlags {
     /// `disk` (a power cut takes nothing)
     #[arg(long, value_name = "LEVEL", default_value = "memory", value_parser = ack_level)]
     pub min_ack: AckLevel,
-    /// Log segments in all; beyond it rows in memory are written to parts, so that segments can go
+    /// Bytes of write-ahead log after which what is in memory is written to parts, so that the log can go; at twice that,
+    /// writes are answered 503 for a while
     #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = size)]
     pub wal_size_max: u64,
     /// Free space on the disk below which writes are refused, so that what was acknowledged can still be written to parts;
@@ -78,6 +80,9 @@ pub struct ServeFlags {
     /// on where one disk fails or is slow)
     #[arg(long, value_name = "POLICY", default_value = "2-of-2", value_parser = str::parse::<Mirror>)]
     pub wal_mirror: Mirror,
+    /// Compress writes in the write-ahead log: `none`, or `zstd` (smaller, but costs more time than a fast disk saves)
+    #[arg(long, value_name = "NAME", default_value = "none", value_parser = str::parse::<Compression>)]
+    pub wal_compression: Compression,
     /// Do not turn the parameters `db` and `bucket` of writes into the label `db`
     #[arg(long)]
     pub no_db_label: bool,
@@ -221,6 +226,7 @@ impl ServeFlags {
             wal_dir: self.wal_dir.clone(),
             wal_mirror_dir: self.wal_mirror_dir.clone(),
             wal_mirror: self.wal_mirror,
+            wal_compression: self.wal_compression,
             ..engine::Options::new(&self.data)
         }
     }

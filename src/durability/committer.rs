@@ -14,7 +14,7 @@ use crate::{
     index::Index,
     memtable::{Generation, Memtable, Writer},
     model::SeqNo,
-    stage::RowsEncoder,
+    stage::{Compression, RowsEncoder},
 };
 
 /// Where a committer begins.
@@ -37,6 +37,8 @@ pub struct Start {
     pub log_dirs: Vec<PathBuf>,
     /// How many of the copies must work.
     pub log_mirror: Mirror,
+    /// Whether batches in it are compressed.
+    pub log_compression: Compression,
     /// Bytes reserved for a log segment.
     pub segment_size: u64,
 }
@@ -83,7 +85,13 @@ impl Committer {
         shared.generations.push(&generation);
         let segment_size = segment_size(shared.policy(), start.segment_size);
         let needed = if start.log_mirror == Mirror::OneOfTwo { 1 } else { start.log_dirs.len() };
-        let options = LogOptions { dirs: start.log_dirs, needed, usual_size: start.segment_size, segment_size };
+        let options = LogOptions {
+            dirs: start.log_dirs,
+            needed,
+            compression: start.log_compression,
+            usual_size: start.segment_size,
+            segment_size,
+        };
         let (spares, metrics) = (Arc::clone(&shared.spares), Arc::clone(&shared.metrics));
         let log = LogWriter::new(disk, options, spares, metrics, start.incarnation, start.next_segment);
         if shared.policy().stage == StageKind::Log {
@@ -395,6 +403,7 @@ impl Committer {
             self.shared.flusher().ring();
         }
         files.into_iter().for_each(|file| work.note_file(file));
+        self.shared.note_log_size(&work);
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     index::Index,
     metrics::Metrics,
     model::{Batch, SeqNo},
-    stage::{self, FileHeader, FileKind, FrameHeader, Kind, encode_void, put_frame},
+    stage::{self, Compression, FileHeader, FileKind, FrameHeader, Kind, Packer, encode_void, put_frame},
 };
 
 /// How and where the log is kept.
@@ -18,6 +18,7 @@ pub(crate) struct LogOptions {
     pub(crate) dirs: Vec<PathBuf>,
     /// How many copies must work.
     pub(crate) needed: usize,
+    pub(crate) compression: Compression,
     /// Bytes of a segment where the mode does not say.
     pub(crate) usual_size: u64,
     /// Bytes of the next segment.
@@ -41,6 +42,11 @@ pub(crate) struct LogWriter {
     /// Highest number in the buffer.
     buffered: SeqNo,
     definitions: Vec<u8>,
+    /// Where batches are compressed.
+    packer: Option<Packer>,
+    /// The compressed payload of the batch that is added, if it is smaller.
+    packed: Vec<u8>,
+    is_packed: bool,
     /// What was written since the last call of `take_files`.
     files: Vec<LogFile>,
     spares: Arc<Spares>,
@@ -57,6 +63,7 @@ impl LogWriter {
         incarnation: u32,
         next_id: u64,
     ) -> Self {
+        let packer = (options.compression == Compression::Zstd).then(Packer::default);
         Self {
             disk,
             options,
@@ -67,6 +74,9 @@ impl LogWriter {
             buffer: Vec::new(),
             buffered: SeqNo(0),
             definitions: Vec::new(),
+            packer,
+            packed: Vec::new(),
+            is_packed: false,
             files: Vec::new(),
             spares,
             written: 0,
@@ -76,18 +86,21 @@ impl LogWriter {
 
     /// Adds a batch's frame to the buffer; writes and goes on to the next segment where this one is full.
     pub(crate) fn add(&mut self, head: FrameOf, batch: &Batch, rows: &[u8], index: &Index) -> Result<(), Error> {
-        self.define(batch, index);
+        self.define(batch, rows, index);
         let fits = |segment: &OpenSegment| segment.fits(self.buffer.len() + self.frame_size(rows));
         if !self.segment.as_ref().is_some_and(fits) {
             self.write()?;
             // A new segment names its streams anew, so what is missing depends on where the batch lands.
             self.defined.clear();
-            self.define(batch, index);
+            self.define(batch, rows, index);
             self.rotate(self.frame_size(rows))?;
         }
-        let definitions = std::mem::take(&mut self.definitions);
-        self.put(head, Kind::Batch, &[&definitions, rows]);
-        self.definitions = definitions;
+        let (definitions, packed) = (std::mem::take(&mut self.definitions), std::mem::take(&mut self.packed));
+        match self.is_packed {
+            true => self.put(head, Kind::PackedBatch, &[&packed]),
+            false => self.put(head, Kind::Batch, &[&definitions, rows]),
+        }
+        (self.definitions, self.packed) = (definitions, packed);
         Ok(())
     }
 
@@ -100,14 +113,17 @@ impl LogWriter {
         self.buffered = number;
     }
 
-    /// Encodes what the batch uses and the segment has not named.
-    fn define(&mut self, batch: &Batch, index: &Index) {
+    /// Encodes what the batch uses and the segment has not named, and packs that and the rows where it helps.
+    fn define(&mut self, batch: &Batch, rows: &[u8], index: &Index) {
         self.definitions.clear();
         self.defined.missing(batch, index).encode(&mut self.definitions);
+        let pieces = [&self.definitions[..], rows];
+        self.is_packed = self.packer.as_mut().is_some_and(|packer| packer.pack(&pieces, &mut self.packed));
     }
 
     fn frame_size(&self, rows: &[u8]) -> usize {
-        (stage::FRAME_HEADER_SIZE + self.definitions.len() + rows.len()).next_multiple_of(8)
+        let payload = if self.is_packed { self.packed.len() } else { self.definitions.len() + rows.len() };
+        (stage::FRAME_HEADER_SIZE + payload).next_multiple_of(8)
     }
 
     /// Writes the buffer with one write(2).

@@ -41,6 +41,8 @@ pub struct Limits {
     pub memory_size_max: usize,
     /// Bytes of rows that one commit of a container may cover; more starts it early.
     pub tick_size_max: usize,
+    /// Bytes of log segments that wait for a flush; more refuses writes until it is done.
+    pub log_size_max: u64,
     /// The level below which nobody is answered, whatever the request or the mode says.
     pub ack_min: AckLevel,
 }
@@ -163,6 +165,8 @@ pub struct Durability {
     pub(crate) generations: Generations,
     pub(crate) spares: Arc<Spares>,
     pub(crate) answers: Mutex<Answers>,
+    /// Bytes of log segments that wait for a flush.
+    log_size: AtomicU64,
     visible: AtomicU64,
     /// What `visible` would be, were nothing held back.
     inserted: AtomicU64,
@@ -200,6 +204,7 @@ impl Durability {
             generations,
             spares: Arc::default(),
             answers: Mutex::default(),
+            log_size: AtomicU64::new(0),
             visible: AtomicU64::new(recovered.0),
             inserted: AtomicU64::new(recovered.0),
             replaying: AtomicBool::new(false),
@@ -273,6 +278,9 @@ impl Durability {
         if in_memory + inbox.size + size > self.limits.memory_size_max {
             return Err(Refused::Overloaded("the memtable is full and waits to be flushed"));
         }
+        if self.log_size() > self.limits.log_size_max {
+            return Err(Refused::Overloaded("the log is full and waits for the memtable to be flushed"));
+        }
         inbox.size += size;
         inbox.hurried |= submission.level < AckLevel::Disk;
         inbox.submissions.push(submission);
@@ -323,9 +331,9 @@ impl Durability {
         self.longest[stage as usize].fetch_max(duration.as_nanos() as u64, Ordering::Relaxed);
     }
 
-    /// Syncs of a start that has made none yet take so long, as far as is known.
-    pub fn expect_duration(&self, duration: Duration) {
-        [StageKind::Log, StageKind::Container].into_iter().for_each(|stage| self.note_duration(stage, duration));
+    /// A sync of this disk has taken so long.
+    pub fn expect(&self, duration: Duration) {
+        [StageKind::Log, StageKind::Container].iter().for_each(|stage| self.note_duration(*stage, duration));
     }
 
     /// How long after its answer a write of this level may still be taken by a failure; see [`Policy::window`].
@@ -590,6 +598,7 @@ impl Durability {
         work.pending.written = work.pending.written.max(upto);
         work.ticks.retain(|tick| tick.upto > upto);
         let containers = work.retire(upto);
+        self.note_log_size(&work);
         let is_mended = work.broken.take_if(|broken| *broken <= upto).is_some();
         let staged = work.pending.upto;
         drop(work);
@@ -602,9 +611,14 @@ impl Durability {
         containers
     }
 
-    /// Bytes of the log's segments.
+    /// Bytes of log segments that wait for a flush.
     pub fn log_size(&self) -> u64 {
-        self.work.lock().log_size()
+        self.log_size.load(Ordering::Acquire)
+    }
+
+    /// To be called where the segments have changed.
+    pub(crate) fn note_log_size(&self, work: &Work) {
+        self.log_size.store(work.log_size(), Ordering::Release);
     }
 
     /// The directories and the size of a segment that should be made ahead, if any.
@@ -629,6 +643,11 @@ impl Durability {
                 tracing::warn!("{}", error_chain(&error));
             }
         }
+    }
+
+    /// The numbers that were given out and rejected since the start: ranges, first and last.
+    pub fn voids(&self) -> Vec<(SeqNo, SeqNo)> {
+        self.voids.lock().clone()
     }
 
     /// Whether a number was given out and rejected.

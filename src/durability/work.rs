@@ -100,8 +100,9 @@ impl Work {
         done.into_iter().map(|(path, _)| path).collect()
     }
 
-    /// Bytes of the log's segments.
+    /// Bytes of the log's segments that a flush lets go of: all but the newest, which is written.
     pub(crate) fn log_size(&self) -> u64 {
-        self.files.iter().map(|file| file.copies.size()).sum()
+        let closed = self.files.len().saturating_sub(1);
+        self.files.iter().take(closed).map(|file| file.copies.size()).sum()
     }
 }

@@ -76,6 +76,7 @@ use crate::{
     memtable::{Catalogue, Generation, Memtable},
     metrics::{FileKind as Synced, Label, Metrics},
     model::{Batch, Day, PartId, SeqNo},
+    stage::Compression,
 };
 
 /// How a directory is run.
@@ -101,7 +102,10 @@ pub struct Options {
     pub wal_mirror_dir: Option<PathBuf>,
     /// How many of the two copies a batch must be in.
     pub wal_mirror: Mirror,
-    /// Bytes of log segments after which the open generation is flushed, so that they can go.
+    /// Whether batches in the log are compressed.
+    pub wal_compression: Compression,
+    /// Bytes of log segments after which the open generation is flushed, so that they can go; at twice that, writes are
+    /// refused until they have.
     pub log_size_max: u64,
     /// Free bytes of the disk below which writes are refused, so that what was acknowledged can still be flushed. At most
     /// a fiftieth of the disk.
@@ -130,6 +134,7 @@ impl Options {
             wal_dir: None,
             wal_mirror_dir: None,
             wal_mirror: Mirror::default(),
+            wal_compression: Compression::default(),
             log_size_max: 2 << 30,
             free_space_min: 64 << 20,
             ack_min: AckLevel::Memory,

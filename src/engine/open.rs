@@ -101,10 +101,10 @@ impl Engine {
         if loaded.number == 0 && holds_data(&*disk, &paths, &logs)? {
             return Err(Error::NoManifest(paths.root));
         }
-        logs.claim(&*disk, &paths)?;
         let mut open = Open::new(disk, paths, options, logs, metrics, loaded.state);
         open.open_parts()?;
         let found = open.examine()?;
+        open.logs.claim(&*open.disk, &open.paths)?;
         open.quarantine_strays(loaded.clean)?;
         open.recover(found, loaded.number, lock)
     }
@@ -282,13 +282,12 @@ impl Open {
             inbox_size_max: (self.options.memory_size_max / 4).min(256 << 20),
             memory_size_max: self.options.memory_size_max,
             tick_size_max: self.options.generation_size / 2,
+            // By then the flush that is forced at half of it is far behind.
+            log_size_max: self.options.log_size_max.saturating_mul(2),
             ack_min: self.options.ack_min,
         };
         let (mode, end) = (self.options.mode, self.recovery.end);
         let durability = Durability::new(mode, limits, end, Generations::default(), Arc::clone(&self.metrics));
-        if let Some(probe) = &self.probe {
-            durability.expect_duration(probe.sync.max);
-        }
         let renew = renew_ledger(&self.disk, self.paths.ledger());
         durability.keep_ledger(ledger.0, ledger.1, renew, self.clock.now());
         let committer_start = Start {
@@ -301,6 +300,7 @@ impl Open {
             next_segment: stage.last_ids[0] + 1,
             log_dirs: self.logs.written.clone(),
             log_mirror: self.options.wal_mirror,
+            log_compression: self.options.wal_compression,
             segment_size: self.options.segment_size,
         };
         let committer = Committer::new(
@@ -324,6 +324,8 @@ impl Open {
         if replay.floor() <= end {
             durability.hold_back(SeqNo(replay.floor().0 - 1));
         }
+        // Until the stage has been synced, what the probe saw is what is known.
+        self.probe.iter().for_each(|probe| durability.expect(probe.sync.max));
         let workers = Workers::new(Arc::clone(&durability), committer, syncer);
         let reserve = Reserve::new(Arc::clone(&self.disk), self.paths.reserve());
         self.recovery.duration = self.clock.now();

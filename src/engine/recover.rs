@@ -131,7 +131,7 @@ impl StageContents {
         self.safe = self.safe.max(header.safe);
         self.largest = self.largest.max(to);
         match header.kind {
-            Kind::Batch => {
+            Kind::Batch | Kind::PackedBatch => {
                 let (definitions, rows) = decode_batch(&frame.payload)?;
                 self.define(&definitions, index);
                 layouts.extend(definitions.layouts.iter().map(|layout| layout.id));

@@ -78,8 +78,8 @@ impl Engine {
             Ok(_) => Some(take_lock(&*disk, &paths)?),
             Err(_) => None,
         };
-        let loaded = Loaded::read(&*disk, &paths.root)?;
         let logs = LogDirs::check(&*disk, &paths, &options)?;
+        let loaded = Loaded::read(&*disk, &paths.root)?;
         let mut open = Open::new(disk, paths, options, logs, Metrics::new(), loaded.state);
         open.open_parts()?;
         open.quarantine_strays(loaded.clean)?;

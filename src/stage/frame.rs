@@ -29,6 +29,8 @@ pub enum Kind {
     Commit,
     /// Numbers up to `number` that were given out and rejected ([`crate::stage::encode_void`]); no frame of theirs counts.
     Void,
+    /// A batch whose payload is compressed ([`crate::stage::Packer`]). Only files have it: a scan gives a [`Kind::Batch`].
+    PackedBatch,
 }
 
 impl Kind {
@@ -37,11 +39,12 @@ impl Kind {
             Self::Batch => 1,
             Self::Commit => 2,
             Self::Void => 3,
+            Self::PackedBatch => 4,
         }
     }
 
     pub(crate) fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Batch, Self::Commit, Self::Void].into_iter().find(|kind| kind.byte() == byte)
+        [Self::Batch, Self::Commit, Self::Void, Self::PackedBatch].into_iter().find(|kind| kind.byte() == byte)
     }
 }
 

@@ -12,6 +12,7 @@
 mod commit;
 mod definitions;
 mod frame;
+mod packed;
 mod rows;
 mod scan;
 mod segment;
@@ -23,6 +24,7 @@ mod tests;
 pub use commit::{Commit, Page, decode_commit, encode_commit};
 pub use definitions::{Definitions, LayoutDefinition, StreamDefinition, decode_batch};
 pub use frame::{FRAME_HEADER_SIZE, Frame, FrameHeader, Kind, Place, put_frame};
+pub use packed::{Compression, Packer};
 pub use rows::{RowsDecoder, RowsEncoder};
 pub use scan::{Found, Scan, describe};
 pub use segment::{FILE_HEADER_SIZE, FileHeader, FileKind, Segment, file_name, list_files};

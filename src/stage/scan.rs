@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Error, segment::io_error};
+use super::{Error, packed::unpack, segment::io_error};
 use crate::{
     disk::File,
     stage::{
@@ -65,8 +65,12 @@ impl Scan {
     /// What comes next; `None` when no valid frame follows.
     #[allow(clippy::should_implement_trait)] // a failing read ends it, which an iterator would not say
     pub fn next(&mut self) -> Result<Option<Found>, Error> {
-        if let Some(frame) = self.frame_at(self.at)? {
-            self.at += padded(FRAME_HEADER_SIZE + frame.payload.len()) as u64;
+        if let Some((mut frame, len)) = self.frame_at(self.at)? {
+            self.at += padded(len) as u64;
+            if frame.header.kind == Kind::PackedBatch {
+                frame.payload = unpack(&frame.payload)?;
+                frame.header.kind = Kind::Batch;
+            }
             return Ok(Some(Found::Frame(frame)));
         }
         let offset = self.at;
@@ -90,8 +94,8 @@ impl Scan {
         header.place.segment == self.id && header.place.offset == offset
     }
 
-    /// The frame at `offset`, if a valid one starts there.
-    fn frame_at(&mut self, offset: u64) -> Result<Option<Frame>, Error> {
+    /// The frame at `offset` and the bytes it takes, if a valid one starts there.
+    fn frame_at(&mut self, offset: u64) -> Result<Option<(Frame, usize)>, Error> {
         let Some(head) = self.bytes_at(offset, FRAME_HEADER_SIZE)?.first_chunk() else { return Ok(None) };
         let Some((len, crc, header)) = parse_header(head) else { return Ok(None) };
         if !self.is_ours(&header, offset) || offset + len as u64 > self.size {
@@ -99,7 +103,7 @@ impl Scan {
         }
         let bytes = self.bytes_at(offset, len)?;
         let is_valid = bytes.len() == len && checksum(bytes) == crc;
-        Ok(is_valid.then(|| Frame { header, payload: bytes[FRAME_HEADER_SIZE..].to_vec() }))
+        Ok(is_valid.then(|| (Frame { header, payload: bytes[FRAME_HEADER_SIZE..].to_vec() }, len)))
     }
 
     /// `len` bytes at `offset`, fewer where the file ends. Reads far ahead, as frames are small and stand in a row.
@@ -173,7 +177,7 @@ fn describe_frame(frame: &Frame, out: &mut dyn fmt::Write) -> fmt::Result {
             Ok((commit, _)) => write!(out, ": after {}, {} pages", commit.after, commit.pages.len())?,
             Err(error) => write!(out, ": {error}")?,
         },
-        Kind::Batch => match super::decode_batch(&frame.payload) {
+        Kind::Batch | Kind::PackedBatch => match super::decode_batch(&frame.payload) {
             Ok((defined, _)) => {
                 write!(out, ": defines {} streams, {} layouts", defined.streams.len(), defined.layouts.len())?;
             }

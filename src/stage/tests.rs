@@ -21,12 +21,16 @@ fn log(id: u64) -> FileHeader {
 }
 
 fn append(segment: &mut Segment, number: u64, payload: &[u8]) {
+    append_of(segment, Kind::Batch, number, payload);
+}
+
+fn append_of(segment: &mut Segment, kind: Kind, number: u64, payload: &[u8]) {
     let header = FrameHeader {
         place: segment.place(0),
         number: SeqNo(number),
         safe: SeqNo(number - 1),
         samples: number * 10,
-        kind: Kind::Batch,
+        kind,
     };
     let mut bytes = Vec::new();
     put_frame(&mut bytes, &header, &[payload]);
@@ -253,6 +257,15 @@ fn assert_golden(name: &str, bytes: &[u8]) {
     assert!(golden == bytes, "{name} is written differently now: a new format version?");
 }
 
+/// Replaces what a file holds by a golden file.
+fn put_golden_file(file: &dyn crate::disk::File, name: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/stage").join(name);
+    #[allow(clippy::disallowed_methods)] // a test's own file, not the database's
+    let golden = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    file.set_size(0).unwrap();
+    file.write_at(&golden, 0).unwrap();
+}
+
 fn golden_definitions() -> Definitions {
     let streams = [(3, "a"), (700, "b")]
         .map(|(id, host)| StreamDefinition { id: StreamId(id), key: StreamKey::new("cpu", [("host", host)]).unwrap() });
@@ -287,6 +300,52 @@ fn a_log_segment_of_version_1_is_written_and_read_as_ever() {
     let (definitions, rows) = decode_batch(&frames[0].1).unwrap();
     assert_eq!((frames[0].0, definitions), (41, golden_definitions()));
     assert_eq!(bits(&RowsDecoder::default().decode(rows).unwrap()), bits(&golden_batch()));
+}
+
+#[test]
+fn a_packed_batch_of_version_1_is_written_and_read_as_ever() {
+    let mut payload = Vec::new();
+    golden_definitions().encode(&mut payload);
+    let batch = Batch { groups: vec![golden_batch().groups[0].clone(); 20] };
+    RowsEncoder::default().encode(&batch, &mut payload);
+    let mut packed = Vec::new();
+    assert!(Packer::default().pack(&[&payload[..10], &payload[10..]], &mut packed));
+    let disk = disk();
+    let mut segment = Segment::create(&disk, Path::new(DIR), log(5), 0).unwrap();
+    append_of(&mut segment, Kind::PackedBatch, 41, &packed);
+    append(&mut segment, 42, b"behind it");
+    // What zstd makes of it may change with its version; what it made once must always be read.
+    let written = segment.file();
+    put_golden_file(&*written, "version-1-packed.wal");
+    let (frames, damaged) = scanned(&disk, 5);
+    assert_eq!((frames.len(), damaged, &frames[1].1[..]), (2, 0, &b"behind it"[..]));
+    assert_eq!(frames[0], (41, payload));
+}
+
+#[test]
+fn a_packed_payload_is_smaller_or_not_packed_and_damage_asks_for_no_memory() {
+    let mut packer = Packer::default();
+    let mut packed = Vec::new();
+    for size in [0, 1, 10, 100, 10_000, 1_000_000] {
+        let same: Vec<u8> = vec![7; size];
+        if packer.pack(&[&same], &mut packed) {
+            assert!(packed.len() < size && packed::unpack(&packed).unwrap() == same, "{size}");
+        }
+        let random: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..)).take(size).collect();
+        assert!(!packer.pack(&[&random], &mut packed), "{size}");
+    }
+    assert!(packer.pack(&[&[7; 1_000]], &mut packed));
+    let whole = packed.clone();
+    for at in 0..whole.len() {
+        packed.clone_from(&whole);
+        packed[at] ^= 0x10;
+        // Whatever comes of it, it comes without a panic.
+        let _ = packed::unpack(&packed);
+        let _ = packed::unpack(&whole[..at]);
+    }
+    let mut huge = Vec::new();
+    codec::put_u64(&mut huge, u64::MAX >> 1);
+    assert!(packed::unpack(&[huge, whole].concat()).unwrap_err().to_string().contains("beyond"));
 }
 
 #[test]

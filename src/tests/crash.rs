@@ -16,7 +16,7 @@ use crate::{
     metrics::Metrics,
     model::{Batch, Labels, Matcher, Rows, SeqNo, StreamKey, TimeRange},
     select::{Source, View},
-    stage::RowsEncoder,
+    stage::{Compression, RowsEncoder},
 };
 
 /// Every sample of every series, as the bits of its value.
@@ -63,8 +63,8 @@ struct World {
     counter: u64,
     /// The mode changes while the engine runs.
     switches: bool,
-    /// Where the log is, and in how many copies.
-    log: Log,
+    /// What of the options the seed chooses.
+    log: Options,
     /// Whatever must have survived the last crash is at or below this number.
     must_have: SeqNo,
     /// The start that was crashed last, and whether every record of its ledger was followed by its answers.
@@ -73,17 +73,16 @@ struct World {
     is_troubled: bool,
 }
 
-/// Where the log is, and in how many copies.
-#[derive(Clone, Copy, Debug)]
-enum Log {
-    Inside,
-    Outside,
-    Mirrored(Mirror),
-}
-
-impl Log {
-    const ALL: [Self; 4] =
-        [Self::Inside, Self::Outside, Self::Mirrored(Mirror::TwoOfTwo), Self::Mirrored(Mirror::OneOfTwo)];
+/// Where the log is, in how many copies, and whether it is compressed.
+pub(super) fn log_of(seed: u64) -> Options {
+    let (wal_dir, wal_mirror_dir, wal_mirror) = match seed % 4 {
+        0 => (None, None, Mirror::default()),
+        1 => (Some("/fast/wal".into()), None, Mirror::default()),
+        2 => (None, Some("/other/wal".into()), Mirror::TwoOfTwo),
+        _ => (None, Some("/other/wal".into()), Mirror::OneOfTwo),
+    };
+    let wal_compression = if seed % 3 == 1 { Compression::Zstd } else { Compression::None };
+    Options { wal_dir, wal_mirror_dir, wal_mirror, wal_compression, ..Options::new("/data") }
 }
 
 const TABLES: [&str; 2] = ["cpu", "disk"];
@@ -102,7 +101,7 @@ impl World {
             batches,
             counter: 0,
             switches: false,
-            log: Log::ALL[seed as usize % Log::ALL.len()],
+            log: log_of(seed),
             must_have: SeqNo(0),
             crashed: None,
             is_troubled: false,
@@ -110,21 +109,13 @@ impl World {
     }
 
     fn options(&self) -> Options {
-        let (wal_dir, wal_mirror_dir, wal_mirror) = match self.log {
-            Log::Inside => (None, None, Mirror::default()),
-            Log::Outside => (Some("/fast/wal".into()), None, Mirror::default()),
-            Log::Mirrored(mirror) => (None, Some("/other/wal".into()), mirror),
-        };
         Options {
-            wal_dir,
-            wal_mirror_dir,
-            wal_mirror,
             mode: self.mode,
             generation_size: 256 << 10,
             chunk_size: 16 << 10,
             segment_size: 4 << 10,
             memory_size_max: 16 << 20,
-            ..Options::new("/data")
+            ..self.log.clone()
         }
     }
 

@@ -33,7 +33,7 @@ struct Sent {
     acked: Option<Ack>,
 }
 
-fn options(mode: Mode) -> Options {
+fn options(mode: Mode, seed: u64) -> Options {
     Options {
         mode,
         generation_size: 64 << 10,
@@ -41,7 +41,7 @@ fn options(mode: Mode) -> Options {
         segment_size: 8 << 10,
         memory_size_max: 16 << 20,
         probe: false,
-        ..Options::new("/data")
+        ..super::crash::log_of(seed)
     }
 }
 
@@ -117,7 +117,7 @@ fn run(mode: Mode, seed: u64) {
     let mut failure = None;
     for life in 0..3 {
         let context = format!("{mode}, seed {seed}, life {life}");
-        let engine = Engine::open(Arc::new(disk.process()), options(mode), Metrics::new())
+        let engine = Engine::open(Arc::new(disk.process()), options(mode, seed), Metrics::new())
             .unwrap_or_else(|error| panic!("{context}: {}\n{}", crate::durability::error_chain(&error), disk.trace()));
         engine.finish_replay().unwrap();
         check(&engine, &mut sent, failure, &context);
@@ -141,7 +141,7 @@ fn run(mode: Mode, seed: u64) {
         drop(engine);
         disk.restart();
     }
-    let engine = Engine::open(Arc::new(disk.process()), options(mode), Metrics::new()).unwrap();
+    let engine = Engine::open(Arc::new(disk.process()), options(mode, seed), Metrics::new()).unwrap();
     engine.finish_replay().unwrap();
     check(&engine, &mut sent, failure, &format!("{mode}, seed {seed}, end"));
 }

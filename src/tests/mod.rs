@@ -8,3 +8,4 @@ mod promql;
 mod promqltest;
 mod recovery;
 mod stored;
+mod wal;
