@@ -54,7 +54,7 @@ pub struct Recovery {
     pub replayed_batches: u64,
     /// Numbers that had been safe and are gone: damage. Ranges, first and last.
     pub damaged: Vec<(SeqNo, SeqNo)>,
-    /// Bytes of the stage that hold something but no valid frame.
+    /// Bytes of the stage that hold something but no valid frame: damage, and what a crash tore at the end.
     pub damaged_bytes: u64,
     /// Parts and index parts that are damaged or missing; what was in them is gone from the answers.
     pub damaged_files: Vec<PathBuf>,
@@ -191,7 +191,7 @@ impl Open {
         self.parts.change(&opened.pages, &[]);
         self.recovery.end = verdict.end;
         self.recovery.damaged = damaged;
-        self.recovery.damaged_bytes = stage.damage.iter().map(|(.., bytes)| bytes).sum();
+        self.recovery.damaged_bytes = stage.damage.iter().map(|(.., bytes)| bytes).sum::<u64>() + stage.torn_bytes;
         self.recovery.replayed_batches = plan.batches(&stage.commits, flushed);
         let engine = self.assemble(stage, plan, opened.fields, manifest, (ledger, first), lock)?;
         if engine.recovery.replayed_batches == 0 {

@@ -73,6 +73,8 @@ pub(crate) struct StageContents {
     pub(crate) largest_stream: u32,
     /// Where something stands that is no valid frame, with valid ones behind it: file, first byte, how many.
     pub(crate) damage: Vec<(PathBuf, u64, u64)>,
+    /// Bytes of frames at the ends of files that were begun and are not whole.
+    pub(crate) torn_bytes: u64,
     /// Highest file number of each kind.
     pub(crate) last_ids: [u64; 2],
     decoder: RowsDecoder,
@@ -113,6 +115,7 @@ impl StageContents {
                 Found::Frame(frame) => self.take(&frame, leftover, &mut layouts, index)?,
             }
         }
+        self.torn_bytes += scan.torn_bytes()?;
         Ok(())
     }
 

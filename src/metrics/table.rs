@@ -117,7 +117,7 @@ metrics! {
     recovery_duration: Gauge = float_gauge("recovery_duration_seconds"),
     /// Batches the last start took from the stage.
     recovery_replayed_batches: IntGauge = gauge("recovery_replayed_batches"),
-    /// Bytes behind the last valid frame or record that the last start cut off.
+    /// Bytes of the stage that the last start cut off: frames that a crash tore, and damage.
     recovery_truncated_bytes: IntGauge = gauge("recovery_truncated_bytes"),
     /// Sequence numbers that were safe before the last start and that it found damaged.
     recovery_damaged_numbers: IntGauge = gauge("recovery_damaged_numbers"),

@@ -10,7 +10,7 @@ use super::{Error, packed::unpack, segment::io_error};
 use crate::{
     disk::File,
     stage::{
-        FILE_HEADER_SIZE, FRAME_HEADER_SIZE, FileHeader, Frame, Kind,
+        FILE_HEADER_SIZE, FRAME_HEADER_SIZE, FileHeader, Frame, FrameHeader, Kind,
         frame::{ALIGNMENT, MAGIC, checksum, padded, parse_header},
     },
 };
@@ -80,12 +80,25 @@ impl Scan {
         }))
     }
 
+    /// Bytes of the frame that was begun behind the last valid one and is not whole: the torn tail of a crash. Of one whose
+    /// header is gone, too, nothing is known.
+    pub fn torn_bytes(&mut self) -> Result<u64, Error> {
+        let at = self.at;
+        let Some(head) = self.bytes_at(at, FRAME_HEADER_SIZE)?.first_chunk() else { return Ok(0) };
+        let begun = parse_header(head).filter(|(_, _, header)| self.is_ours(header, at));
+        Ok(begun.map_or(0, |(len, ..)| (len as u64).min(self.size - at)))
+    }
+
+    /// Whether a frame was written there, and not to a file this one was made of.
+    fn is_ours(&self, header: &FrameHeader, offset: u64) -> bool {
+        header.place.segment == self.id && header.place.offset == offset
+    }
+
     /// The frame at `offset` and the bytes it takes, if a valid one starts there.
     fn frame_at(&mut self, offset: u64) -> Result<Option<(Frame, usize)>, Error> {
         let Some(head) = self.bytes_at(offset, FRAME_HEADER_SIZE)?.first_chunk() else { return Ok(None) };
         let Some((len, crc, header)) = parse_header(head) else { return Ok(None) };
-        let ours = header.place.segment == self.id && header.place.offset == offset;
-        if !ours || offset + len as u64 > self.size {
+        if !self.is_ours(&header, offset) || offset + len as u64 > self.size {
             return Ok(None);
         }
         let bytes = self.bytes_at(offset, len)?;

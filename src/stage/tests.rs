@@ -380,3 +380,26 @@ fn a_file_that_cannot_be_begun_leaves_nothing_behind() {
         segment_of_three(&disk);
     }
 }
+
+#[test]
+fn a_torn_tail_is_measured_and_the_remains_of_a_recycled_file_are_not() {
+    let disk = disk();
+    let segment = segment_of_three(&disk);
+    let path = segment.path().to_owned();
+    let torn = || {
+        let mut scan = Scan::new(disk.open(&path).unwrap(), &path, 3).unwrap();
+        while scan.next().unwrap().is_some() {}
+        scan.torn_bytes().unwrap()
+    };
+    assert_eq!(torn(), 0);
+    disk.corrupt(&path, segment.end() - 10, 1).unwrap();
+    assert_eq!(torn(), 157, "the last frame, without its padding");
+    disk.corrupt(&path, FILE_HEADER_SIZE + 160 + 100, 1).unwrap();
+    disk.corrupt(&path, segment.end() - 160, 1).unwrap();
+    assert_eq!(torn(), 157, "the frame before it; of the last one, whose header is gone, nothing is known");
+    drop(segment);
+    Segment::recycle(&disk, Path::new(DIR), log(9), &path).unwrap();
+    let path = Path::new(DIR).join(file_name(FileKind::Log, 9));
+    let mut scan = Scan::new(disk.open(&path).unwrap(), &path, 9).unwrap();
+    assert_eq!((scan.next().unwrap(), scan.torn_bytes().unwrap()), (None, 0));
+}
