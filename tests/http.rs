@@ -116,7 +116,7 @@ fn bad_input_gets_a_clear_error_and_the_server_goes_on() {
         ("POST", "/write?db=d&precision=fortnight", &[], b"cpu value=1", 400, "invalid precision"),
         ("POST", "/write?db=d&consistency=maybe", &[], b"cpu value=1", 400, "invalid consistency level"),
         ("POST", "/write?db=d&ack=hope", &[], b"cpu value=1", 400, "unknown ack level"),
-        ("POST", "/write?db=d", &[("Durability", "replicated")], b"cpu value=1", 400, "unknown ack level"),
+        ("POST", "/write?db=d", &[("Durability", "replicated")], b"cpu value=1", 400, "not available yet"),
         ("POST", "/write?db=%zz", &[], b"cpu value=1", 400, "URL escape"),
         ("POST", "/api/v2/write?org=o", &[], b"cpu value=1", 404, "bucket not found"),
         ("POST", "/api/v2/write?bucket=b&precision=h", &[], b"cpu value=1", 400, "invalid precision"),
@@ -128,6 +128,7 @@ fn bad_input_gets_a_clear_error_and_the_server_goes_on() {
         ("POST", "/api/v1/label/x/values", &[], b"", 405, "not allowed"),
         ("GET", "/nowhere", &[], b"", 404, "not found"),
         ("POST", "/api/v2/nowhere", &[], b"", 404, "not found"),
+        ("POST", "/api/v3/nowhere", &[], b"", 404, "not found"),
         ("GET", "/api/v1/nowhere", &[], b"", 404, "not found"),
         ("GET", "/query?q=SELECT+*+FROM+cpu", &[], b"", 400, "InfluxQL"),
         ("GET", "/query", &[], b"", 400, "missing required parameter"),
@@ -159,7 +160,8 @@ fn bad_input_gets_a_clear_error_and_the_server_goes_on() {
 }
 
 fn check_shape(path: &str, status: u16, response: &common::Response) {
-    let is_plain = status == 404 && !path.starts_with("/api/v2/") || status == 405 && path.starts_with("/api/v1/");
+    let is_influx = path.starts_with("/api/v2/") || path.starts_with("/api/v3/");
+    let is_plain = status == 404 && !is_influx || status == 405 && path.starts_with("/api/v1/");
     if status == 405 {
         assert!(response.header("allow").contains("OPTIONS"), "{path}");
     }
@@ -174,6 +176,8 @@ fn check_shape(path: &str, status: u16, response: &common::Response) {
     } else if path.starts_with("/api/v2/") {
         assert!(error["code"].is_string() && error["message"] == error["error"], "{path}");
         assert!(!response.header("x-platform-error-code").is_empty(), "{path}");
+    } else if path.starts_with("/api/v3/") {
+        assert!(error["error"].is_string(), "{path}");
     } else {
         assert!(error["error"].is_string() && !response.header("x-influxdb-error").is_empty(), "{path}");
     }
@@ -341,17 +345,63 @@ fn a_query_too_long_or_too_large_ends_with_its_reason() {
 }
 
 #[test]
-fn what_is_at_risk_can_be_asked() {
-    let (server, _dir) = server(&["--durability", "parts=1h"]);
-    let response = server.post("/write?db=d", b"cpu value=1,other=2");
-    assert_eq!((response.status, response.header("durability-level")), (204, "memory"));
-    let answer = server.get("/api/v1/durability").json()["data"].clone();
-    assert_eq!(answer["mode"].as_str().unwrap().split('=').next(), Some("parts"), "{answer}");
-    assert_eq!(answer["at_risk"]["process"]["samples"], 2, "{answer}");
-    assert_eq!(answer["at_risk"]["power"]["samples"], 2, "{answer}");
-    assert!(server.get("/metrics").text().contains("plimsoll_at_risk_samples{failure=\"power\"} 2"));
-    let safe = server.send("POST", "/write?db=d", &[("Durability", "disk")], b"cpu value=3");
-    assert_eq!((safe.status, safe.header("durability-level")), (204, "disk"));
-    let answer = server.get("/api/v1/durability").json()["data"].clone();
-    assert_eq!(answer["at_risk"]["power"]["samples"], 0, "a prefix is safe, so the earlier write is too: {answer}");
+fn version_3_writes_and_says_which_lines_are_bad() {
+    let (server, _dir) = server(&["--durability", "wal-interval=1h"]);
+    let write = |query: &str, body: &str| server.post(&format!("/api/v3/write_lp?db=d{query}"), body.as_bytes());
+    let nanos = format!("{T}000000000");
+    for (precision, time) in [("", T), ("auto", T * 1000), ("second", T), ("millisecond", T * 1000)] {
+        let good = write(&format!("&precision={precision}"), &format!("m,p=_{precision} value=1 {time}\n"));
+        assert_eq!(
+            (good.status, good.text().as_str(), good.header("durability-level")),
+            (204, "", "os"),
+            "{precision}"
+        );
+    }
+    assert_eq!(write("&precision=nanosecond", &format!("m,p=n value=1 {nanos}")).status, 204);
+    assert_eq!(write("&precision=microsecond", &format!("m,p=u value=1 {T}000000")).status, 204);
+    assert_eq!(server.number("count(m)", &T.to_string()), 6.0);
+    let body = format!("k value=1 {T}\nbad\nk value=2 {}\nworse x\n", T + 1);
+    let part = write("", &body);
+    assert_eq!((part.status, part.header("accepted-samples")), (400, "2"));
+    let expected = json!({
+        "error": "partial write of line protocol occurred",
+        "data": [
+            {"original_line": "bad", "line_number": 2, "error_message": "missing fields"},
+            {"original_line": "worse x", "line_number": 4, "error_message": "invalid field format"},
+        ],
+    });
+    assert_eq!(part.json(), expected);
+    assert_eq!(server.number("k", &(T + 1).to_string()), 2.0);
+    let none = write("&accept_partial=false", &body.replace("k value", "none value"));
+    assert_eq!((none.status, none.header("accepted-samples"), none.header("rejected-samples")), (400, "0", "2"));
+    let line = json!({"original_line": "bad", "line_number": 2, "error_message": "missing fields"});
+    assert_eq!(none.json(), json!({"error": "parsing failed for write_lp endpoint", "data": line}));
+    assert_eq!((none.header("durability-position"), server.query("none", &T.to_string())), ("", json!([])));
+    assert_eq!(write("&accept_partial=false", &format!("none value=3 {T}")).status, 204);
+}
+
+#[test]
+fn version_3_waits_as_it_is_told() {
+    let (server, _dir) = server(&[]);
+    let level = |query: &str, headers: &[(&str, &str)]| {
+        let response = server.send("POST", &format!("/api/v3/write_lp?db=d{query}"), headers, b"m value=1");
+        assert_eq!(response.status, 204, "{query}: {}", response.text());
+        response.header("durability-level").to_owned()
+    };
+    assert_eq!(level("", &[]), "disk");
+    assert_eq!(level("&no_sync=false", &[]), "disk");
+    assert_eq!(level("&no_sync=true", &[]), "memory");
+    assert_eq!(level("&no_sync=true", &[("Durability", "os")]), "os");
+    assert_eq!(level("&no_sync=false&ack=memory", &[]), "memory");
+    let cases = [
+        ("/api/v3/write_lp", "missing parameter \"db\""),
+        ("/api/v3/write_lp?db=d&precision=h", "invalid precision \"h\""),
+        ("/api/v3/write_lp?db=d&no_sync=maybe", "invalid no_sync \"maybe\""),
+        ("/api/v3/write_lp?db=d&accept_partial=1", "invalid accept_partial \"1\""),
+    ];
+    for (path, part) in cases {
+        let response = server.post(path, b"m value=1");
+        let error = response.json()["error"].as_str().unwrap().to_owned();
+        assert!(response.status == 400 && error.starts_with(part), "{path}: {error}");
+    }
 }

@@ -6,6 +6,10 @@ mod common;
 use std::{path::Path, process::Command};
 
 use common::{PLIMSOLL, Server};
+use plimsoll::{
+    durability::{Failure, Mode},
+    metrics::Label,
+};
 
 /// Commands that `.ci/run` runs: they build, or run for minutes.
 const BY_CI: [&str; 2] = ["cargo run --release -- demo", "cargo test --release"];
@@ -48,6 +52,8 @@ fn expected(command: &str) -> &'static str {
         write if write.contains("/write") => "accepted-samples: 4",
         query if query.contains("query_range") => r#"[1795154460,"21.6"]"#,
         query if query.contains("plimsoll query") => "2026-11-20 06:01:00  21.7",
+        receipt if receipt.contains("/receipt") => r#""receipt":"safe""#,
+        switch if switch.contains("/admin/") => r#""mode":"wal-interval=500ms""#,
         risk if risk.contains("/api/v1/durability") => r#""power_safe":1"#,
         other => panic!("no expectation for {other:?}"),
     }
@@ -61,6 +67,20 @@ fn run(command: &str, server: &Server) -> String {
     let output = Command::new("sh").args(["-c", &command]).output().unwrap();
     assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn the_readmes_table_of_modes_is_the_programs() {
+    let mut table = String::from(
+        "| `--durability` | how | a write waits for | a process crash takes at most | a power cut takes at most |\n\
+         |---|---|---|---|---|\n",
+    );
+    for mode in Mode::ALL {
+        let (help, ack) = (mode.help(), mode.policy().ack.text());
+        let [process, power] = [Failure::Process, Failure::Power].map(|failure| mode.takes(failure));
+        table += &format!("| `{mode}` | {help} | {ack} | {process} | {power} |\n");
+    }
+    assert!(file("README.md").contains(&table), "the README's table should be\n{table}");
 }
 
 /// The build is what made this test's binary; the flags are those that every test here starts its server with.

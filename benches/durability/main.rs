@@ -1,7 +1,7 @@
 //! What durability costs: every mode under every shape of load, beside two peers, and what it saves after a crash.
 //!
 //! ```text
-//! cargo bench --bench durability                          all of it, about six minutes
+//! cargo bench --bench durability                          all of it, six to seven minutes
 //! cargo bench --bench durability -- --quick               a smoke check
 //! cargo bench --bench durability -- --write               and keep it in benches/DURABILITY.md
 //! cargo bench --bench durability -- --modes wal-sync,parts=1s --connections 64 --lines 1 --rounds 7 --only cells
@@ -53,10 +53,10 @@ struct Options {
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// Time a cell is measured
-    #[arg(long, default_value_t = 0.6)]
+    #[arg(long, default_value_t = 0.5)]
     seconds: f64,
     /// Time a cell is loaded before
-    #[arg(long, default_value_t = 0.25)]
+    #[arg(long, default_value_t = 0.2)]
     warm_up: f64,
     /// The loader's threads
     #[arg(long, default_value_t = 1)]
@@ -118,11 +118,15 @@ impl Options {
         self
     }
 
-    /// Peers are slow to register what is new to them, and to answer the first of 64 large bodies.
+    /// Peers are slow to register what is new to them and to answer the first of 64 large bodies. A mode with a window
+    /// is measured for as long as that, so that a window's worth of samples meets one sync.
     fn pace(&self, target: &Target, shape: Shape) -> Pace {
         let (warm_up, measured) = match target {
-            Target::Plimsoll(_) => (self.warm_up, self.seconds),
-            _ if shape.lines == 1 => (self.warm_up + 1.0, self.seconds),
+            Target::Plimsoll(mode) => {
+                let window = window_seconds(mode);
+                (self.warm_up.max(window * 0.4), self.seconds.max(window))
+            }
+            _ if shape.lines == 1 => (self.warm_up + 1.0, self.seconds + 0.5),
             _ => (self.warm_up + 1.0, self.seconds + 2.0),
         };
         let seconds = Duration::from_secs_f64;
@@ -142,6 +146,18 @@ impl Options {
 
 fn all_modes() -> Vec<String> {
     Mode::ALL.iter().map(ToString::to_string).collect()
+}
+
+/// The window in a mode's text, as in `parts=1s`; 0 where it has none.
+fn window_seconds(mode: &str) -> f64 {
+    let window = mode.split('@').next().and_then(|mode| mode.split_once('=')).map_or("", |(_, window)| window);
+    let end = window.find(|c: char| !c.is_ascii_digit()).unwrap_or(window.len());
+    let number: f64 = window[..end].parse().unwrap_or(0.0);
+    match window[end..].trim_end_matches(')') {
+        "ms" => number / 1e3,
+        "s" => number,
+        _ => 0.0,
+    }
 }
 
 /// How to get these figures again.

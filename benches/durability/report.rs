@@ -96,7 +96,7 @@ impl Report {
                 1.0,
             ),
             (
-                "1 line, 64 connections: requests/s of `wal-sync` to InfluxDB 1.6 with an fsync per write",
+                "1 line, 64 connections: requests/s of `wal-sync` to InfluxDB 1.6, which answers after an fsync, too",
                 "≥ 4",
                 ratio(&single, &Target::Influx, |f| f.requests),
                 4.0,

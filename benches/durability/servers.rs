@@ -20,7 +20,7 @@ pub(crate) enum Target {
     Plimsoll(String),
     /// VictoriaMetrics as Debian packages it: no log at all.
     VictoriaMetrics,
-    /// InfluxDB 1.6 as Debian packages it: an fsync per write.
+    /// InfluxDB 1.6 as Debian packages it: an fsync before every answer, shared by who waits.
     Influx,
 }
 
@@ -29,7 +29,7 @@ impl fmt::Display for Target {
         match self {
             Self::Plimsoll(mode) => f.write_str(mode),
             Self::VictoriaMetrics => f.write_str("VictoriaMetrics (no log)"),
-            Self::Influx => f.write_str("InfluxDB 1.6 (fsync per write)"),
+            Self::Influx => f.write_str("InfluxDB 1.6 (answers after an fsync)"),
         }
     }
 }

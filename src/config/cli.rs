@@ -5,8 +5,8 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    config::{Listen, duration, listen, size},
-    durability::{Mirror, Mode},
+    config::{Listen, ack_level, duration, listen, size},
+    durability::{AckLevel, Mirror, Mode},
     engine, http, ingest,
     stage::Compression,
 };
@@ -51,10 +51,25 @@ pub struct ServeFlags {
     /// Address and port for writes, queries and metrics
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8086", value_parser = listen)]
     pub listen: Listen,
-    /// When writes are made safe: `wal-sync` (log, fsynced before the answer) or `parts=1s` (no log; sorted pages
-    /// fsynced each window, of which a crash takes at most one)
-    #[arg(long, value_name = "MODE", default_value = "wal-sync", value_parser = str::parse::<Mode>)]
+    /// When writes are made safe, and when they are answered; the help is made from the table of modes
+    #[arg(long, value_name = "MODE", default_value = "wal-sync", value_parser = str::parse::<Mode>, help = modes())]
     pub durability: Mode,
+    /// The least a write waits for, whatever it or the mode says: `memory`, `os` (a process crash takes nothing) or
+    /// `disk` (a power cut takes nothing)
+    #[arg(long, value_name = "LEVEL", default_value = "memory", value_parser = ack_level)]
+    pub min_ack: AckLevel,
+    /// Log segments in all; beyond it rows in memory are written to parts, so that segments can go, and at twice that,
+    /// writes are answered 503 until they have
+    #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = size)]
+    pub wal_size_max: u64,
+    /// Free space on the disk below which writes are refused, so that what was acknowledged can still be written to parts;
+    /// a fiftieth of the disk where that is less
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = size)]
+    pub free_space_min: u64,
+    /// What a start does where something that had been safe is damaged: `salvage` keeps what is whole, `strict` refuses to
+    /// start, `point-in-time` ends before the first missing batch, `dry-run` only says what is there
+    #[arg(long, value_name = "POLICY", default_value = "salvage", value_parser = str::parse::<engine::RecoveryPolicy>)]
+    pub recovery: engine::RecoveryPolicy,
     /// The directory of the write-ahead log, on a faster disk perhaps; `wal` in the data directory where nothing is said
     #[arg(long, value_name = "DIR")]
     pub wal_dir: Option<PathBuf>,
@@ -65,17 +80,9 @@ pub struct ServeFlags {
     /// on where one disk fails or is slow)
     #[arg(long, value_name = "POLICY", default_value = "2-of-2", value_parser = str::parse::<Mirror>)]
     pub wal_mirror: Mirror,
-    /// Bytes of write-ahead log after which what is in memory is written to parts, so that the log can go; at twice that,
-    /// writes are answered 503 for a while
-    #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = size)]
-    pub wal_size_max: u64,
     /// Compress writes in the write-ahead log: `none`, or `zstd` (smaller, but costs more time than a fast disk saves)
     #[arg(long, value_name = "NAME", default_value = "none", value_parser = str::parse::<Compression>)]
     pub wal_compression: Compression,
-    /// What a start does where something that had been safe is damaged: `salvage` keeps what is whole, `strict` refuses to
-    /// start, `point-in-time` ends before the first missing batch, `dry-run` only says what is there
-    #[arg(long, value_name = "POLICY", default_value = "salvage", value_parser = str::parse::<engine::RecoveryPolicy>)]
-    pub recovery: engine::RecoveryPolicy,
     /// Do not turn the parameters `db` and `bucket` of writes into the label `db`
     #[arg(long)]
     pub no_db_label: bool,
@@ -212,12 +219,14 @@ impl ServeFlags {
             generation_age: self.flush_age,
             memory_size_max: bytes(self.memory_size_max),
             streams_max: self.streams_max,
+            ack_min: self.min_ack,
+            log_size_max: self.wal_size_max,
+            free_space_min: self.free_space_min,
+            recovery: self.recovery,
             wal_dir: self.wal_dir.clone(),
             wal_mirror_dir: self.wal_mirror_dir.clone(),
             wal_mirror: self.wal_mirror,
-            log_size_max: self.wal_size_max,
             wal_compression: self.wal_compression,
-            recovery: self.recovery,
             ..engine::Options::new(&self.data)
         }
     }
@@ -250,6 +259,13 @@ impl ServeFlags {
             ..http::Options::default()
         }
     }
+}
+
+/// The help of `--durability`: a line for each mode.
+fn modes() -> String {
+    let width = Mode::ALL.iter().map(|mode| mode.to_string().len()).max().unwrap_or_default();
+    let rows = Mode::ALL.iter().map(|mode| format!("\n  {:<width$}  {}", mode.to_string(), mode.help()));
+    "When writes are made safe, and when they are answered:".to_owned() + &rows.collect::<String>()
 }
 
 /// A size in memory: what does not fit the machine's word is as good as no limit.

@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use crate::http::parse_duration;
+use crate::{
+    http::parse_duration,
+    metrics::{AckLevel, Label},
+};
 
 /// A number of bytes: `4096`, `64KiB`, `25MiB`, `1GiB`, and decimal `1kB`, `10MB`, `1GB`.
 pub fn size(text: &str) -> Result<u64, String> {
@@ -29,6 +32,12 @@ pub fn size(text: &str) -> Result<u64, String> {
 /// A duration: `250ms`, `5s`, `1h30m`.
 pub fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| format!("{text:?} is not a duration; write it as 250ms, 5s, 2m or 1h30m"))
+}
+
+/// A level of acknowledgement, by its name.
+pub fn ack_level(text: &str) -> Result<AckLevel, String> {
+    let level = AckLevel::ALL.iter().copied().find(|level| level.text() == text);
+    level.ok_or_else(|| format!("{text:?} is not a level; write it as memory, os or disk"))
 }
 
 /// Where to listen: the addresses that a host and port stand for.

@@ -118,6 +118,15 @@ pub trait File: Send + Sync {
     }
 }
 
+/// Syncs a file whose name must lead to it afterwards: one that was removed meanwhile would be lost with its last handle.
+pub fn sync_linked(file: &dyn File) -> io::Result<()> {
+    file.sync_data()?;
+    match file.is_linked()? {
+        true => Ok(()),
+        false => Err(io::Error::new(io::ErrorKind::NotFound, "the file was removed while it was open")),
+    }
+}
+
 /// Gives the file at `path` the content `bytes`, such that after any crash it has the old content or the new one, and
 /// after `Ok` the new one.
 ///

@@ -6,7 +6,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use crate::{
-    durability::{Asked, Mode, Policy, Target, Unasked},
+    durability::{Asked, Mode, Policy, Target, Unasked, mode::RELAXED_MAX},
     metrics::AckLevel,
 };
 
@@ -44,7 +44,7 @@ fn within_ack(limit: Duration, observed: &Observed, current: &Policy) -> Policy 
     // Back to the stronger promise only where there is room to spare, so that it does not change all the time.
     let bound = if current.ack == AckLevel::Disk { limit } else { limit * 4 / 5 };
     if worst > bound {
-        let window = (10 * observed.usual).clamp(Duration::from_millis(100), Duration::from_secs(1));
+        let window = (10 * observed.usual).clamp(Duration::from_millis(100), RELAXED_MAX);
         return Mode::WalInterval(window).policy();
     }
     let syncs_possible = 1.0 / observed.usual.as_secs_f64().max(1e-6);

@@ -73,6 +73,16 @@ impl Answers {
         queue.insert(place, waiter);
     }
 
+    /// Queues somebody who only watches. Those who have gone meanwhile are forgotten before the queue grows for them, so that
+    /// it stays in proportion to who is there, however long a sync takes.
+    pub(crate) fn watch(&mut self, waiter: Waiter) {
+        let queue = if waiter.level == AckLevel::Disk { &mut self.disk } else { &mut self.os };
+        if queue.len() == queue.capacity() {
+            queue.retain(|waiter| waiter.samples > 0 || !waiter.reply.is_closed());
+        }
+        self.park(waiter);
+    }
+
     /// Takes out those whom a watermark of `level` at `mark` serves.
     pub(crate) fn reached(&mut self, level: AckLevel, mark: SeqNo) -> Vec<Waiter> {
         let mut reached = Vec::new();
@@ -92,10 +102,16 @@ impl Answers {
     /// Counts answers that are about to be given as exposed to what the watermarks do not cover.
     pub(crate) fn expose(&mut self, answered: &[Waiter], marks: &Watermarks, now: Duration) {
         for failure in Failure::ALL.iter().copied() {
-            let mark = marks.of(survives(failure));
-            let exposed = answered.iter().filter(|waiter| waiter.number > mark && waiter.samples > 0);
-            let batches = exposed.map(|waiter| (waiter.number, waiter.samples, waiter.bytes));
-            self.exposed[failure.index()].add(batches, now);
+            self.exposed[failure.index()].add(exposed(answered, marks, failure), now);
+        }
+    }
+
+    /// Those answers are not given after all.
+    pub(crate) fn retract(&mut self, refused: &[Waiter], marks: &Watermarks) {
+        for failure in Failure::ALL.iter().copied() {
+            for (number, samples, bytes) in exposed(refused, marks, failure) {
+                self.exposed[failure.index()].retract(number, samples, bytes);
+            }
         }
     }
 
@@ -164,4 +180,11 @@ impl Answers {
     pub(crate) fn at_risk(&self, failure: Failure, now: Duration) -> AtRisk {
         self.exposed[failure.index()].at_risk(now)
     }
+}
+
+/// Number, samples and bytes of the batches that a failure would take.
+fn exposed(answered: &[Waiter], marks: &Watermarks, failure: Failure) -> impl Iterator<Item = (SeqNo, u64, u64)> {
+    let mark = marks.of(survives(failure));
+    let exposed = answered.iter().filter(move |waiter| waiter.number > mark && waiter.samples > 0);
+    exposed.map(|waiter| (waiter.number, waiter.samples, waiter.bytes))
 }

@@ -115,22 +115,6 @@ impl Committer {
         }
     }
 
-    /// Waits for batches and commits them until the desk is closed. Where writes have stopped, generations are still closed.
-    pub fn run(&mut self, now: impl Fn() -> Duration) {
-        loop {
-            let mut inbox = self.shared.inbox.lock();
-            while !self.shared.may_commit(&inbox, now()) && !inbox.closed {
-                self.shared.inbox_changed.wait(&mut inbox);
-            }
-            let done = inbox.closed && inbox.submissions.is_empty();
-            drop(inbox);
-            if done {
-                return;
-            }
-            self.step(now());
-        }
-    }
-
     /// Does what is asked for: closes the generation, lets writes go on, changes the mode, and commits what waits in the
     /// inbox as one group. Whether there was anything.
     pub fn step(&mut self, now: Duration) -> bool {
@@ -407,7 +391,6 @@ impl Committer {
         if is_written {
             self.shared.advance(AckLevel::Os, last, now);
         }
-        self.shared.work_changed.notify_one();
     }
 
     /// Tells the syncer which segments were written to. A mode that syncs full segments asks for that here.

@@ -14,7 +14,7 @@ use std::{
 };
 
 use crate::{
-    disk::{Disk, File},
+    disk::{self, Disk, File},
     durability::{Error, committer::error_chain, spares::Spare},
     metrics::Metrics,
     model::SeqNo,
@@ -137,7 +137,7 @@ impl LogCopy {
 
     /// Syncs what was written to it.
     pub(crate) fn sync(&self) -> io::Result<()> {
-        sync_named(&*self.file)
+        disk::sync_linked(&*self.file)
     }
 
     /// A sync that began when all up to `last` was written ended well.
@@ -152,12 +152,6 @@ impl LogCopy {
             self.synced.store(0, Ordering::Release);
         }
     }
-}
-
-/// Syncs a file. One that has lost its name would be lost with it, synced or not.
-pub(crate) fn sync_named(file: &dyn File) -> io::Result<()> {
-    file.sync_data()?;
-    if file.is_linked()? { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
 }
 
 /// The segment that is written, each copy open for appending.

@@ -116,6 +116,23 @@ impl Exposure {
         }
     }
 
+    /// A batch that was added just now was not acknowledged after all.
+    pub(crate) fn retract(&mut self, number: SeqNo, samples: u64, bytes: u64) {
+        let place = self.groups.partition_point(|group| group.last < number);
+        let Some(group) = self.groups.get_mut(place) else { return };
+        for (batches, all_samples, all_bytes) in [
+            (&mut group.batches, &mut group.samples, &mut group.bytes),
+            (&mut self.total.batches, &mut self.total.samples, &mut self.total.bytes),
+        ] {
+            *batches -= 1;
+            *all_samples -= samples;
+            *all_bytes -= bytes;
+        }
+        if group.batches == 0 {
+            self.groups.remove(place);
+        }
+    }
+
     /// Every batch up to `mark` is safe now; tells `(how long, samples)` for each group that became so.
     pub(crate) fn release(&mut self, mark: SeqNo, now: Duration, mut safe: impl FnMut(Duration, u64)) {
         while let Some(group) = self.groups.pop_front_if(|group| group.last <= mark) {

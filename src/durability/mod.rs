@@ -31,6 +31,7 @@ mod shared;
 mod spares;
 mod syncer;
 mod work;
+mod workers;
 
 #[cfg(test)]
 mod tests;
@@ -46,6 +47,7 @@ pub use mode::{Asked, Mode, ModeError, Policy, StageKind, Target, Unasked};
 pub use shared::{Durability, Generations, Limits, Refused, Stopped, SwitchError, Switched};
 pub use spares::remove_spares;
 pub use syncer::{EncodePages, Pages, Syncer, Tick};
+pub use workers::Workers;
 
 pub use crate::metrics::{AckLevel, Failure};
 

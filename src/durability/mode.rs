@@ -2,7 +2,10 @@
 
 use std::{fmt, ops::RangeInclusive, str::FromStr, time::Duration};
 
-use crate::metrics::AckLevel;
+use crate::{
+    durability::survives,
+    metrics::{AckLevel, Failure},
+};
 
 /// Where batches are made safe until their parts are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +58,59 @@ pub struct Policy {
     pub loss_max: Option<Duration>,
 }
 
+impl Policy {
+    /// How long after its answer a write of this level may still be taken by a failure: zero where it is safe already,
+    /// `None` where nothing bounds it. The window runs out, then the sync or commit that is running ends, then our own;
+    /// `longest` is how long one has taken at most.
+    pub fn window(&self, delivered: AckLevel, failure: Failure, longest: Option<Duration>) -> Option<Duration> {
+        // In the log's modes a batch is in the kernel's hands before anybody hears of it.
+        let delivered = if self.stage == StageKind::Log { delivered.max(AckLevel::Os) } else { delivered };
+        if delivered >= survives(failure) {
+            return Some(Duration::ZERO);
+        }
+        let unasked = match failure {
+            Failure::Process => self.written,
+            Failure::Power => self.synced,
+        };
+        match (self.loss_max, unasked) {
+            (Some(max), _) => Some(max),
+            (None, Unasked::After(window)) => Some(window + 2 * longest?),
+            (None, Unasked::Never | Unasked::Full(_)) => None,
+        }
+    }
+}
+
+impl fmt::Display for StageKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Log => "log",
+            Self::Container => "container",
+        })
+    }
+}
+
+impl fmt::Display for Unasked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Never => f.write_str("never"),
+            Self::After(window) => write!(f, "{} after the first batch that needs it", Window(*window)),
+            Self::Full(size) => write!(f, "when a segment of {} is full", Size(*size)),
+        }
+    }
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtOnce => f.write_str("at once"),
+            Self::Spaced(distance) => write!(f, "at once, but {} apart at least", Window(*distance)),
+            Self::Gathered(window) => {
+                write!(f, "when the first has waited {}, or {} wait", Window(*window), Size(GATHERED_SIZE_MAX))
+            }
+        }
+    }
+}
+
 /// What an adaptive mode holds; its controller chooses between the log's rows (see `adaptive`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
@@ -99,6 +155,9 @@ const WINDOWS: RangeInclusive<Duration> = millis(1)..=millis(3_600_000);
 const SEGMENT_SIZES: RangeInclusive<u64> = (64 << 10)..=(4 << 30);
 /// A commit of a container makes at least a page a day: not more often than this because somebody waits.
 const COMMIT_DISTANCE: Duration = millis(10);
+
+/// The longest window an adaptive mode takes that is to hold the time of its answers.
+pub(crate) const RELAXED_MAX: Duration = millis(1_000);
 
 impl Mode {
     /// One of each, with its default parameters.
@@ -190,6 +249,27 @@ impl Mode {
         }
     }
 
+    /// What a failure takes at most of what was answered at the mode's own level, in words.
+    pub fn takes(self, failure: Failure) -> String {
+        let policy = self.policy();
+        let two = if policy.stage == StageKind::Log { "two syncs" } else { "two commits" };
+        match (policy.window(policy.ack, failure, Some(Duration::ZERO)), policy.synced) {
+            (Some(Duration::ZERO), _) if self.may_relax() && failure == Failure::Power => {
+                format!("nothing; {} and {two}, once the disk is too slow", Window(RELAXED_MAX))
+            }
+            (Some(Duration::ZERO), _) => "nothing".to_owned(),
+            (Some(window), _) if policy.loss_max.is_some() => Window(window).to_string(),
+            (Some(window), _) => format!("{} and {two}", Window(window)),
+            (None, Unasked::Full(size)) => format!("{} of log and {two}", Size(size)),
+            (None, _) => "what the kernel has not written".to_owned(),
+        }
+    }
+
+    /// Whether a slow disk makes it answer before the sync.
+    fn may_relax(self) -> bool {
+        matches!(self, Self::Adaptive(Target::P99Ack(_)))
+    }
+
     /// The same mode with another parameter.
     fn with(self, text: &str) -> Result<Self, ModeError> {
         Ok(match self {
@@ -219,8 +299,7 @@ impl fmt::Display for Mode {
             | Self::Parts(window)
             | Self::PartsOs(window)
             | Self::PartsSync(window) => write!(f, "{name}={}", Window(*window)),
-            Self::WalSegment(size) if size.is_multiple_of(1 << 20) => write!(f, "{name}={}MiB", size >> 20),
-            Self::WalSegment(size) => write!(f, "{name}={}KiB", size >> 10),
+            Self::WalSegment(size) => write!(f, "{name}={}", Size(*size)),
             Self::Adaptive(Target::P99Ack(time)) => write!(f, "{name}(p99_ack={})", Window(*time)),
             Self::Adaptive(Target::MaxLoss(time)) => write!(f, "{name}(max_loss={})", Window(*time)),
         }
@@ -235,6 +314,18 @@ impl fmt::Display for Window {
         match self.0.as_millis() {
             millis if millis.is_multiple_of(1_000) => write!(f, "{}s", millis / 1_000),
             millis => write!(f, "{millis}ms"),
+        }
+    }
+}
+
+/// A size as it is parsed: a whole number of mebibytes or kibibytes.
+struct Size(u64);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            size if size.is_multiple_of(1 << 20) => write!(f, "{}MiB", size >> 20),
+            size => write!(f, "{}KiB", size >> 10),
         }
     }
 }

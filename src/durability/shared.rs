@@ -18,13 +18,13 @@ use crate::{
     disk::Disk,
     durability::{
         Ack, AckLevel, AtRisk, Bell, Failure, Ledger, LedgerRecord, Mode, Policy, RenewLedger, StageKind, Ticket,
-        Unasked, Watermarks,
+        Watermarks,
         answers::{Answers, Waiter},
         committer::error_chain,
-        due::Pending,
+        due::{Due, Pending},
         spares::Spares,
-        survives,
         work::Work,
+        workers::Roles,
     },
     memtable::Generation,
     metrics::Metrics,
@@ -114,6 +114,7 @@ pub(crate) struct Inbox {
     /// The flusher asks whether writes can go on.
     pub(crate) heal: bool,
     pub(crate) switch: Option<Switch>,
+    pub(crate) roles: Roles,
 }
 
 /// The memtable's generations, oldest first; only the last is written.
@@ -126,9 +127,13 @@ impl Generations {
         self.0.load_full()
     }
 
-    /// Adds the newest.
+    /// Adds one in its place: the newest, or one that is replayed.
     pub fn push(&self, generation: &Arc<Generation>) {
-        self.0.rcu(|all| all.iter().cloned().chain([Arc::clone(generation)]).collect::<Vec<_>>());
+        self.0.rcu(|all| {
+            let place = all.partition_point(|other| other.first() <= generation.first());
+            let (older, newer) = all.split_at(place);
+            older.iter().chain([generation]).chain(newer).cloned().collect::<Vec<_>>()
+        });
     }
 
     /// Removes one whose parts are committed.
@@ -151,7 +156,6 @@ pub struct Durability {
     pub(crate) inbox: Mutex<Inbox>,
     pub(crate) inbox_changed: Condvar,
     pub(crate) work: Mutex<Work>,
-    pub(crate) work_changed: Condvar,
     /// A sync is running: who only waits for the next one need not hurry the committer.
     pub(crate) syncing: AtomicBool,
     /// When the next sync is overdue, in nanoseconds; `u64::MAX` where none is.
@@ -162,6 +166,10 @@ pub struct Durability {
     /// Bytes of log segments that wait for a flush.
     log_size: AtomicU64,
     visible: AtomicU64,
+    /// What `visible` would be, were nothing held back.
+    inserted: AtomicU64,
+    /// Older batches are on their way back to memory: nothing more is shown until they are there.
+    replaying: AtomicBool,
     process_safe: AtomicU64,
     power_safe: AtomicU64,
     stopped: ArcSwapOption<Stopped>,
@@ -188,7 +196,6 @@ impl Durability {
             inbox: Mutex::default(),
             inbox_changed: Condvar::new(),
             work: Mutex::new(Work { pending, ..Work::default() }),
-            work_changed: Condvar::new(),
             syncing: AtomicBool::new(false),
             overdue_at: AtomicU64::new(u64::MAX),
             generations,
@@ -196,6 +203,8 @@ impl Durability {
             answers: Mutex::default(),
             log_size: AtomicU64::new(0),
             visible: AtomicU64::new(recovered.0),
+            inserted: AtomicU64::new(recovered.0),
+            replaying: AtomicBool::new(false),
             process_safe: AtomicU64::new(recovered.0),
             power_safe: AtomicU64::new(recovered.0),
             stopped: ArcSwapOption::empty(),
@@ -272,7 +281,8 @@ impl Durability {
         inbox.size += size;
         inbox.hurried |= submission.level < AckLevel::Disk;
         inbox.submissions.push(submission);
-        let wake = self.may_commit(&inbox, now);
+        // Who is committing looks again before it rests.
+        let wake = !inbox.roles.is_committing && self.may_commit(&inbox, now);
         drop(inbox);
         if wake {
             self.inbox_changed.notify_one();
@@ -318,11 +328,16 @@ impl Durability {
         self.overdue_at.store(time.as_nanos() as u64, Ordering::Release);
     }
 
-    /// Has the committer look again; for changes that are not made under the lock of the inbox.
-    pub(crate) fn wake_committer(&self) {
-        // With the lock in between, a committer about to wait sees the change, or gets this notice.
+    /// Has a worker look again; for changes that are not made under the lock of the inbox.
+    pub(crate) fn wake_worker(&self) {
+        // With the lock in between, a worker about to wait sees the change, or gets this notice.
         drop(self.inbox.lock());
         self.inbox_changed.notify_one();
+    }
+
+    /// What the syncer has to do.
+    pub(crate) fn due(&self, now: Duration) -> Due {
+        self.work.lock().due(&self.policy.load(), now)
     }
 
     /// Whether everything that has a number is safe from a power cut.
@@ -361,8 +376,7 @@ impl Durability {
         inbox.switch = Some(Switch { mode, reply });
         drop(inbox);
         self.work.lock().pending.forced = true;
-        self.work_changed.notify_one();
-        self.inbox_changed.notify_one();
+        self.wake_worker();
         switched
     }
 
@@ -388,12 +402,6 @@ impl Durability {
     pub fn close(&self) {
         self.inbox.lock().closed = true;
         self.inbox_changed.notify_all();
-    }
-
-    /// Tells the syncer to end once it has nothing due.
-    pub fn close_syncer(&self) {
-        self.work.lock().closed = true;
-        self.work_changed.notify_all();
     }
 
     /// Stops acknowledging until the disk works again, and tells everybody who waits.
@@ -470,13 +478,13 @@ impl Durability {
         match (self.watermarks().of(level) >= number, self.stopped()) {
             (true, _) => drop(waiter.reply.send(Ok(Ack { number, level }))),
             (false, Some(stopped)) => waiter.refuse(&stopped),
-            (false, None) => answers.park(waiter),
+            (false, None) => answers.watch(waiter),
         }
         drop(answers);
         let mut work = self.work.lock();
         work.pending.ask(number, level, now, 0);
         drop(work);
-        self.work_changed.notify_one();
+        self.wake_worker();
         ticket
     }
 
@@ -487,23 +495,45 @@ impl Durability {
 
     /// Raises the `visible` watermark.
     pub(crate) fn set_visible(&self, mark: SeqNo) {
-        self.visible.fetch_max(mark.0, Ordering::AcqRel);
-        self.metrics.visible_sequence.set(mark.0 as i64);
+        // First the mark, then the flag; `show_replayed` has it the other way round, so one of the two shows the mark.
+        self.inserted.fetch_max(mark.0, Ordering::SeqCst);
+        if !self.replaying.load(Ordering::SeqCst) {
+            self.visible.fetch_max(mark.0, Ordering::AcqRel);
+            self.metrics.visible_sequence.set(mark.0 as i64);
+        }
     }
 
-    /// Raises the watermark of `level`, and of what it implies, and answers who waited for it.
-    pub(crate) fn advance(&self, level: AckLevel, mark: SeqNo, now: Duration) {
+    /// Nothing behind `mark` is shown before [`Durability::show_replayed`]. Before any thread runs.
+    pub fn hold_back(&self, mark: SeqNo) {
+        self.replaying.store(true, Ordering::SeqCst);
+        self.visible.store(mark.0, Ordering::SeqCst);
+    }
+
+    /// Everything older is back: shows it, and what was inserted meanwhile.
+    pub fn show_replayed(&self) {
+        self.replaying.store(false, Ordering::SeqCst);
+        self.set_visible(SeqNo(self.inserted.load(Ordering::SeqCst)));
+    }
+
+    /// The highest number in memory, shown or not.
+    pub fn inserted(&self) -> SeqNo {
+        SeqNo(self.inserted.load(Ordering::SeqCst))
+    }
+
+    /// Raises the watermark of `level`, and of what it implies, and answers who waited for it; how many that were.
+    pub(crate) fn advance(&self, level: AckLevel, mark: SeqNo, now: Duration) -> usize {
         if level == AckLevel::Disk {
             self.power_safe.fetch_max(mark.0, Ordering::AcqRel);
             self.metrics.power_safe_sequence.set(self.power_safe.load(Ordering::Acquire) as i64);
         }
         self.process_safe.fetch_max(mark.0, Ordering::AcqRel);
         self.metrics.process_safe_sequence.set(self.process_safe.load(Ordering::Acquire) as i64);
-        self.release(level, mark, Vec::new(), now);
+        self.release(level, mark, Vec::new(), now)
     }
 
-    /// Answers `ready` and whoever waited for `level` up to `mark`: counted first, promised in the ledger, then said.
-    fn release(&self, level: AckLevel, mark: SeqNo, ready: Vec<Waiter>, now: Duration) {
+    /// Answers `ready` and whoever waited for `level` up to `mark`: counted first, promised in the ledger, then said. How
+    /// many got their answer.
+    fn release(&self, level: AckLevel, mark: SeqNo, ready: Vec<Waiter>, now: Duration) -> usize {
         let mut answers = self.answers.lock();
         answers.release(level, mark, now, &self.metrics);
         let mut reached = ready;
@@ -512,17 +542,22 @@ impl Durability {
         let marks = self.watermarks();
         answers.expose(&reached, &marks, now);
         let promised = answers.promise(&reached, &marks, now);
+        if promised.is_err() {
+            answers.retract(&reached, &marks);
+        }
         drop(answers);
         if let Err(error) = promised {
             let stopped = self.stop(&format!("write the ledger: {error}"));
             reached.into_iter().for_each(|waiter| waiter.refuse(&stopped));
-            return;
+            return 0;
         }
+        let count = reached.len();
         for waiter in reached {
             self.metrics.acknowledged_samples[waiter.level].inc_by(waiter.samples);
             // The client may have hung up, which changes nothing: the batch is in.
             let _ = waiter.reply.send(Ok(Ack { number: waiter.number, level: waiter.level }));
         }
+        count
     }
 
     /// From now on answers are promised in this ledger, which begins with `record`.
@@ -536,8 +571,8 @@ impl Durability {
     }
 
     /// Everything up to `upto` is in durable parts: whoever waited for its safety is answered, and what the stage holds
-    /// of it may go.
-    pub fn flushed(&self, disk: &dyn Disk, upto: SeqNo, now: Duration) -> io::Result<()> {
+    /// of it may go: the containers to be removed. A commit that was under way meanwhile may name a removed one again.
+    pub fn flushed(&self, upto: SeqNo, now: Duration) -> Vec<PathBuf> {
         let mut work = self.work.lock();
         work.pending.safe = work.pending.safe.max(upto);
         work.pending.written = work.pending.written.max(upto);
@@ -552,14 +587,8 @@ impl Durability {
             // What came meanwhile is in a segment that works, and behind no gap any more.
             self.advance(AckLevel::Os, staged, now);
         }
-        self.work_changed.notify_one();
-        self.wake_committer();
-        // A crash may undo a removal; a start sees that parts cover what such a file holds. A commit that was under way
-        // while its generation was flushed may have named a removed container again.
-        containers.iter().try_for_each(|path| match disk.remove(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            removed => removed,
-        })
+        self.wake_worker();
+        containers
     }
 
     /// Bytes of log segments that wait for a flush.
@@ -593,27 +622,6 @@ impl Durability {
             if let Err(error) = file.copies.remove(disk) {
                 tracing::warn!("{}", error_chain(&error));
             }
-        }
-    }
-
-    /// How long after its answer a write of this level may still be taken by a failure: zero where it is safe already,
-    /// `None` where nothing bounds it. The mode's window runs out, then the sync or commit that is running ends, then our
-    /// own; `longest` is how long one has taken at most.
-    pub fn window(&self, delivered: AckLevel, failure: Failure, longest: Option<Duration>) -> Option<Duration> {
-        let policy = self.policy();
-        // In the log's modes a batch is in the kernel's hands before anybody hears of it.
-        let delivered = if policy.stage == StageKind::Log { delivered.max(AckLevel::Os) } else { delivered };
-        if delivered >= survives(failure) {
-            return Some(Duration::ZERO);
-        }
-        let unasked = match failure {
-            Failure::Process => policy.written,
-            Failure::Power => policy.synced,
-        };
-        match (policy.loss_max, unasked) {
-            (Some(max), _) => Some(max),
-            (None, Unasked::After(window)) => Some(window + 2 * longest?),
-            (None, Unasked::Never | Unasked::Full(_)) => None,
         }
     }
 

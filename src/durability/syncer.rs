@@ -3,26 +3,26 @@
 use std::{
     collections::{BTreeSet, VecDeque},
     io,
+    ops::Range,
     path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use crate::{
-    disk::{Disk, File},
+    disk::{self, Disk, File},
     durability::{
         AckLevel, Defined, Durability, Error, Mode, StageKind,
         adaptive::Controller,
         committer::error_chain,
-        copies::{self, Copies, LogCopy, sync_named},
-        due::{Due, due},
+        copies::{self, Copies, LogCopy},
+        due::Due,
         lanes::{Lanes, Note, Segments},
-        work::Work,
     },
     index::Index,
     memtable::Generation,
     metrics::FileKind as Synced,
-    model::{Batch, Day, SeqNo, Slot, StreamId},
+    model::{Batch, Day, LayoutId, SeqNo, Slot, StreamId},
     stage::{Commit, FileHeader, FileKind, FrameHeader, Kind, Page, Segment, encode_commit, put_frame},
 };
 
@@ -69,11 +69,14 @@ pub struct Pages {
     pub pages: Vec<Page>,
     /// The streams in them.
     pub streams: Vec<(Slot, StreamId)>,
+    /// Per page, its streams and the fields they have there.
+    pub uses: Vec<Vec<(StreamId, LayoutId)>>,
 }
 
 impl Pages {
     /// Adds a day's image.
-    pub fn push(&mut self, day: Day, image: &[u8]) {
+    pub fn push(&mut self, day: Day, image: &[u8], uses: Vec<(StreamId, LayoutId)>) {
+        self.uses.push(uses);
         self.pages.push(Page { day, offset: self.bytes.len() as u64, size: image.len() as u64 });
         self.bytes.extend_from_slice(image);
     }
@@ -97,6 +100,8 @@ pub struct Syncer {
     unsynced: Vec<Unsynced>,
     defined: Defined,
     controller: Controller,
+    /// Bytes written to the stage when it was last synced.
+    synced_bytes: u64,
     /// It runs on a thread of its own, and may start others.
     is_threaded: bool,
     /// Where the log has two copies.
@@ -136,37 +141,21 @@ impl Syncer {
             unsynced: Vec::new(),
             defined: Defined::default(),
             controller: Controller::default(),
+            synced_bytes: 0,
             is_threaded: false,
             lanes: None,
         }
     }
 
-    /// Writes and syncs when the policy says so, until the desk is closed.
-    pub fn run(mut self, now: impl Fn() -> Duration) {
+    /// From now on it may start threads.
+    pub fn set_threaded(&mut self) {
         self.is_threaded = true;
-        loop {
-            let mut work = self.shared.work.lock();
-            match self.due(&work, now()) {
-                Due::Sync | Due::Write => {}
-                _ if work.closed => return,
-                Due::Idle => {
-                    self.shared.work_changed.wait(&mut work);
-                    continue;
-                }
-                Due::At(time) => {
-                    self.shared.work_changed.wait_for(&mut work, time.saturating_sub(now()));
-                    continue;
-                }
-            }
-            drop(work);
-            self.step(&now);
-        }
     }
 
     /// Writes and syncs if that is due now. Whether it was.
     pub fn step(&mut self, now: &impl Fn() -> Duration) -> bool {
         let mut work = self.shared.work.lock();
-        let due = self.due(&work, now());
+        let due = work.due(&self.shared.policy(), now());
         if !matches!(due, Due::Sync | Due::Write) {
             return false;
         }
@@ -184,17 +173,12 @@ impl Syncer {
         if let Err((error, segment)) = result {
             self.shared.break_stage(&error_chain(&error), segment);
         }
-        self.shared.wake_committer();
         true
-    }
-
-    /// Nothing is due where the stage has failed: what it is given counts once what it lost is in parts.
-    fn due(&self, work: &Work, now: Duration) -> Due {
-        if work.broken.is_some() { Due::Idle } else { due(&self.shared.policy(), &work.pending, now) }
     }
 
     /// Syncs what the committer has written. An error comes with the segment it happened to.
     fn sync_log(&mut self, target: SeqNo, now: &impl Fn() -> Duration) -> Result<(), (Error, u64)> {
+        let written = self.written_bytes();
         let before = self.shared.work.lock().pending.safe;
         while let Err((error, id)) = self.sync_segments(now) {
             // Where it is retired, what it held is in parts.
@@ -205,8 +189,8 @@ impl Syncer {
         let mut work = self.shared.work.lock();
         work.pending.safe = work.pending.safe.max(target);
         drop(work);
-        self.shared.metrics.group_commit_batches.observe((target.0 - before.0.min(target.0)) as f64);
-        self.shared.advance(AckLevel::Disk, target, now());
+        let answers = self.shared.advance(AckLevel::Disk, target, now());
+        self.note_sync(before..target, answers, written);
         self.control(now());
         Ok(())
     }
@@ -270,7 +254,11 @@ impl Syncer {
             // After a failure the container's end is not known; its rows are in memory, and flushed from there.
             self.commit_tick(tick, target).inspect_err(|_| self.container = None).map_err(|error| (error, 0))?;
         }
-        self.shared.work.lock().pending.written = target;
+        let written = self.written_bytes();
+        let mut work = self.shared.work.lock();
+        work.pending.written = target;
+        let before = work.pending.safe;
+        drop(work);
         if sync {
             self.sync_containers(now).map_err(|error| (error, 0))?;
             let mut work = self.shared.work.lock();
@@ -278,8 +266,24 @@ impl Syncer {
             drop(work);
         }
         self.shared.metrics.commit_duration.observe((now() - start).as_secs_f64());
-        self.shared.advance(if sync { AckLevel::Disk } else { AckLevel::Os }, target, now());
+        let answers = self.shared.advance(if sync { AckLevel::Disk } else { AckLevel::Os }, target, now());
+        if sync {
+            self.note_sync(before..target, answers, written);
+        }
         Ok(())
+    }
+
+    fn written_bytes(&self) -> u64 {
+        self.shared.metrics.wal_written_bytes.get() + self.shared.metrics.container_written_bytes.get()
+    }
+
+    /// Measures what one sync was worth: batches made safe, answers given, bytes.
+    fn note_sync(&mut self, batches: Range<SeqNo>, answers: usize, written: u64) {
+        let metrics = &self.shared.metrics;
+        metrics.group_commit_batches.observe(batches.end.0.saturating_sub(batches.start.0) as f64);
+        metrics.group_commit_answers.observe(answers as f64);
+        metrics.group_commit_bytes.observe((written - self.synced_bytes) as f64);
+        self.synced_bytes = written;
     }
 
     fn commit_tick(&mut self, mut tick: Tick, given: SeqNo) -> Result<(), Error> {
@@ -288,8 +292,10 @@ impl Syncer {
         let pages = (self.encode)(&tick).map_err(Error::Pages)?;
         self.open_container(&tick.generation)?;
         let (container, _) = self.container.as_mut().expect("opened above");
-        let definitions = self.defined.missing_streams(pages.streams.iter().copied(), &self.index);
-        let commit = Commit { after: tick.after, given, pages: pages.pages, definitions };
+        let mut definitions = self.defined.missing_streams(pages.streams.iter().copied(), &self.index);
+        let days = pages.pages.iter().map(|page| page.day).zip(pages.uses);
+        let uses = self.defined.missing_uses(days, &self.index, &mut definitions);
+        let commit = Commit { after: tick.after, given, pages: pages.pages, definitions, uses };
         let mut payload = Vec::with_capacity(pages.bytes.len() + 4096);
         encode_commit(&commit, &pages.bytes, &mut payload);
         let safe = self.shared.watermarks().power_safe;
@@ -311,15 +317,20 @@ impl Syncer {
     /// Oldest first: a number is only safe when everything before it is. What is in parts needs no container.
     fn sync_containers(&mut self, now: &impl Fn() -> Duration) -> Result<(), Error> {
         for Unsynced { path, file, last } in std::mem::take(&mut self.unsynced) {
-            if last > self.shared.watermarks().power_safe {
-                self.sync_container(&path, &*file, now).inspect_err(|_| self.container = None)?;
+            if last <= self.shared.watermarks().power_safe {
+                continue;
+            }
+            match self.sync_container(&path, &*file, now) {
+                // It was removed under the sync, since what it holds is in parts by now.
+                Err(_) if last <= self.shared.watermarks().power_safe => {}
+                synced => synced.inspect_err(|_| self.container = None)?,
             }
         }
         Ok(())
     }
 
     fn sync_container(&mut self, path: &Path, file: &dyn File, now: &impl Fn() -> Duration) -> Result<(), Error> {
-        let (synced, duration) = timed(|| sync_named(file));
+        let (synced, duration) = timed(|| disk::sync_linked(file));
         self.controller.note(duration, now());
         self.shared.metrics.fsync_duration[Synced::Container].observe(duration.as_secs_f64());
         synced.map_err(|source| {

@@ -2,6 +2,7 @@ use std::{path::Path, time::Duration};
 
 use super::{
     adaptive::{Controller, Observed, choose},
+    answers::{Answers, Waiter},
     due::{Due, Pending, due},
     marks::Exposure,
     *,
@@ -216,4 +217,20 @@ fn of_an_earlier_start_nothing_is_left_in_a_ledger_taken_over() {
         assert_eq!(Ledger::read(&disk, path).unwrap(), Some(ledger_record(7)));
         disk.corrupt(path, slot + 100, 8).unwrap();
     }
+}
+
+#[test]
+fn who_stops_watching_takes_no_room_however_long_a_sync_takes() {
+    let mut answers = Answers::default();
+    let watcher = |number| {
+        let (reply, ticket) = tokio::sync::oneshot::channel();
+        (Waiter { number: SeqNo(number), level: AckLevel::Disk, samples: 0, bytes: 0, total: 0, reply }, ticket)
+    };
+    let (first, kept) = watcher(1);
+    answers.watch(first);
+    (0..10_000).for_each(|_| answers.watch(watcher(2).0));
+    let reached = answers.reached(AckLevel::Disk, SeqNo(2));
+    assert!(reached.len() < 10, "{} are queued", reached.len());
+    assert_eq!(reached[0].number, SeqNo(1), "who is there is not forgotten");
+    drop(kept);
 }

@@ -4,10 +4,16 @@ use std::{
     collections::VecDeque,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use crate::{
-    durability::{copies::Copies, due::Pending, syncer::Tick},
+    durability::{
+        Policy,
+        copies::Copies,
+        due::{Due, Pending, due},
+        syncer::Tick,
+    },
     model::SeqNo,
 };
 
@@ -42,10 +48,14 @@ pub(crate) struct Work {
     pub(crate) broken: Option<SeqNo>,
     /// Log segments up to this one are neither written nor synced again: the kernel may have dropped their pages.
     pub(crate) bad_segment: u64,
-    pub(crate) closed: bool,
 }
 
 impl Work {
+    /// What is due. Nothing where the stage has failed: what it is given counts once what it lost is in parts.
+    pub(crate) fn due(&self, policy: &Policy, now: Duration) -> Due {
+        if self.broken.is_some() { Due::Idle } else { due(policy, &self.pending, now) }
+    }
+
     /// A log segment was written to.
     pub(crate) fn note_file(&mut self, file: LogFile) {
         if file.id() <= self.bad_segment {

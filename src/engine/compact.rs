@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Engine, Error, StoredPart, flushing::Written, io_error};
+use super::{Engine, Error, StoredPart, flushing::Written};
 use crate::compaction;
 
 impl Engine {
@@ -21,9 +21,7 @@ impl Engine {
         let written = self.write(merge)?;
         self.publish(written, &inputs)?;
         // Queries that still read them hold them open.
-        for (_, path) in inputs.iter().filter_map(|part| part.file.as_ref()) {
-            self.disk.remove(path).map_err(io_error("remove merged part", path))?;
-        }
+        self.remove_files(inputs.iter().filter_map(|part| part.file.as_ref()).map(|(_, path)| path.clone()));
         self.metrics.compactions.inc();
         let took: Duration = self.clock.now() - start;
         self.metrics.compaction_duration.observe(took.as_secs_f64());

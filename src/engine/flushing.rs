@@ -2,12 +2,13 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use super::{Edit, Engine, Error, FileEntry, StoredPart, io_error, recover::Leftover};
+use super::{Edit, Engine, Error, FileEntry, StoredPart, io_error};
 use crate::{
     codec::Level,
     compaction,
@@ -38,11 +39,13 @@ impl Engine {
     pub(super) fn flush_next(&self, now: Duration) -> Result<bool, Error> {
         let generations = self.generations();
         let (Some(oldest), Some(open)) = (generations.first(), generations.last()) else { return Ok(false) };
-        if self.fold_pages(oldest.first(), now)? {
+        let floor = self.replay.floor();
+        if self.fold_pages(oldest.first().min(floor), now)? {
             return Ok(true);
         }
         if !Arc::ptr_eq(oldest, open) {
-            return self.flush_generation(oldest, now);
+            // What is replayed goes first, and once no more is added to it.
+            return if oldest.first() < floor { self.flush_generation(oldest, now) } else { Ok(false) };
         }
         let is_aged = self.threads.age_of(open.first(), now) > self.options.generation_age;
         if open.summary().rows > 0 && (is_aged || self.durability.log_size() > self.options.log_size_max) {
@@ -54,14 +57,15 @@ impl Engine {
     /// Writes a closed generation to parts; not yet where a group that ends in it is not visible.
     fn flush_generation(&self, generation: &Arc<Generation>, now: Duration) -> Result<bool, Error> {
         let summary = generation.summary();
-        if self.watermarks().visible < summary.last {
+        let is_replayed = summary.last <= self.recovery.end;
+        if self.watermarks().visible < summary.last && !is_replayed {
             return Ok(false);
         }
         let start = self.clock.now();
         let written = self.write(|written| self.write_generation(generation, &summary, written))?;
         self.publish(written, &[])?;
         self.durability.generations().remove(generation);
-        self.flushed(summary.last, now)?;
+        self.flushed(summary.last, now);
         self.metrics.flushes.inc();
         self.metrics.flushed_samples.inc_by(summary.samples);
         self.metrics.flush_duration.observe((self.clock.now() - start).as_secs_f64());
@@ -120,7 +124,7 @@ impl Engine {
         for day in pages.iter().map(|page| page.day) {
             self.page_fields.lock().remove(&day);
         }
-        self.flushed(upto, now)?;
+        self.flushed(upto, now);
         Ok(true)
     }
 
@@ -225,35 +229,53 @@ impl Engine {
     }
 
     /// Everything up to `upto` is in parts: the stage lets go of it.
-    fn flushed(&self, upto: SeqNo, now: Duration) -> Result<(), Error> {
-        let removed = self.durability.flushed(&*self.disk, upto, now);
-        removed.map_err(io_error("remove a container in", &self.paths.containers()))?;
-        if upto < self.recovery.end {
-            return Ok(());
+    fn flushed(&self, upto: SeqNo, now: Duration) {
+        self.remove_files(self.durability.flushed(upto, now).into_iter());
+        if upto >= self.recovery.end {
+            self.remove_leftovers();
         }
-        self.remove_leftovers()
+    }
+
+    /// Removes files that nothing needs any more. What cannot be removed now goes after a later record; a crash may undo a
+    /// removal, and a start sees that nothing names such a file.
+    pub(super) fn remove_files(&self, paths: impl Iterator<Item = PathBuf>) {
+        for path in paths {
+            match self.disk.remove(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    tracing::warn!("{} is not needed, but cannot be removed: {error}", path.display());
+                    self.abandoned.lock().push(path);
+                }
+                _ => {}
+            }
+        }
     }
 
     /// Removes the stage's files of earlier incarnations: all that counts in them is in parts. Those in which something was
     /// damaged are set aside instead.
-    pub(crate) fn remove_leftovers(&self) -> Result<(), Error> {
-        for leftover in std::mem::take(&mut *self.leftovers.lock()) {
-            let Leftover { path, is_damaged, .. } = leftover;
-            let name = path.file_name().expect("files have names").to_string_lossy();
-            // A log outside of the data directory may be on another disk, where a rename does not reach.
-            let aside = match path.parent() {
-                Some(dir) if !dir.starts_with(&self.paths.root) => {
-                    dir.join(format!("quarantine-{}-{name}", self.incarnation))
-                }
-                _ => self.paths.quarantine().join(format!("{}-stage-{name}", self.incarnation)),
-            };
-            let gone = if is_damaged { self.disk.rename(&path, &aside) } else { self.disk.remove(&path) };
-            gone.map_err(io_error("remove or set aside", &path))?;
-            if is_damaged {
-                self.sync_dir(&self.paths.quarantine())?;
+    pub(crate) fn remove_leftovers(&self) {
+        let (damaged, whole): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut *self.leftovers.lock()).into_iter().partition(|(_, is_damaged)| *is_damaged);
+        self.remove_files(whole.into_iter().map(|(path, _)| path));
+        for (path, _) in damaged {
+            if let Err(error) = self.set_aside(&path) {
+                // The next start finds it again.
+                tracing::warn!("{}", crate::durability::error_chain(&error));
             }
         }
-        Ok(())
+    }
+
+    fn set_aside(&self, path: &Path) -> Result<(), Error> {
+        let name = path.file_name().expect("files have names").to_string_lossy();
+        // A log outside of the data directory may be on another disk, where a rename does not reach.
+        let (dir, aside) = match path.parent() {
+            Some(dir) if !dir.starts_with(&self.paths.root) => {
+                (dir.to_owned(), format!("quarantine-{}-{name}", self.incarnation))
+            }
+            _ => (self.paths.quarantine(), format!("{}-stage-{name}", self.incarnation)),
+        };
+        let moved = self.disk.rename(path, &dir.join(aside));
+        moved.map_err(io_error("set aside", path))?;
+        self.sync_dir(&dir)
     }
 
     /// Makes a day's directory, its name durable: also where it is there, since an earlier start may have ended before that.

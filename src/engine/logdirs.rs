@@ -99,7 +99,7 @@ impl LogDirs {
                 Note { id: id.clone(), dirs: Vec::new() }.write(disk, &note_file)?;
             }
             for dir in &self.outside {
-                make_dir(disk, dir)?;
+                disk::make_dir(disk, dir).map_err(io_error("create directory", dir))?;
                 Note { id: id.clone(), dirs: vec![paths.root.clone()] }.write(disk, &dir.join(OWNER))?;
             }
             Note { id, dirs: self.outside.clone() }.write(disk, &note_file)?;
@@ -129,16 +129,4 @@ impl Note {
         let text = format!("{}\n{}", self.id, lines.collect::<String>());
         disk::replace(disk, path, text.as_bytes()).map_err(io_error("write", path))
     }
-}
-
-/// Makes a directory, its name and those of the parents it lacked durable.
-fn make_dir(disk: &dyn Disk, dir: &Path) -> Result<(), Error> {
-    let missing = dir.ancestors().take_while(|dir| disk.list(dir).is_err()).count();
-    disk.create_dir_all(dir).map_err(io_error("create directory", dir))?;
-    // The directory's own parent always: an earlier start may have ended before it was synced.
-    for made in dir.ancestors().take(missing.max(1)) {
-        let parent = made.parent().map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent });
-        parent.map_or(Ok(()), |parent| disk.sync_dir(parent).map_err(io_error("sync directory", parent)))?;
-    }
-    Ok(())
 }

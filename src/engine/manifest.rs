@@ -145,7 +145,7 @@ impl Manifest {
         self.failed = true;
         for (path, file) in &self.files {
             file.write_at(&bytes, self.end).map_err(io_error("write", path))?;
-            file.sync_data().map_err(io_error("sync", path))?;
+            disk::sync_linked(&**file).map_err(io_error("sync", path))?;
         }
         self.failed = false;
         self.end += bytes.len() as u64;

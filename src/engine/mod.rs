@@ -1,8 +1,9 @@
 //! The one owner of state and of background threads: a data directory, open.
 //!
 //! ```text
-//! open:    lock ─► manifest ─► parts, index parts ─► stage scanned ─► verdict ─► stage synced ─► new manifest ─► replay
-//! running: committer, syncer (durability) │ flusher: generation ─► parts │ compactor: parts ─► fewer parts
+//! open:    lock ─► manifest ─► parts, index parts ─► stage scanned ─► verdict ─► stage synced ─► new manifest, ledger
+//! then:    replay: batches of the stage ─► generations, while what is in parts and pages is served
+//! running: two workers: commit, sync (durability) │ flusher: generation ─► parts │ compactor: parts ─► fewer parts
 //! ```
 //!
 //! Always: a file counts once a manifest record names it, and is complete and durable before that; flushes go in
@@ -13,7 +14,9 @@
 
 mod compact;
 mod days;
+mod directory;
 mod edit;
+mod files;
 mod flushing;
 mod healing;
 mod logdirs;
@@ -21,8 +24,10 @@ mod loss;
 mod manifest;
 mod names;
 mod open;
+mod pages;
 mod partset;
 mod paths;
+mod plan;
 mod policy;
 mod probe;
 mod receipts;
@@ -31,6 +36,7 @@ mod replay;
 mod report;
 mod reserve;
 mod threads;
+mod ticks;
 mod verdict;
 
 #[cfg(test)]
@@ -57,16 +63,16 @@ pub use partset::{PartSet, StoredPart};
 pub use paths::Paths;
 pub use policy::{PolicyError, RecoveryPolicy};
 pub use receipts::Receipt;
+pub use replay::{ReplayProgress, Replaying};
 pub use verdict::{Span, Verdict};
 
 use crate::{
-    disk::{Disk, Lock, Probe},
+    disk::{self, Disk, Lock, Probe},
     durability::{
-        AckLevel, AtRisk, Committer, Durability, Failure, Mirror, Mode, Refused, StageKind, Switched, Syncer, Ticket,
-        Watermarks,
+        AckLevel, AtRisk, Durability, Failure, Mirror, Mode, Refused, StageKind, Switched, Ticket, Watermarks, Workers,
     },
     engine::{
-        days::Days, flushing::NewFields, names::StreamIds, partset::Parts, recover::Leftover, reserve::Reserve,
+        days::Days, flushing::NewFields, names::StreamIds, partset::Parts, replay::ReplayState, reserve::Reserve,
         threads::Threads,
     },
     index::Index,
@@ -151,6 +157,12 @@ pub enum Error {
         .0.display()
     )]
     NoManifest(PathBuf),
+    /// Something that had been safe is damaged or missing, and the recovery policy is strict.
+    #[error("{0}; --recovery strict leaves everything as it is, --recovery salvage keeps what is whole")]
+    Damaged(String),
+    /// A dry run was asked for where a start was wanted.
+    #[error("a dry run opens nothing")]
+    DryRun,
     /// The log directory of another data directory.
     #[error("the log directory {} belongs to {owner}", .dir.display())]
     ForeignLog {
@@ -186,12 +198,6 @@ pub enum Error {
     /// The log and its mirror would be one.
     #[error("the log and its mirror are the same directory {}", .0.display())]
     SameLog(PathBuf),
-    /// Something that had been safe is damaged or missing, and the recovery policy is strict.
-    #[error("{0}; --recovery strict leaves everything as it is, --recovery salvage keeps what is whole")]
-    Damaged(String),
-    /// A dry run was asked for where a start was wanted.
-    #[error("a dry run opens nothing")]
-    DryRun,
     /// Another server has it.
     #[error("data directory {} is in use by another server (its LOCK file is held)", .0.display())]
     Locked(PathBuf),
@@ -271,16 +277,17 @@ pub struct Engine {
     parts: Parts,
     manifest: Arc<Mutex<Manifest>>,
     next_file: AtomicU64,
-    /// Files of the stage that earlier incarnations wrote, until all they hold is in parts.
-    leftovers: Mutex<Vec<Leftover>>,
-    /// Taken by the threads when they start.
-    committer: Mutex<Option<Committer>>,
-    syncer: Mutex<Option<Syncer>>,
+    /// Files of the stage that earlier incarnations wrote, until all they hold is in parts; and whether they are damaged.
+    leftovers: Mutex<Vec<(PathBuf, bool)>>,
+    /// What of them is on its way back to memory.
+    replay: ReplayState,
+    workers: Workers,
     threads: Threads,
     clock: Clock,
     lock: Box<dyn Lock>,
     reserve: Reserve,
-    /// Files of a record that failed. No later start may count them, once a later record is durable.
+    /// Files to be removed after the next record: those of a record that failed, which a start may count until a later one is
+    /// durable, and those that could not be removed before.
     abandoned: Mutex<Vec<PathBuf>>,
 }
 
@@ -390,7 +397,8 @@ impl Engine {
     /// What keeps the server from doing its work, if anything does: writes have stopped, or flushes fail.
     pub fn problem(&self) -> Option<String> {
         let stopped = self.durability.stopped().map(|stopped| stopped.to_string());
-        stopped.or_else(|| self.durability.flusher().problem()).or_else(|| self.threads.compactor().problem())
+        let failing = || self.durability.flusher().problem().or_else(|| self.threads.compactor().problem());
+        stopped.or_else(|| self.threads.replay_problem()).or_else(failing)
     }
 
     /// Changes the durability mode of the running server; answered when the new one is in force, or why it is not.
@@ -401,18 +409,19 @@ impl Engine {
     /// Waits until everything up to a number is as safe as `level` says; has it synced where it is not. `None` where the
     /// number has not been given out.
     pub fn wait(&self, number: SeqNo, level: AckLevel) -> Option<Ticket> {
-        let is_given = number <= self.watermarks().visible;
+        let is_given = number <= self.durability.inserted();
         is_given.then(|| self.durability.wait(number, level, self.clock.now()))
     }
 
     /// How long after its answer a write of this level may still be taken by a failure, at most: zero where it is safe,
     /// `None` where nothing bounds it.
     pub fn window(&self, level: AckLevel, failure: Failure) -> Option<Duration> {
-        let longest = match self.durability.policy().stage {
+        let policy = self.durability.policy();
+        let longest = match policy.stage {
             StageKind::Log => longest(&self.metrics.fsync_duration[Synced::Wal]),
             StageKind::Container => longest(&self.metrics.commit_duration),
         };
-        self.durability.window(level, failure, longest)
+        policy.window(level, failure, longest)
     }
 
     /// The watermarks.
@@ -451,8 +460,8 @@ impl Engine {
         PartId(self.next_file.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
     }
 
-    fn sync_file(&self, file: &dyn crate::disk::File, path: &Path) -> Result<(), Error> {
-        self.timed(Synced::Part, || file.sync_data()).map_err(io_error("sync", path))
+    fn sync_file(&self, file: &dyn disk::File, path: &Path) -> Result<(), Error> {
+        self.timed(Synced::Part, || disk::sync_linked(file)).map_err(io_error("sync", path))
     }
 
     fn sync_dir(&self, dir: &Path) -> Result<(), Error> {
@@ -478,10 +487,8 @@ impl Engine {
             recorded => recorded?,
         }
         self.metrics.fsync_duration[Synced::Manifest].observe((self.clock.now() - start).as_secs_f64());
-        for path in std::mem::take(&mut *self.abandoned.lock()) {
-            // What cannot be removed now, the next start sets aside.
-            let _ = self.disk.remove(&path);
-        }
+        let abandoned = std::mem::take(&mut *self.abandoned.lock());
+        self.remove_files(abandoned.into_iter());
         Ok(())
     }
 }

@@ -1,8 +1,8 @@
 //! Opening a data directory.
 
 use std::{
-    io,
-    path::{Path, PathBuf},
+    collections::BTreeMap,
+    path::PathBuf,
     sync::{Arc, atomic::AtomicU64},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -10,34 +10,35 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    Clock, Engine, Error, FileEntry, Incarnation, Loss, Options, Paths, RecoveryPolicy, State, StoredPart, Verdict,
+    Clock, Engine, Error, Incarnation, Loss, Options, Paths, RecoveryPolicy, State, Verdict,
     days::Days,
+    directory::{holds_data, make_dirs, take_lock},
+    flushing::NewFields,
     io_error,
     logdirs::LogDirs,
     loss::Evidence,
     manifest::{self, Loaded, Manifest},
     names::StreamIds,
+    pages::Opened,
     partset::Parts,
+    plan::Plan,
     probe::probe,
     recover::StageContents,
-    replay::{Plan, Replay, Replayed},
+    replay::ReplayState,
     reserve::Reserve,
     threads::Threads,
+    ticks::encode_pages,
 };
 use crate::{
-    codec::Level,
     disk::{Disk, Probe},
     durability::{
-        Committer, Durability, EncodePages, Ledger, LedgerRecord, Limits, Pages, RenewLedger, Start, Syncer, Tick,
-        Watermarks,
+        Committer, Durability, Generations, Ledger, LedgerRecord, Limits, RenewLedger, Start, Syncer, Watermarks,
+        Workers,
     },
-    flush,
-    index::{Index, IndexPart, SchemaLimits},
-    memtable::{ArenaOptions, ArenaPool, Catalogue, Memtable, Merge},
+    index::{Index, SchemaLimits},
+    memtable::{ArenaOptions, ArenaPool, Catalogue, Memtable},
     metrics::Metrics,
-    model::{PartId, SeqNo},
-    parts::{self, Builder, Footer, Part},
-    stage::{FileKind, list_files},
+    model::{Day, SeqNo},
 };
 
 /// Sequence numbers reserved with one manifest record: minutes at the highest rate, so that it costs nothing.
@@ -50,14 +51,12 @@ const FILES_AHEAD: u64 = 1 << 10;
 pub struct Recovery {
     /// The last number that survived.
     pub end: SeqNo,
-    /// Batches taken from the stage.
+    /// Batches of the stage: those in pages are served, the others are replayed.
     pub replayed_batches: u64,
     /// Numbers that had been safe and are gone: damage. Ranges, first and last.
     pub damaged: Vec<(SeqNo, SeqNo)>,
     /// Bytes of the stage that hold something but no valid frame.
     pub damaged_bytes: u64,
-    /// Rows whose stream nothing defines any more.
-    pub orphaned_rows: u64,
     /// Parts and index parts that are damaged or missing; what was in them is gone from the answers.
     pub damaged_files: Vec<PathBuf>,
     /// What the end of the start before took of what it had acknowledged; `None` at the first start.
@@ -70,22 +69,22 @@ pub struct Recovery {
 
 /// A directory on its way to being open.
 pub struct Open {
-    disk: Arc<dyn Disk>,
-    paths: Paths,
-    options: Options,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) paths: Paths,
+    pub(super) options: Options,
     logs: LogDirs,
-    pub(crate) metrics: Arc<Metrics>,
-    clock: Clock,
-    pub(crate) recovery: Recovery,
-    probe: Option<Probe>,
-    index: Arc<Index>,
-    memtable: Arc<Memtable>,
-    days: Days,
-    parts: Parts,
-    pub(crate) state: State,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) clock: Clock,
+    pub(super) recovery: Recovery,
+    pub(super) probe: Option<Probe>,
+    pub(super) index: Arc<Index>,
+    pub(super) memtable: Arc<Memtable>,
+    pub(super) days: Days,
+    pub(super) parts: Parts,
+    pub(super) state: State,
     /// The highest file number seen anywhere.
-    last_file: u64,
-    last_stream: u32,
+    pub(super) last_file: u64,
+    pub(super) last_stream: u32,
 }
 
 impl Engine {
@@ -118,13 +117,6 @@ pub(crate) struct Found {
     /// Numbers that had been safe and are missing, whatever the policy makes of it.
     pub(crate) damaged: Vec<(SeqNo, SeqNo)>,
     boot: u128,
-}
-
-pub(crate) fn take_lock(disk: &dyn Disk, paths: &Paths) -> Result<Box<dyn crate::disk::Lock>, Error> {
-    disk.lock(&paths.lock()).map_err(|source| match source.kind() {
-        io::ErrorKind::WouldBlock => Error::Locked(paths.root.clone()),
-        _ => io_error("lock", &paths.lock())(source),
-    })
 }
 
 impl Open {
@@ -160,115 +152,6 @@ impl Open {
             last_stream: 0,
             state,
         }
-    }
-
-    /// Opens what the manifest names. A file that cannot be read is set aside, and the rest is served.
-    pub(crate) fn open_parts(&mut self) -> Result<(), Error> {
-        for entry in self.state.index_parts.values().copied().collect::<Vec<_>>() {
-            let path = self.paths.index_part(entry.day, entry.id);
-            if let Err(error) = self.open_index_part(&entry, &path) {
-                self.set_aside_damage(&path, error)?;
-                self.state.index_parts.remove(&entry.id);
-            }
-        }
-        let mut opened = Vec::new();
-        for entry in self.state.parts.values().copied().collect::<Vec<_>>() {
-            let path = self.paths.part(entry.day, entry.id);
-            match self.open_part(&entry, &path) {
-                Ok(part) => opened.push(part),
-                Err(error) => {
-                    self.set_aside_damage(&path, error)?;
-                    self.state.parts.remove(&entry.id);
-                }
-            }
-        }
-        self.parts.change(&opened, &[]);
-        Ok(())
-    }
-
-    fn open_index_part(&mut self, entry: &FileEntry, path: &Path) -> Result<(), Error> {
-        let file = self.disk.open(path).map_err(io_error("open", path))?;
-        let failed = |source| Error::Index { action: "read index part", path: path.to_owned(), source };
-        // All of it first: of a part that is set aside nothing may stay known.
-        let entries =
-            IndexPart::open(file).map_err(failed)?.entries().collect::<Result<Vec<_>, _>>().map_err(failed)?;
-        for entry_of in entries {
-            let names: Vec<&str> = entry_of.fields.iter().map(|name| &**name).collect();
-            let Ok((layout, _)) = self.index.layout(entry_of.key.measurement(), &names) else { continue };
-            let layout = self.index.schema.layout(layout);
-            self.index.streams.add(entry_of.stream, &entry_of.key, layout.table);
-            self.index.streams.note_layout(entry_of.stream, layout);
-            layout.fields.iter().for_each(|field| self.days.note(entry.day, entry_of.stream, *field));
-            self.last_stream = self.last_stream.max(entry_of.stream.0);
-        }
-        Ok(())
-    }
-
-    fn open_part(&self, entry: &FileEntry, path: &Path) -> Result<Arc<StoredPart>, Error> {
-        let file = self.disk.open(path).map_err(io_error("open", path))?;
-        let size = file.size().map_err(io_error("measure", path))?;
-        let failed = |source| Error::Part { action: "open part", path: path.to_owned(), source };
-        let part = Arc::new(Part::open(file, 0, size).map_err(failed)?);
-        let file = Some((entry.id, path.to_owned()));
-        Ok(Arc::new(StoredPart { part, day: entry.day, numbers: entry.numbers, file }))
-    }
-
-    /// Moves a damaged file to quarantine, with a word about it. A disk that cannot be read now may be read tomorrow, and a
-    /// newer version's file by a newer program: such an error ends the start instead.
-    fn set_aside_damage(&mut self, path: &Path, error: Error) -> Result<(), Error> {
-        if !error.is_damage() {
-            return Err(error);
-        }
-        if self.options.recovery == RecoveryPolicy::Strict {
-            let why = crate::durability::error_chain(&error);
-            return Err(Error::Damaged(format!("{} is damaged or missing: {why}", path.display())));
-        }
-        tracing::error!("{} is set aside: {}", path.display(), crate::durability::error_chain(&error));
-        self.recovery.damaged_files.push(path.to_owned());
-        self.quarantine(path)
-    }
-
-    fn quarantine(&mut self, path: &Path) -> Result<(), Error> {
-        let name = path.file_name().expect("files have names").to_string_lossy();
-        let parent = path.parent().expect("files are in directories");
-        let day = parent.file_name().unwrap_or_default().to_string_lossy();
-        let target = self.paths.quarantine().join(format!("{}-{day}-{name}", self.state.incarnation()));
-        if self.options.recovery == RecoveryPolicy::DryRun {
-            self.recovery.quarantined.push(path.to_owned());
-            return Ok(());
-        }
-        match self.disk.rename(path, &target) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            moved => moved.map_err(io_error("move to quarantine", path))?,
-        }
-        self.disk.sync_dir(&self.paths.quarantine()).map_err(io_error("sync directory", &self.paths.quarantine()))?;
-        self.disk.sync_dir(parent).map_err(io_error("sync directory", parent))?;
-        self.recovery.quarantined.push(target);
-        Ok(())
-    }
-
-    /// Moves what no record names to quarantine; removes what was replaced durably.
-    pub(crate) fn quarantine_strays(&mut self, manifest_is_clean: bool) -> Result<(), Error> {
-        let mut strays = Vec::new();
-        for partition in list(&*self.disk, &self.paths.partitions())?.into_iter().filter(|entry| entry.is_dir) {
-            for file in list(&*self.disk, &partition.path)? {
-                let Some(id) = Paths::number(&file.path) else { continue };
-                self.last_file = self.last_file.max(id.0);
-                if !self.state.parts.contains_key(&id) && !self.state.index_parts.contains_key(&id) {
-                    strays.push((id, file.path));
-                }
-            }
-        }
-        for (id, path) in strays {
-            let was_replaced = manifest_is_clean && self.state.removed.contains(&id);
-            if !was_replaced {
-                tracing::warn!("{} is named by no manifest record: it belongs into quarantine", path.display());
-                self.quarantine(&path)?;
-            } else if self.options.recovery != RecoveryPolicy::DryRun {
-                self.disk.remove(&path).map_err(io_error("remove", &path))?;
-            }
-        }
-        Ok(())
     }
 
     /// Reads the stage and decides what counts. Changes nothing; a strict start ends here where there is damage.
@@ -307,19 +190,16 @@ impl Open {
         let first = LedgerRecord { clock: wall_clock(), ..first };
         let path = self.paths.ledger();
         let ledger = Ledger::create(&*self.disk, &path, &first).map_err(io_error("begin the ledger", &path))?;
-        let generations = crate::durability::Generations::default();
-        let replay = Replay { index: &self.index, memtable: &self.memtable, generations: &generations };
         let plan = Plan::new(&stage.runs, &stage.commits, &verdict, flushed);
-        let replayed = replay.run(&stage, &plan)?;
-        self.parts.change(&replayed.pages, &[]);
+        let opened = Opened::new(&stage, &plan, &verdict, &self.index)?;
+        self.parts.change(&opened.pages, &[]);
         self.recovery.end = verdict.end;
         self.recovery.damaged = damaged;
         self.recovery.damaged_bytes = stage.damage.iter().map(|(.., bytes)| bytes).sum();
-        self.recovery.orphaned_rows = replayed.orphaned_rows;
         self.recovery.replayed_batches = plan.batches(&stage.commits, flushed);
-        let engine = self.assemble(stage, replayed, generations, manifest, (ledger, first), lock)?;
+        let engine = self.assemble(stage, plan, opened.fields, manifest, (ledger, first), lock)?;
         if engine.recovery.replayed_batches == 0 {
-            engine.remove_leftovers()?;
+            engine.remove_leftovers();
         }
         Ok(engine)
     }
@@ -376,16 +256,22 @@ impl Open {
         state.reserved_streams = state.reserved_streams.max(largest_stream.max(self.last_stream) + 1);
         state.reserved_files = self.last_file + 1 + FILES_AHEAD;
         state.samples = samples;
-        let manifest = Manifest::create(Arc::clone(&self.disk), &self.paths.root, manifest_number + 1, state.clone())?;
-        manifest::remove_older(&*self.disk, &self.paths.root, manifest_number + 1)?;
+        let number = manifest_number + 1;
+        let create = || Manifest::create(Arc::clone(&self.disk), &self.paths.root, number, state.clone());
+        let reserve = Reserve::new(Arc::clone(&self.disk), self.paths.reserve());
+        let manifest = match create() {
+            Err(error) if error.is_full() && reserve.release() => create()?,
+            created => created?,
+        };
+        manifest::remove_older(&*self.disk, &self.paths.root, number)?;
         Ok(manifest)
     }
 
     fn assemble(
         mut self,
         stage: StageContents,
-        replayed: Replayed,
-        generations: crate::durability::Generations,
+        plan: Plan,
+        page_fields: BTreeMap<Day, NewFields>,
         manifest: Manifest,
         ledger: (Ledger, LedgerRecord),
         lock: Box<dyn crate::disk::Lock>,
@@ -401,7 +287,7 @@ impl Open {
             ack_min: self.options.ack_min,
         };
         let (mode, end) = (self.options.mode, self.recovery.end);
-        let durability = Durability::new(mode, limits, end, generations, Arc::clone(&self.metrics));
+        let durability = Durability::new(mode, limits, end, Generations::default(), Arc::clone(&self.metrics));
         let renew = renew_ledger(&self.disk, self.paths.ledger());
         durability.keep_ledger(ledger.0, ledger.1, renew, self.clock.now());
         let committer_start = Start {
@@ -433,6 +319,12 @@ impl Open {
             start.number,
             stage.last_ids[1] + 1,
         );
+        let leftovers = stage.files.iter().map(|file| (file.path.clone(), file.is_damaged)).collect();
+        let replay = ReplayState::new(stage, plan);
+        if replay.floor() <= end {
+            durability.hold_back(SeqNo(replay.floor().0 - 1));
+        }
+        let workers = Workers::new(Arc::clone(&durability), committer, syncer);
         let reserve = Reserve::new(Arc::clone(&self.disk), self.paths.reserve());
         self.recovery.duration = self.clock.now();
         self.report(start.number);
@@ -450,13 +342,13 @@ impl Open {
             memtable: self.memtable,
             stream_ids: StreamIds::new(self.state.reserved_streams),
             days: self.days,
-            page_fields: Mutex::new(replayed.page_fields),
+            page_fields: Mutex::new(page_fields),
             parts: self.parts,
             manifest,
             next_file: AtomicU64::new(self.last_file + 1),
-            leftovers: Mutex::new(stage.files),
-            committer: Mutex::new(Some(committer)),
-            syncer: Mutex::new(Some(syncer)),
+            leftovers: Mutex::new(leftovers),
+            replay,
+            workers,
             threads: Threads::default(),
             clock: self.clock,
             lock,
@@ -464,29 +356,6 @@ impl Open {
             abandoned: Mutex::default(),
         }))
     }
-}
-
-fn list(disk: &dyn Disk, dir: &Path) -> Result<Vec<crate::disk::Entry>, Error> {
-    disk.list(dir).map_err(io_error("list", dir))
-}
-
-/// Whether there is anything that a manifest should tell of. Without one, parts would be strays, and batches of the stage
-/// of no known start: rather than move or drop them, say so.
-fn holds_data(disk: &dyn Disk, paths: &Paths, logs: &LogDirs) -> Result<bool, Error> {
-    let is_current = |entry: &crate::disk::Entry| entry.path == paths.root.join("CURRENT");
-    let dirs = [paths.partitions(), paths.wal(), paths.containers()];
-    let is_filled = dirs.iter().map(|dir| list(disk, dir).map(|entries| !entries.is_empty()));
-    let has_segments = logs.read.iter().map(|dir| Ok(!list_files(disk, dir, FileKind::Log)?.is_empty()));
-    let any = is_filled.chain(has_segments).collect::<Result<Vec<_>, Error>>()?.contains(&true);
-    Ok(any || list(disk, &paths.root)?.iter().any(is_current))
-}
-
-fn make_dirs(disk: &dyn Disk, paths: &Paths) -> Result<(), Error> {
-    let dirs = [paths.root.clone(), paths.wal(), paths.containers(), paths.partitions(), paths.quarantine()];
-    for dir in &dirs {
-        crate::disk::make_dir(disk, dir).map_err(io_error("create directory", dir))?;
-    }
-    Ok(())
 }
 
 /// How a ledger that failed is made anew.
@@ -522,37 +391,4 @@ fn record_mode(manifest: &Arc<Mutex<Manifest>>) -> crate::durability::RecordMode
         let edit = super::Edit { mode: Some((mode.to_string(), first)), ..super::Edit::default() };
         Ok(manifest.lock().record(&edit)?)
     })
-}
-
-/// How the syncer turns a tick into pages.
-fn encode_pages(index: &Arc<Index>, memtable: &Arc<Memtable>) -> EncodePages {
-    let (index, memtable) = (Arc::clone(index), Arc::clone(memtable));
-    let mut merge = Merge::default();
-    Box::new(move |tick: &Tick| Ok(pages_of(tick, &index, &memtable, &mut merge)?))
-}
-
-fn pages_of(tick: &Tick, index: &Index, memtable: &Memtable, merge: &mut Merge) -> Result<Pages, parts::Error> {
-    let stream_of = |slot| memtable.catalogue.stream_at(slot).expect("rows come with slots of the catalogue");
-    let mut streams: Vec<_> = tick.slots.iter().map(|slot| (stream_of(*slot).0, stream_of(*slot).1, *slot)).collect();
-    flush::sort_streams(&mut streams, index);
-    let mut pages =
-        Pages { streams: streams.iter().map(|(_, stream, slot)| (*slot, *stream)).collect(), ..Pages::default() };
-    let rows = flush::Rows { generation: &tick.generation, after: tick.after, upto: tick.upto, streams: &streams };
-    for day in tick.days.iter().copied() {
-        let mut image = Vec::new();
-        let mut out = Builder::new(&mut image, parts::Options { level: Level::Light })?;
-        flush::push_day(&rows, day, index, merge, &mut out, |_, _, _, _| {})?;
-        let footer = Footer {
-            part: PartId(0),
-            day,
-            seq_min: tick.after.next(),
-            seq_max: tick.upto,
-            replaces: Vec::new(),
-            index_parts: Vec::new(),
-            tombstone: 0,
-        };
-        out.finish(footer)?;
-        pages.push(day, &image);
-    }
-    Ok(pages)
 }

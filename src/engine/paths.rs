@@ -27,7 +27,7 @@ impl Paths {
         self.root.join("RESERVE")
     }
 
-    /// Log segments.
+    /// Log segments, where nothing else is said.
     pub fn wal(&self) -> PathBuf {
         self.root.join("wal")
     }
@@ -50,6 +50,14 @@ impl Paths {
     /// Files that are damaged or that nothing accounts for.
     pub fn quarantine(&self) -> PathBuf {
         self.root.join("quarantine")
+    }
+
+    /// Where a damaged file of the stage goes: on the disk it is on, since a rename does not leave it.
+    pub fn stage_quarantine(&self, file: &Path) -> PathBuf {
+        match file.parent() {
+            Some(dir) if !dir.starts_with(&self.root) => dir.join("quarantine"),
+            _ => self.quarantine(),
+        }
     }
 
     /// A day's parts.

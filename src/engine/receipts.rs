@@ -88,7 +88,7 @@ impl Engine {
         let current = Current {
             incarnation: self.incarnation,
             first: self.first_number,
-            given: marks.visible.max(marks.process_safe),
+            given: self.durability.inserted(),
             power_safe: marks.power_safe,
             is_rejected: self.durability.is_void(position.number),
         };

@@ -10,7 +10,7 @@ use super::{Error, Span, State, Verdict, io_error};
 use crate::{
     disk::{Disk, File},
     index::Index,
-    model::{LayoutId, SeqNo},
+    model::{LayoutId, SeqNo, StreamId},
     stage::{
         self, Definitions, FRAME_HEADER_SIZE, FileKind, Found, Frame, Kind, LayoutDefinition, Page, RowsDecoder, Scan,
         decode_batch, decode_commit, decode_void, list_files,
@@ -51,6 +51,8 @@ pub(crate) struct PagesAt {
     /// Where the first page begins.
     pub(crate) offset: u64,
     pub(crate) pages: Vec<Page>,
+    /// Per page, the streams and layouts that are new to its day in the file.
+    pub(crate) uses: Vec<Vec<(StreamId, LayoutId)>>,
     /// Samples accepted up to and with the last number.
     samples: u64,
 }
@@ -82,6 +84,8 @@ impl StageContents {
     ///
     /// A batch that uses what no frame here and no index part defines does not count: a power cut may keep it and lose the
     /// frame before it, which parts made safe meanwhile.
+    ///
+    /// The log may be in several directories: what a frame holds counts once, from whichever file it can be read.
     pub(crate) fn read(disk: &dyn Disk, logs: &[PathBuf], containers: &Path, index: &Index) -> Result<Self, Error> {
         let mut found = Self::default();
         let logs = logs.iter().map(|dir| (FileKind::Log, dir.as_path()));
@@ -136,11 +140,13 @@ impl StageContents {
             Kind::Commit => {
                 let (commit, first) = decode_commit(&frame.payload)?;
                 self.define(&commit.definitions, index);
+                leftover.layouts.extend(commit.definitions.layouts);
                 self.commits.push(PagesAt {
                     span: Span { incarnation, from: commit.after.next(), to },
                     file: self.files.len(),
                     offset: header.place.offset + (FRAME_HEADER_SIZE + first) as u64,
                     pages: commit.pages,
+                    uses: commit.uses,
                     samples: header.samples,
                 });
             }

@@ -1,239 +1,310 @@
-//! Putting back what counts and is not in parts yet.
+//! Batches of the stage back to memory, in steps, while the server serves what it has.
+//!
+//! Replay fills generations older than the committer's first one, oldest first. A closed one is flushed like any other,
+//! so that what comes back may be larger than memory; no later generation and no later page is flushed before. Until all
+//! is back, `visible` stays below it: a query sees what parts and pages hold, and then everything.
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    sync::Arc,
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
+use parking_lot::Mutex;
+
 use super::{
-    Error, Span, StoredPart, Verdict,
-    flushing::NewFields,
-    recover::{Leftover, PagesAt, Run, StageContents},
+    Engine, Error,
+    plan::{Piece, Plan},
+    recover::StageContents,
 };
 use crate::{
     durability::Generations,
     index::Index,
     memtable::{Memtable, Writer},
-    model::{Batch, Day, LayoutId, Rows, SeqNo},
-    parts::{self, Part},
+    model::{Batch, LayoutId, Rows, SeqNo, Slot, StreamId},
     stage::{Found, Kind, LayoutDefinition, RowsDecoder, Scan, decode_batch},
 };
 
-/// What of the stage is put back. Pure: decided from what was found, before anything is done.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Plan {
-    /// Batches, by number. No number comes twice: a group whose write failed may stand in two files.
-    pub(crate) pieces: Vec<Piece>,
-    /// The commits whose pages count, by their place in the stage's list.
-    pub(crate) commits: Vec<usize>,
-}
+/// Frames that one step reads at most: some milliseconds of work.
+const STEP_FRAMES: usize = 1_000;
+/// How often progress is logged.
+const REPORT_EVERY: Duration = Duration::from_secs(5);
 
-/// Batches of one run.
+/// What a step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Piece {
-    /// The run's place in the stage's list.
-    pub(crate) run: usize,
-    /// The first and the last number.
-    pub(crate) numbers: (SeqNo, SeqNo),
-    /// Not of one generation with the piece before: the numbers of generations and of pages never interleave.
-    pub(crate) is_apart: bool,
+pub enum Replaying {
+    /// It put batches back; there may be more.
+    More,
+    /// Nothing, as memory is half full: a flush must make room first.
+    Waits,
+    /// Everything is back.
+    Done,
 }
 
-impl Plan {
-    /// What counts by the verdict, and has a number above `flushed`.
-    pub(crate) fn new(runs: &[Run], commits: &[PagesAt], verdict: &Verdict, flushed: SeqNo) -> Self {
-        let mut plan = Self::default();
-        let counts = |span: Span| span.to > flushed && verdict.keeps(span);
-        plan.commits = (0..commits.len()).filter(|index| counts(commits[*index].span)).collect();
-        let covered: Vec<_> = plan.commits.iter().map(|index| commits[*index].span.numbers()).collect();
-        let mut holes = [&verdict.voids[..], &covered].concat();
-        holes.sort_unstable();
-        let mut order: Vec<usize> = (0..runs.len()).collect();
-        order.sort_by_key(|run| (runs[*run].span.from, *run));
-        let mut next = flushed.next();
-        for run in order {
-            let Some((from, to)) = verdict.kept(runs[run].span) else { continue };
-            for numbers in without((from.max(next), to), &holes) {
-                plan.add(run, runs, numbers, &covered);
-            }
-            next = next.max(to.next());
-        }
-        plan
-    }
-
-    fn add(&mut self, run: usize, runs: &[Run], numbers: (SeqNo, SeqNo), covered: &[(SeqNo, SeqNo)]) {
-        let is_apart = self.pieces.last().is_some_and(|before| {
-            let between = before.numbers.1..numbers.0;
-            runs[before.run].span.incarnation != runs[run].span.incarnation
-                || covered.iter().any(|pages| between.contains(&pages.0))
-        });
-        self.pieces.push(Piece { run, numbers, is_apart });
-    }
-
-    /// How many batches it puts back.
-    pub(crate) fn batches(&self, commits: &[PagesAt], flushed: SeqNo) -> u64 {
-        let count = |(first, last): (SeqNo, SeqNo)| last.0 - first.0.max(flushed.0 + 1) + 1;
-        let pieces = self.pieces.iter().map(|piece| count(piece.numbers));
-        pieces.chain(self.commits.iter().map(|index| count(commits[*index].span.numbers()))).sum()
-    }
+/// How far replay is, in numbers of log segments, as Prometheus tells it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReplayProgress {
+    /// The first segment.
+    pub min: u64,
+    /// The last segment.
+    pub max: u64,
+    /// The one that is read now; the last one where all is done.
+    pub current: u64,
 }
 
-/// A range of numbers without the holes, which are sorted.
-fn without(range: (SeqNo, SeqNo), holes: &[(SeqNo, SeqNo)]) -> Vec<(SeqNo, SeqNo)> {
-    let (mut from, to) = range;
-    let mut rest = Vec::new();
-    for (first, last) in holes.iter().copied().filter(|(first, last)| *last >= range.0 && *first <= to) {
-        if from < first {
-            rest.push((from, SeqNo(first.0 - 1)));
-        }
-        from = from.max(last.next());
-    }
-    if from <= to {
-        rest.push((from, to));
-    }
-    rest
+/// The engine's side of it.
+pub(crate) struct ReplayState {
+    job: Mutex<Option<Job>>,
+    /// Numbers from here on are not in closed generations yet; beyond all numbers once everything is back.
+    floor: AtomicU64,
+    segments: (u64, u64),
+    current: AtomicU64,
 }
 
-/// Carries a plan out.
-pub(crate) struct Replay<'e> {
-    pub(crate) index: &'e Index,
-    pub(crate) memtable: &'e Memtable,
-    pub(crate) generations: &'e Generations,
+/// A replay under way.
+struct Job {
+    stage: StageContents,
+    plan: Plan,
+    /// The piece that is read.
+    piece: usize,
+    reader: Option<Reader>,
+    writer: Option<Writer>,
+    /// The slots of streams seen so far: one look instead of two, and no lock.
+    slots: HashMap<StreamId, Slot>,
+    batches: u64,
+    orphaned_rows: u64,
+    reported: Duration,
 }
 
-/// What came back.
-#[derive(Default)]
-pub(crate) struct Replayed {
-    pub(crate) pages: Vec<Arc<StoredPart>>,
-    pub(crate) page_fields: BTreeMap<Day, NewFields>,
-    /// Rows whose stream nothing defines any more; only damage can do that.
-    pub(crate) orphaned_rows: u64,
-}
-
-impl Replay<'_> {
-    /// Batches to generations, pages to part images.
-    pub(crate) fn run(&self, stage: &StageContents, plan: &Plan) -> Result<Replayed, Error> {
-        let mut replayed = Replayed::default();
-        for index in &plan.commits {
-            self.open_pages(&stage.commits[*index], &stage.files, &mut replayed)?;
-        }
-        let mut writer = None;
-        for piece in &plan.pieces {
-            if piece.is_apart {
-                writer = None;
-            }
-            self.read(piece, stage, &mut writer, &mut replayed)?;
-        }
-        Ok(replayed)
-    }
-
-    /// Reads the batches of a piece into generations.
-    fn read(
-        &self,
-        piece: &Piece,
-        stage: &StageContents,
-        writer: &mut Option<Writer>,
-        replayed: &mut Replayed,
-    ) -> Result<(), Error> {
-        let run = &stage.runs[piece.run];
-        let leftover = &stage.files[run.file];
-        let layouts = self.layouts(&leftover.layouts);
-        let mut scan = Scan::starting_at(Arc::clone(&leftover.file), &leftover.path, leftover.id, run.offset)?;
-        let mut decoder = RowsDecoder::default();
-        while let Some(found) = scan.next()? {
-            let Found::Frame(frame) = found else { continue };
-            let (number, kind) = (frame.header.number, frame.header.kind);
-            if kind == Kind::Batch && (piece.numbers.0..=piece.numbers.1).contains(&number) {
-                let batch = decoder.decode(decode_batch(&frame.payload)?.1)?;
-                self.insert(writer, number, &self.localize(batch, &layouts, replayed));
-            }
-            if number >= piece.numbers.1 {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    fn layouts(&self, defined: &[LayoutDefinition]) -> Layouts {
-        let mut layouts = Layouts::new();
-        for layout in defined {
-            let fields: Vec<&str> = layout.fields.iter().map(|field| &**field).collect();
-            // This process numbers names in an order of its own, so a layout's fields may come in another order here.
-            if let Ok(local) = self.index.layout(&layout.table, &fields) {
-                layouts.insert(layout.id, local);
-            }
-        }
-        layouts
-    }
-
-    /// A batch in this process's layouts and slots.
-    fn localize(&self, batch: Batch, layouts: &Layouts, replayed: &mut Replayed) -> Batch {
-        let mut local = Batch::default();
-        for rows in batch.groups {
-            let Some((layout, order)) = layouts.get(&rows.layout).filter(|(_, order)| order.len() == rows.width) else {
-                replayed.orphaned_rows += rows.len() as u64;
-                continue;
-            };
-            let mut group = Rows { layout: *layout, width: rows.width, ..Rows::default() };
-            for (index, stream) in rows.streams.iter().enumerate() {
-                let Some(table) = self.index.streams.table(*stream) else {
-                    replayed.orphaned_rows += 1;
-                    continue;
-                };
-                group.places.extend(rows.places.get(index));
-                group.streams.push(*stream);
-                group.slots.push(self.memtable.catalogue.enter(table, *stream));
-                group.times.push(rows.times[index]);
-                let values = rows.row(index);
-                group.values.extend(order.iter().map(|place| values[usize::from(*place)]));
-            }
-            local.groups.push(group);
-        }
-        local
-    }
-
-    /// Appends a batch to the open generation, or to a new one where there is none or it is full.
-    fn insert(&self, writer: &mut Option<Writer>, number: SeqNo, batch: &Batch) {
-        if writer.as_ref().is_none_or(|writer| writer.is_full(number)) {
-            let (new, generation) = self.memtable.generation(number);
-            self.generations.push(&generation);
-            *writer = Some(new);
-        }
-        let writer = writer.as_mut().expect("set above if it was not");
-        writer.insert(number, batch, |stream, layout| {
-            self.index.streams.note_layout(stream, self.index.schema.layout(layout));
-        });
-    }
-
-    /// Opens the pages of a commit as they are.
-    fn open_pages(&self, commit: &PagesAt, files: &[Leftover], replayed: &mut Replayed) -> Result<(), Error> {
-        let leftover = &files[commit.file];
-        for page in &commit.pages {
-            let failed = |source| Error::Part { action: "open page of", path: leftover.path.clone(), source };
-            let base = commit.offset + page.offset;
-            let part = Arc::new(Part::open(Arc::clone(&leftover.file), base, page.size).map_err(failed)?);
-            self.note_fields(&part, replayed.page_fields.entry(page.day).or_default()).map_err(failed)?;
-            let numbers = commit.span.numbers();
-            replayed.pages.push(Arc::new(StoredPart { part, day: page.day, numbers, file: None }));
-        }
-        Ok(())
-    }
-
-    /// Tells the index which fields the streams of a page have.
-    fn note_fields(&self, part: &Part, fields: &mut NewFields) -> Result<(), parts::Error> {
-        let mut scan = part.scan();
-        while let Some(group) = scan.next_group()? {
-            let names: Vec<&str> = group.fields().map(|(name, _)| name).collect();
-            let Ok((layout, _)) = self.index.layout(group.table, &names) else { continue };
-            let layout = self.index.schema.layout(layout);
-            if self.index.streams.table(group.stream).is_some() {
-                self.index.streams.note_layout(group.stream, layout);
-                fields.entry(group.stream).or_default().extend(&layout.fields);
-            }
-        }
-        Ok(())
-    }
+/// Where in a piece the job is.
+struct Reader {
+    scan: Scan,
+    layouts: Layouts,
 }
 
 /// A file's layout ids: this process's layout, and where each of its fields stands in the file's rows.
 type Layouts = HashMap<LayoutId, (LayoutId, Vec<u16>)>;
+
+impl ReplayState {
+    /// What the plan leaves to be done behind an open port.
+    pub(crate) fn new(stage: StageContents, plan: Plan) -> Self {
+        let segment = |piece: &Piece| stage.files[stage.runs[piece.run].file].id;
+        let ids = || plan.pieces.iter().map(segment);
+        let segments = (ids().min().unwrap_or_default(), ids().max().unwrap_or_default());
+        let floor = plan.pieces.first().map_or(u64::MAX, |piece| piece.numbers.0.0);
+        let job = Job {
+            stage,
+            plan,
+            piece: 0,
+            reader: None,
+            writer: None,
+            slots: HashMap::new(),
+            batches: 0,
+            orphaned_rows: 0,
+            reported: Duration::ZERO,
+        };
+        let job = (floor < u64::MAX).then_some(job);
+        Self { job: Mutex::new(job), floor: AtomicU64::new(floor), segments, current: AtomicU64::new(segments.0) }
+    }
+
+    /// The first number that may not be flushed yet.
+    pub(crate) fn floor(&self) -> SeqNo {
+        SeqNo(self.floor.load(Ordering::Acquire))
+    }
+}
+
+impl Engine {
+    /// Puts some batches back, in place of the replay thread.
+    pub fn replay_step(&self) -> Result<Replaying, Error> {
+        let mut slot = self.replay.job.lock();
+        let Some(job) = slot.as_mut() else { return Ok(Replaying::Done) };
+        let generations = self.durability.generations();
+        let is_flushable = generations.load().first().is_some_and(|oldest| oldest.first() < self.replay.floor());
+        if is_flushable && generations.allocated() > self.options.memory_size_max / 2 {
+            return Ok(Replaying::Waits);
+        }
+        let has_more = job.step(&self.index, &self.memtable, generations)?;
+        self.tell_progress(job);
+        if has_more {
+            self.replay.floor.store(job.floor().0, Ordering::Release);
+            return Ok(Replaying::More);
+        }
+        let orphaned = job.orphaned_rows;
+        tracing::info!("replay is done: {} batches are back {:?} after the start", job.batches, self.clock.now());
+        if orphaned > 0 {
+            tracing::error!("damage: {orphaned} rows of the log are of streams or layouts that nothing defines");
+        }
+        *slot = None;
+        self.replay.floor.store(u64::MAX, Ordering::Release);
+        self.durability.show_replayed();
+        self.metrics.recovery_duration.set(self.clock.now().as_secs_f64());
+        self.durability.flusher().ring();
+        Ok(Replaying::Done)
+    }
+
+    /// Puts everything back, and flushes where memory is short.
+    pub fn finish_replay(&self) -> Result<(), Error> {
+        loop {
+            match self.replay_step()? {
+                Replaying::Done => return Ok(()),
+                Replaying::More => {}
+                Replaying::Waits => drop(self.flush_step(self.clock.now())?),
+            }
+        }
+    }
+
+    /// How far replay is.
+    pub fn replay_progress(&self) -> ReplayProgress {
+        let (min, max) = self.replay.segments;
+        let is_done = self.replay.floor().0 == u64::MAX;
+        ReplayProgress { min, max, current: if is_done { max } else { self.replay.current.load(Ordering::Relaxed) } }
+    }
+
+    fn tell_progress(&self, job: &mut Job) {
+        self.replay.current.store(job.segment(), Ordering::Relaxed);
+        let now = self.clock.now();
+        if now > job.reported + REPORT_EVERY {
+            job.reported = now;
+            let ReplayProgress { max, current, .. } = self.replay_progress();
+            let (done, all) = (job.batches, self.recovery.replayed_batches);
+            tracing::info!("replay: {done} of {all} batches are back, segment {current} of {max}");
+        }
+    }
+}
+
+impl Job {
+    /// Reads on; whether there is more.
+    fn step(&mut self, index: &Index, memtable: &Memtable, generations: &Generations) -> Result<bool, Error> {
+        let (mut decoder, mut size) = (RowsDecoder::default(), 0);
+        for _ in 0..STEP_FRAMES {
+            // Memory is looked at between steps.
+            if size > memtable.generation_size / 8 {
+                break;
+            }
+            let Some(piece) = self.plan.pieces.get(self.piece).copied() else { return Ok(false) };
+            if self.reader.is_none() {
+                self.reader = Some(self.open(&piece, index)?);
+                // The numbers of generations and of pages never interleave.
+                self.writer.take_if(|_| piece.is_apart);
+            }
+            let reader = self.reader.as_mut().expect("opened above");
+            let Some(found) = reader.scan.next()? else {
+                self.end_piece();
+                continue;
+            };
+            let Found::Frame(frame) = found else { continue };
+            let number = frame.header.number;
+            if frame.header.kind == Kind::Batch && (piece.numbers.0..=piece.numbers.1).contains(&number) {
+                let batch = decoder.decode(decode_batch(&frame.payload)?.1)?;
+                let (batch, orphaned) =
+                    localize(batch, &reader.layouts, |stream| slot(&mut self.slots, stream, index, memtable));
+                self.orphaned_rows += orphaned;
+                size += batch.size();
+                self.insert(number, &batch, index, memtable, generations);
+            }
+            if number >= piece.numbers.1 {
+                self.end_piece();
+            }
+        }
+        Ok(true)
+    }
+
+    fn open(&self, piece: &Piece, index: &Index) -> Result<Reader, Error> {
+        let run = &self.stage.runs[piece.run];
+        let leftover = &self.stage.files[run.file];
+        let scan = Scan::starting_at(Arc::clone(&leftover.file), &leftover.path, leftover.id, run.offset)?;
+        Ok(Reader { scan, layouts: layouts(&leftover.layouts, index) })
+    }
+
+    fn end_piece(&mut self) {
+        self.reader = None;
+        self.piece += 1;
+    }
+
+    /// Appends a batch to the open generation, or to a new one where there is none or it is full.
+    fn insert(&mut self, number: SeqNo, batch: &Batch, index: &Index, memtable: &Memtable, generations: &Generations) {
+        if self.writer.as_ref().is_none_or(|writer| writer.is_full(number)) {
+            let (writer, generation) = memtable.generation(number);
+            generations.push(&generation);
+            self.writer = Some(writer);
+        }
+        let writer = self.writer.as_mut().expect("set above if it was not");
+        writer.insert(number, batch, |stream, layout| {
+            index.streams.note_layout(stream, index.schema.layout(layout));
+        });
+        self.batches += 1;
+    }
+
+    /// The first number that is not in a closed generation.
+    fn floor(&self) -> SeqNo {
+        let next = self.plan.pieces.get(self.piece).map_or(SeqNo(u64::MAX), |piece| piece.numbers.0);
+        self.writer.as_ref().map_or(next, |writer| writer.generation().first())
+    }
+
+    /// The segment that is read.
+    fn segment(&self) -> u64 {
+        let piece = self.plan.pieces.get(self.piece).or(self.plan.pieces.last());
+        piece.map_or(0, |piece| self.stage.files[self.stage.runs[piece.run].file].id)
+    }
+}
+
+/// A file's layouts in this process's numbers.
+fn layouts(defined: &[LayoutDefinition], index: &Index) -> Layouts {
+    let mut layouts = Layouts::new();
+    for layout in defined {
+        let fields: Vec<&str> = layout.fields.iter().map(|field| &**field).collect();
+        // This process numbers names in an order of its own, so a layout's fields may come in another order here.
+        if let Ok(local) = index.layout(&layout.table, &fields) {
+            layouts.insert(layout.id, local);
+        }
+    }
+    layouts
+}
+
+/// A stream's slot; `None` where nothing defines the stream any more.
+fn slot(slots: &mut HashMap<StreamId, Slot>, stream: StreamId, index: &Index, memtable: &Memtable) -> Option<Slot> {
+    if let Some(slot) = slots.get(&stream) {
+        return Some(*slot);
+    }
+    let slot = memtable.catalogue.enter(index.streams.table(stream)?, stream);
+    slots.insert(stream, slot);
+    Some(slot)
+}
+
+/// A batch in this process's layouts and slots, and how many rows nothing defines any more: only damage can do that.
+fn localize(batch: Batch, layouts: &Layouts, mut slot: impl FnMut(StreamId) -> Option<Slot>) -> (Batch, u64) {
+    let (mut local, mut orphaned) = (Batch::default(), 0);
+    for rows in batch.groups {
+        let Some((layout, order)) = layouts.get(&rows.layout).filter(|(_, order)| order.len() == rows.width) else {
+            orphaned += rows.len() as u64;
+            continue;
+        };
+        let slots: Vec<Option<Slot>> = rows.streams.iter().map(|stream| slot(*stream)).collect();
+        let unknown = slots.iter().filter(|slot| slot.is_none()).count();
+        orphaned += unknown as u64;
+        // Mostly every stream is known, and the fields stand in the order they have here: then the columns stay.
+        local.groups.push(match unknown == 0 && order.is_sorted() {
+            true => Rows { layout: *layout, slots: slots.into_iter().flatten().collect(), ..rows },
+            false => reordered(&rows, &slots, *layout, order),
+        });
+    }
+    (local, orphaned)
+}
+
+/// The rows that have slots, their values in another order.
+fn reordered(rows: &Rows, slots: &[Option<Slot>], layout: LayoutId, order: &[u16]) -> Rows {
+    let mut group = Rows { layout, width: rows.width, ..Rows::default() };
+    for (place, slot) in slots.iter().enumerate() {
+        let Some(slot) = slot else { continue };
+        group.places.extend(rows.places.get(place));
+        group.streams.push(rows.streams[place]);
+        group.slots.push(*slot);
+        group.times.push(rows.times[place]);
+        let values = rows.row(place);
+        group.values.extend(order.iter().map(|field| values[usize::from(*field)]));
+    }
+    group
+}

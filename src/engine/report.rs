@@ -3,11 +3,8 @@
 use std::fmt::Write;
 
 use super::{
-    Engine, Error, Loss, Open, Options, Paths,
-    logdirs::LogDirs,
-    manifest::Loaded,
-    open::{Found, take_lock},
-    replay::Plan,
+    Engine, Error, Loss, Open, Options, Paths, directory::take_lock, logdirs::LogDirs, manifest::Loaded, open::Found,
+    plan::Plan,
 };
 use crate::{disk::Disk, metrics::Metrics, model::SeqNo};
 
@@ -25,11 +22,8 @@ impl Open {
             self.report_loss(loss);
         }
         metrics.quarantined_files.set(recovery.quarantined.len() as i64);
-        if damaged > 0 || recovery.orphaned_rows > 0 {
-            let (ranges, orphaned) = (&recovery.damaged, recovery.orphaned_rows);
-            tracing::error!(
-                "damage: {damaged} safe batches are missing ({ranges:?}), {orphaned} rows without a stream"
-            );
+        if damaged > 0 {
+            tracing::error!("damage: {} had been safe and are missing", ranges(&recovery.damaged));
         }
         tracing::info!(
             "start {incarnation}: everything up to batch {} is here, {} batches from the stage, in {:?}",

@@ -164,7 +164,7 @@ fn either_copy_of_a_manifest_is_enough_and_every_damaged_byte_is_noticed() {
 #[test]
 fn the_directory_is_probed_at_the_start_unless_told_not_to() {
     for (probe, expected) in [(true, Some(0.0001)), (false, None)] {
-        let (disk, metrics) = (crate::disk::SimDisk::new(1), Metrics::new());
+        let (disk, metrics) = (disk::SimDisk::new(1), Metrics::new());
         let options = Options { probe, ..Options::new("/data") };
         let engine = Engine::open(Arc::new(disk), options, Arc::clone(&metrics)).unwrap();
         assert_eq!(engine.probe().map(|probe| probe.sync.median.as_secs_f64()), expected);
@@ -303,14 +303,14 @@ fn a_loss_is_exact_where_the_end_is_what_was_safe_or_all_were_acknowledged_and_b
 
 #[test]
 fn a_probe_that_fails_is_no_reason_not_to_start() {
-    let disk = crate::disk::SimDisk::new(1);
+    let disk = disk::SimDisk::new(1);
     assert!(probe::probe(&disk, Path::new("/missing"), &Metrics::new()).is_none());
 }
 
 #[test]
 fn what_a_start_read_in_the_manifest_no_power_cut_takes_back() {
     use crate::disk::CrashKind;
-    let (disk, dir) = (crate::disk::SimDisk::new(1), Path::new("/"));
+    let (disk, dir) = (disk::SimDisk::new(1), Path::new("/"));
     let entry = |id| FileEntry { id: PartId(id), day: Day(1), numbers: (SeqNo(1), SeqNo(2)) };
     let mut manifest = Manifest::create(Arc::new(disk.clone()), dir, 1, State::default()).unwrap();
     manifest.record(&Edit { add_parts: vec![entry(1), entry(2)], ..Edit::default() }).unwrap();

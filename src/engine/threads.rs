@@ -8,28 +8,37 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{Clock, Engine, Error};
+use super::{Clock, Engine, Error, Replaying};
 use crate::{
-    durability::{Bell, Committer},
+    durability::{Bell, Workers},
     model::SeqNo,
 };
 
 /// How long the flusher and the compactor sleep where nothing wakes them. Bounds how late an aged generation is seen.
 const NAP: Duration = Duration::from_millis(500);
+/// How long replay waits for a flush to make room: short beside the flush.
+const NAP_FOR_ROOM: Duration = Duration::from_millis(20);
 /// After a failure, long enough not to fill the log, short enough to heal soon after the cause is gone.
 const NAP_AFTER_FAILURE: Duration = Duration::from_secs(5);
 
 /// Handles and wake-ups of the threads.
 #[derive(Default)]
 pub(crate) struct Threads {
-    committer: Mutex<Option<JoinHandle<Committer>>>,
+    workers: Mutex<Vec<JoinHandle<()>>>,
     others: Mutex<Vec<JoinHandle<()>>>,
+    replayer: Mutex<Option<JoinHandle<()>>>,
+    replay: Bell,
     compactor: Bell,
     /// The open generation, by its first number, and when the flusher first saw it.
     open_since: Mutex<(SeqNo, Duration)>,
 }
 
 impl Threads {
+    /// Why replay does not go on, if it does not.
+    pub(crate) fn replay_problem(&self) -> Option<String> {
+        self.replay.problem()
+    }
+
     pub(crate) fn compactor(&self) -> &Bell {
         &self.compactor
     }
@@ -48,17 +57,16 @@ impl Engine {
     /// Starts the threads.
     pub fn start(self: &Arc<Self>) -> Result<(), Error> {
         let clock = self.clock;
-        let Some(mut committer) = self.committer.lock().take() else { return Ok(()) };
-        let run = move || {
-            committer.run(|| clock.now());
-            committer
-        };
-        *self.threads.committer.lock() = Some(spawn("committer", run)?);
-        let syncer = self.syncer.lock().take();
-        let mut others = vec![];
-        if let Some(syncer) = syncer {
-            others.push(spawn("syncer", move || syncer.run(|| clock.now()))?);
+        let mut workers = self.threads.workers.lock();
+        if !workers.is_empty() {
+            return Ok(());
         }
+        self.workers.syncer().set_threaded();
+        for number in 0..Workers::THREADS {
+            let engine = Arc::clone(self);
+            workers.push(spawn(&format!("committer {number}"), move || engine.workers.run(|| clock.now()))?);
+        }
+        let mut others = self.threads.others.lock();
         let engine = Arc::clone(self);
         others.push(spawn("flusher", move || {
             engine.repeat(engine.durability.flusher(), clock, |engine, now| engine.flush_step(now));
@@ -67,24 +75,45 @@ impl Engine {
         others.push(spawn("compactor", move || {
             engine.repeat(&engine.threads.compactor, clock, |engine, _| engine.compact_step());
         })?);
-        self.threads.others.lock().extend(others);
+        let engine = Arc::clone(self);
+        *self.threads.replayer.lock() = Some(spawn("replay", move || engine.run_replay())?);
         Ok(())
     }
 
-    /// Commits what waits, in place of the committer thread. Whether there was anything.
+    /// Puts back what the stage holds, until all is there or the server ends.
+    fn run_replay(&self) {
+        let bell = &self.threads.replay;
+        loop {
+            let done = self.replay_step();
+            let nap = match &done {
+                Ok(Replaying::Done) => return bell.note(None),
+                Ok(Replaying::More) => continue,
+                Ok(Replaying::Waits) => NAP_FOR_ROOM,
+                Err(_) => NAP_AFTER_FAILURE,
+            };
+            let has_failed = done.is_err();
+            bell.note(done.err().map(|error| format!("replay: {}", crate::durability::error_chain(&error))));
+            self.durability.flusher().ring();
+            if !bell.wait(nap) && has_failed {
+                return;
+            }
+        }
+    }
+
+    /// Commits what waits, in place of the threads. Whether there was anything.
     pub fn commit_step(&self, now: Duration) -> bool {
-        self.committer.lock().as_mut().is_some_and(|committer| committer.step(now))
+        self.workers.committer().step(now)
     }
 
     /// The next number the committer gives out; while no thread runs.
     #[cfg(test)]
     pub(crate) fn next_number(&self) -> SeqNo {
-        self.committer.lock().as_ref().expect("no thread has taken it").next()
+        self.workers.committer().next()
     }
 
-    /// Syncs if that is due, in place of the syncer thread. Whether it was.
+    /// Syncs if that is due, in place of the threads. Whether it was.
     pub fn sync_step(&self, now: Duration) -> bool {
-        self.syncer.lock().as_mut().is_some_and(|syncer| syncer.step(&|| now))
+        self.workers.syncer().step(&|| now)
     }
 
     fn repeat(&self, bell: &Bell, clock: Clock, step: impl Fn(&Self, Duration) -> Result<bool, Error>) {
@@ -104,25 +133,25 @@ impl Engine {
     /// has nothing to replay.
     pub fn close(&self) -> Result<(), Error> {
         self.durability.close();
-        let handle = self.threads.committer.lock().take();
-        if let Some(handle) = handle {
-            *self.committer.lock() = Some(handle.join().expect("a panic of the committer aborts the process"));
-        }
-        if let Some(committer) = self.committer.lock().as_mut() {
-            committer.step(self.clock.now());
-            committer.rotate();
-        }
-        self.durability.close_syncer();
+        join(std::mem::take(&mut *self.threads.workers.lock()));
+        self.commit_step(self.clock.now());
+        self.workers.committer().rotate();
+        self.threads.replay.end();
+        join(self.threads.replayer.lock().take());
+        self.finish_replay()?;
         self.durability.flusher().end();
         self.threads.compactor.end();
-        for thread in std::mem::take(&mut *self.threads.others.lock()) {
-            thread.join().expect("a panic of a background thread aborts the process");
-        }
+        join(std::mem::take(&mut *self.threads.others.lock()));
         while self.flush_step(self.clock.now())? {}
-        let path = self.paths.ledger();
-        self.durability.finish_ledger(self.clock.now()).map_err(super::io_error("finish", &path))?;
         self.durability.remove_log(&*self.disk, self.manifest.lock().state().flushed);
-        Ok(())
+        let path = self.paths.ledger();
+        self.durability.finish_ledger(self.clock.now()).map_err(super::io_error("finish", &path))
+    }
+}
+
+fn join(threads: impl IntoIterator<Item = JoinHandle<()>>) {
+    for thread in threads {
+        thread.join().expect("a panic of a background thread aborts the process");
     }
 }
 

@@ -16,6 +16,8 @@ pub(super) enum Api {
     Influx1,
     /// `{"code":…,"message":…,"error":…}` and `X-Platform-Error-Code`
     Influx2,
+    /// `{"error":…}`; where lines are bad, with `data`
+    Influx3,
     /// A line of text.
     Text,
 }
@@ -27,6 +29,8 @@ pub(super) enum Kind {
     NotFound,
     WrongMethod,
     TooSlow,
+    Conflict,
+    Gone,
     TooLarge,
     Encoding,
     Execution,
@@ -44,6 +48,8 @@ impl Kind {
             Self::NotFound => (404, "not_found", "not found"),
             Self::WrongMethod => (405, "bad_data", "method not allowed"),
             Self::TooSlow => (408, "timeout", "invalid"),
+            Self::Conflict => (409, "conflict", "conflict"),
+            Self::Gone => (410, "gone", "not found"),
             Self::TooLarge => (413, "bad_data", "request too large"),
             Self::Encoding => (415, "bad_data", "invalid"),
             Self::Execution => (422, "execution", "unprocessable entity"),
@@ -99,7 +105,7 @@ impl Error {
             Api::Prometheus => {
                 json::object(&[("status", "error"), ("errorType", error_type), ("error", &self.message)])
             }
-            Api::Influx1 => json::object(&[("error", &self.message)]) + "\n",
+            Api::Influx1 | Api::Influx3 => json::object(&[("error", &self.message)]) + "\n",
             Api::Influx2 => {
                 json::object(&[("code", code), ("message", &self.message), ("error", &self.message)]) + "\n"
             }
@@ -113,7 +119,7 @@ impl Error {
         match api {
             Api::Influx1 => drop(headers.insert("x-influxdb-error", header_text(&self.message))),
             Api::Influx2 => drop(headers.insert("x-platform-error-code", HeaderValue::from_static(code))),
-            Api::Prometheus | Api::Text => {}
+            Api::Influx3 | Api::Prometheus | Api::Text => {}
         }
         if let Some(seconds) = self.retry_after {
             headers.insert(RETRY_AFTER, seconds.into());
@@ -126,7 +132,7 @@ fn reply_is_json(api: Api, kind: Kind) -> bool {
     match api {
         Api::Text => false,
         Api::Prometheus => kind != Kind::WrongMethod,
-        Api::Influx1 | Api::Influx2 => true,
+        Api::Influx1 | Api::Influx2 | Api::Influx3 => true,
     }
 }
 

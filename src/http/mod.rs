@@ -11,6 +11,7 @@
 //! Not here: what a line or a query means (`protocol`, `promql`), and when a write is safe (`durability`).
 
 mod body;
+mod durability;
 mod error;
 mod influx;
 mod json;

@@ -7,6 +7,7 @@ use hyper::{Method, body::Incoming, http::request::Parts};
 use crate::http::{
     Shared,
     body::{self, Limits},
+    durability,
     error::{Api, Error},
     influx,
     params::{self, Params},
@@ -69,6 +70,9 @@ pub(super) const ROUTES: &[Route] = routes! {
         GET "/health" "health" influx::health;
         GET "/ready" "influx_ready" influx::ready;
     }
+    Influx3 {
+        POST "/api/v3/write_lp" "write_v3" write::v3;
+    }
     Prometheus {
         BOTH "/api/v1/query" "query" prometheus::instant;
         BOTH "/api/v1/query_range" "query_range" prometheus::range;
@@ -85,9 +89,13 @@ pub(super) const ROUTES: &[Route] = routes! {
         GET "/api/v1/targets/metadata" "targets_metadata" status::targets_metadata;
         GET "/api/v1/status/buildinfo" "buildinfo" status::buildinfo;
         GET "/api/v1/status/runtimeinfo" "runtimeinfo" status::runtimeinfo;
+        GET "/api/v1/status/walreplay" "walreplay" status::walreplay;
         GET "/api/v1/status/flags" "flags" status::flags;
         GET "/api/v1/status/config" "config" status::config;
-        GET "/api/v1/durability" "durability" status::durability;
+        GET "/api/v1/durability" "durability" durability::status;
+        GET "/api/v1/durability/wait" "durability_wait" durability::wait;
+        GET "/api/v1/durability/receipt" "durability_receipt" durability::receipt;
+        POST "/api/v1/admin/durability" "durability_switch" durability::switch;
     }
     Text {
         GET "/metrics" "metrics" status::metrics;
@@ -114,7 +122,11 @@ fn matched<'a>(pattern: &str, path: &'a str) -> Option<&'a str> {
 
 /// The shape of errors on a path that is in no row.
 pub(super) fn api_of_unknown(path: &str) -> Api {
-    if path.starts_with("/api/v2/") { Api::Influx2 } else { Api::Text }
+    match path {
+        _ if path.starts_with("/api/v2/") => Api::Influx2,
+        _ if path.starts_with("/api/v3/") => Api::Influx3,
+        _ => Api::Text,
+    }
 }
 
 impl Route {

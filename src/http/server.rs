@@ -130,7 +130,7 @@ async fn answer(server: Arc<Shared>, request: Request<Incoming>) -> Reply {
     let request_id = request.headers().get("x-request-id").cloned();
     let (route, mut reply) = dispatch(&server, request).await;
     let (name, api) = route.map_or(("unknown", Api::Text), |route| (route.name, route.api));
-    if matches!(api, Api::Influx1 | Api::Influx2) {
+    if matches!(api, Api::Influx1 | Api::Influx2 | Api::Influx3) {
         mark_as_influx(reply.headers_mut(), request_id.unwrap_or_else(|| server.next_request_id()));
     }
     if origin && !reply.headers().contains_key("access-control-allow-origin") {

@@ -9,16 +9,20 @@ use crate::http::{
     routes::Call,
     shared::now,
 };
-use crate::metrics::Failure;
 
 /// Which Prometheus's API and PromQL we follow; Grafana picks its features by it. There must be no `features` key: with
 /// one Grafana takes the server for Mimir.
 const PROMETHEUS_VERSION: &str = "3.5.0";
 
-fn success(call: &Call, data: &serde_json::Value) -> Result<Reply, Error> {
+/// 200, and `data` in Prometheus's shape.
+pub(super) fn success(call: &Call, data: &serde_json::Value) -> Result<Reply, Error> {
+    Ok(reply::gzip_if_accepted(&call.head.headers, with_data(data)))
+}
+
+/// The same, not packed.
+pub(super) fn with_data(data: &serde_json::Value) -> Reply {
     // Written by hand so that `status` comes first, where people look.
-    let reply = reply::json(format!(r#"{{"status":"success","data":{data}}}"#));
-    Ok(reply::gzip_if_accepted(&call.head.headers, reply))
+    reply::json(format!(r#"{{"status":"success","data":{data}}}"#))
 }
 
 macro_rules! constant_answers {
@@ -85,6 +89,12 @@ pub(super) async fn runtimeinfo(call: Call) -> Result<Reply, Error> {
     success(&call, &data)
 }
 
+/// How far the replay of the log is, in segments.
+pub(super) async fn walreplay(call: Call) -> Result<Reply, Error> {
+    let progress = call.server.engine.replay_progress();
+    success(&call, &serde_json::json!({ "min": progress.min, "max": progress.max, "current": progress.current }))
+}
+
 /// All flags and their values.
 pub(super) async fn flags(call: Call) -> Result<Reply, Error> {
     let flags = call.server.options.flags.iter().map(|(name, value)| (name.clone(), value.clone().into()));
@@ -106,29 +116,6 @@ pub(super) async fn metrics(call: Call) -> Result<Reply, Error> {
     Ok(reply::gzip_if_accepted(&call.head.headers, reply))
 }
 
-/// What a crash would take now: mode, watermarks, and what lies above them.
-pub(super) async fn durability(call: Call) -> Result<Reply, Error> {
-    let engine = &call.server.engine;
-    let marks = engine.watermarks();
-    let at_risk = |failure| {
-        let at_risk = engine.at_risk(failure);
-        serde_json::json!({
-            "batches": at_risk.batches, "samples": at_risk.samples, "bytes": at_risk.bytes,
-            "age_seconds": at_risk.age.as_secs_f64(),
-        })
-    };
-    let data = serde_json::json!({
-        "mode": engine.durability().mode().to_string(),
-        "incarnation": engine.incarnation(),
-        "watermarks": {
-            "visible": marks.visible.0, "process_safe": marks.process_safe.0, "power_safe": marks.power_safe.0,
-        },
-        "at_risk": { "process": at_risk(Failure::Process), "power": at_risk(Failure::Power) },
-        "problem": call.server.problem(),
-    });
-    success(&call, &data)
-}
-
 /// Whether the process lives.
 pub(super) async fn healthy(_: Call) -> Result<Reply, Error> {
     Ok(reply::text("Plimsoll is Healthy.\n"))
@@ -144,9 +131,9 @@ pub(super) async fn index(_: Call) -> Result<Reply, Error> {
     Ok(reply::text(concat!(
         "Plimsoll ",
         env!("CARGO_PKG_VERSION"),
-        "\n\nwrite    POST /write?db=NAME, POST /api/v2/write?bucket=NAME   (line protocol)\n\
+        "\n\nwrite    POST /write?db=NAME, POST /api/v2/write?bucket=NAME, POST /api/v3/write_lp?db=NAME   (line protocol)\n\
          ask      /api/v1/query, /api/v1/query_range                    (PromQL; Grafana: data source Prometheus)\n\
-         at risk  /api/v1/durability\n\
+         at risk  /api/v1/durability, and below it /wait, /receipt\n\
          watch    /metrics, /health, /-/ready\n",
     )))
 }

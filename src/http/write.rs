@@ -1,15 +1,17 @@
-//! The write endpoints: InfluxDB 1's `/write` and InfluxDB 2's `/api/v2/write`.
+//! The write endpoints: InfluxDB 1's `/write`, InfluxDB 2's `/api/v2/write` and InfluxDB 3's `/api/v3/write_lp`.
 //!
 //! They differ in their parameters and in the shape of their errors. The good lines of a body are one batch and are
-//! written even where others are bad; the answer is 400 then, for that is what agents take for "do not send it again".
+//! written even where others are bad (unless version 3's `accept_partial=false` says otherwise); the answer is 400 then, for
+//! that is what agents take for "do not send it again".
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use hyper::HeaderMap;
+use hyper::StatusCode;
 
 use crate::{
     http::{
         body::{self, Limits},
+        durability::{asked_level, whole_millis},
         error::{Api, Error, Kind},
         params::Params,
         reply::{self, Reply},
@@ -18,11 +20,11 @@ use crate::{
     },
     ingest::{self, Outcome, WriteRequest},
     metrics::{AckLevel, Failure, Label},
-    protocol::line::Precision,
+    protocol::line::{BadLine, Precision},
 };
 
 /// How long a client is asked to stay away when a queue is full: about the time of a flush.
-const RETRY_SECONDS: u64 = 1;
+pub(super) const RETRY_SECONDS: u64 = 1;
 
 /// `POST /write?db=…`
 pub(super) async fn v1(call: Call) -> Result<Reply, Error> {
@@ -34,7 +36,7 @@ pub(super) async fn v1(call: Call) -> Result<Reply, Error> {
     let name = params.get("precision").unwrap_or("");
     let precision = Precision::parse(name)
         .ok_or_else(|| Error::bad_data(format!("invalid precision {name:?} (use n, u, ms, s, m or h)")))?;
-    take(call, &params, db, precision, Api::Influx1).await
+    take_and_tell(call, &params, db, precision, Api::Influx1).await
 }
 
 /// `POST /api/v2/write?bucket=…`
@@ -47,14 +49,85 @@ pub(super) async fn v2(call: Call) -> Result<Reply, Error> {
     let precision = Precision::parse(name).filter(|_| matches!(name, "" | "ns" | "us" | "ms" | "s"));
     let precision =
         precision.ok_or_else(|| Error::bad_data("invalid precision; valid precision units are ns, us, ms, and s"))?;
-    take(call, &params, bucket, precision, Api::Influx2).await
+    take_and_tell(call, &params, bucket, precision, Api::Influx2).await
 }
 
-async fn take(call: Call, params: &Params, db: String, precision: Precision, api: Api) -> Result<Reply, Error> {
-    let ack = ack_level(&call.head.headers, params)?;
+/// `POST /api/v3/write_lp?db=…`
+pub(super) async fn v3(call: Call) -> Result<Reply, Error> {
+    let params = call.url_params()?;
+    let db = params.non_empty("db").ok_or_else(|| Error::bad_data("missing parameter \"db\""))?.to_owned();
+    let precision = match params.get("precision").unwrap_or("") {
+        "" | "auto" => Precision::Auto,
+        "nanosecond" | "ns" => Precision::Nanoseconds,
+        "microsecond" | "us" => Precision::Microseconds,
+        "millisecond" | "ms" => Precision::Milliseconds,
+        "second" | "s" => Precision::Seconds,
+        name => {
+            let known = "auto, nanosecond, microsecond, millisecond or second";
+            return Err(Error::bad_data(format!("invalid precision {name:?} (use {known})")));
+        }
+    };
+    let (accept_partial, no_sync) = (switch(&params, "accept_partial", true)?, switch(&params, "no_sync", false)?);
+    // Not to wait for the disk is to wait for nothing, unless the write says a level, too.
+    let ack = asked_level(&call.head.headers, &params)?.or(no_sync.then_some(AckLevel::Memory));
+    let now = now();
+    let request = WriteRequest { db: Some(db), precision, now, ack, all_or_nothing: !accept_partial };
+    let server = Arc::clone(&call.server);
+    let outcome = take(call, request).await?;
+    let mut reply = match outcome.rejected.is_empty() {
+        true => reply::no_content(),
+        false => reply::with_status(StatusCode::BAD_REQUEST, reply::json(bad_lines(&outcome))),
+    };
+    receipt(&mut reply, &server, &outcome);
+    Ok(reply)
+}
+
+/// A parameter that is `true` or `false`.
+fn switch(params: &Params, name: &str, usual: bool) -> Result<bool, Error> {
+    match params.get(name).unwrap_or("") {
+        "" => Ok(usual),
+        "true" => Ok(true),
+        "false" => Ok(false),
+        other => Err(Error::bad_data(format!("invalid {name} {other:?} (use true or false)"))),
+    }
+}
+
+/// InfluxDB 3's words: of a body that was taken in part a list of the bad lines, of one that was not the first.
+fn bad_lines(outcome: &Outcome) -> String {
+    let line = |line: &BadLine| {
+        let BadLine { line_number, text, reason } = line;
+        serde_json::json!({ "original_line": text, "line_number": line_number, "error_message": reason })
+    };
+    let mut lines = outcome.rejected.first().iter().map(line);
+    let (error, data): (_, serde_json::Value) = match outcome.accepted_samples {
+        0 => ("parsing failed for write_lp endpoint", lines.next().into()),
+        _ => ("partial write of line protocol occurred", lines.collect()),
+    };
+    format!(r#"{{"error":"{error}","data":{data}}}"#)
+}
+
+/// A write of version 1 or 2.
+async fn take_and_tell(
+    call: Call,
+    params: &Params,
+    db: String,
+    precision: Precision,
+    api: Api,
+) -> Result<Reply, Error> {
+    let ack = asked_level(&call.head.headers, params)?;
+    let server = Arc::clone(&call.server);
+    let request = WriteRequest { db: Some(db), precision, now: now(), ack, all_or_nothing: false };
+    let outcome = take(call, request).await?;
+    let mut reply = verdict(&outcome, api);
+    receipt(&mut reply, &server, &outcome);
+    Ok(reply)
+}
+
+/// Reads the body, and commits what is good of it.
+async fn take(call: Call, request: WriteRequest) -> Result<Outcome, Error> {
     let server = &call.server;
     let mut place = server.admit_write()?;
-    let mut sink = server.ingest.body(WriteRequest { db: Some(db), precision, now: now(), ack });
+    let mut sink = server.ingest.body(request);
     let options = &server.options;
     let limits = Limits {
         received: options.body_size_max,
@@ -66,10 +139,7 @@ async fn take(call: Call, params: &Params, db: String, precision: Precision, api
         sink.feed(piece).map_err(|error| refuse(&error))
     };
     body::read(call.body, &call.head.headers, limits, take).await?;
-    let outcome = sink.finish().await.map_err(|error| refuse(&error))?;
-    let mut reply = verdict(&outcome, api);
-    receipt(&mut reply, server, &outcome);
-    Ok(reply)
+    sink.finish().await.map_err(|error| refuse(&error))
 }
 
 /// 204 where every line was taken. A field that is a string does not count: agents send them all the time.
@@ -97,18 +167,9 @@ fn receipt(reply: &mut Reply, server: &Shared, outcome: &Outcome) {
     reply::set(reply, "durability-window-power-ms", &millis(server.engine.window(ack.level, Failure::Power)));
 }
 
-/// Whole milliseconds, rounded up: an upper bound stays one. `inf` where there is no bound.
+/// Whole milliseconds; `inf` where there is no bound.
 fn millis(window: Option<Duration>) -> String {
-    window.map_or_else(|| "inf".to_owned(), |window| window.as_micros().div_ceil(1000).to_string())
-}
-
-/// The level a request asks for, by header `Durability` or parameter `ack`.
-fn ack_level(headers: &HeaderMap, params: &Params) -> Result<Option<AckLevel>, Error> {
-    let header = headers.get("durability").map(|value| value.to_str().unwrap_or("unreadable"));
-    let Some(text) = params.get("ack").or(header) else { return Ok(None) };
-    let level = AckLevel::ALL.iter().copied().find(|level| level.text() == text);
-    let known = || AckLevel::ALL.iter().map(|level| level.text()).collect::<Vec<_>>().join(", ");
-    level.map(Some).ok_or_else(|| Error::bad_data(format!("unknown ack level {text:?}; known are {}", known())))
+    window.map_or_else(|| "inf".to_owned(), |window| whole_millis(window).to_string())
 }
 
 fn refuse(error: &ingest::Error) -> Error {

@@ -23,6 +23,8 @@ pub struct WriteRequest {
     pub now: i64,
     /// What to wait for; the mode's own level where it is not said.
     pub ack: Option<AckLevel>,
+    /// One bad line, and none of the others is taken.
+    pub all_or_nothing: bool,
 }
 
 /// What became of a body.
@@ -32,7 +34,7 @@ pub struct Outcome {
     pub ack: Option<Ack>,
     /// Samples that are in.
     pub accepted_samples: u64,
-    /// Values of well-formed lines that are not in: strings.
+    /// Values of well-formed lines that are not in: strings, and those beside a bad line where it is all or nothing.
     pub rejected_samples: u64,
     /// Lines that are no line protocol, or over a limit.
     pub rejected: Rejected,
@@ -80,6 +82,7 @@ pub struct Body {
     ingest: Arc<Ingest>,
     scratch: Option<Scratch>,
     ack: Option<AckLevel>,
+    all_or_nothing: bool,
     size: usize,
 }
 
@@ -97,7 +100,7 @@ impl Body {
         (filler.strings, filler.inexact, filler.rows) = (0, 0, 0);
         filler.days.clear();
         filler.failed = None;
-        Self { ingest, scratch: Some(scratch), ack: request.ack, size: 0 }
+        Self { ingest, scratch: Some(scratch), ack: request.ack, all_or_nothing: request.all_or_nothing, size: 0 }
     }
 
     /// Takes the next bytes of the body, unpacked, in pieces of any size.
@@ -141,6 +144,11 @@ impl Body {
         if let [only] = &mut *batch.groups {
             only.places.clear();
         }
+        let mut left_out = 0;
+        if self.all_or_nothing && !filler.rejected.is_empty() {
+            left_out = batch.samples();
+            batch.groups.clear();
+        }
         let mut payload = Vec::new();
         if engine.durability().wants_payload() {
             encoder.encode(&batch, &mut payload);
@@ -154,7 +162,7 @@ impl Body {
         let outcome = Outcome {
             ack: None,
             accepted_samples: batch.samples(),
-            rejected_samples: filler.strings,
+            rejected_samples: filler.strings + left_out,
             rejected: std::mem::take(&mut filler.rejected),
         };
         Ok((batch, payload, outcome))

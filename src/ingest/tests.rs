@@ -32,6 +32,7 @@ fn write(ingest: &Arc<Ingest>, db: Option<&str>, body: &str, size: usize) -> Out
         precision: Precision::Seconds,
         now: 7_000_000_000,
         ack: Some(AckLevel::Memory),
+        all_or_nothing: false,
     };
     let mut sink = ingest.body(request);
     body.as_bytes().chunks(size).for_each(|piece| sink.feed(piece).unwrap());

@@ -21,7 +21,11 @@ const REQUEST_SECONDS: &[f64] = &[
 const WORK_SECONDS: &[f64] =
     &[1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0];
 /// Batches that shared one sync.
-const GROUP_SIZES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
+const GROUP_SIZES: &[f64] = &[0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
+
+/// Bytes of one sync: from a frame of one line to the largest group.
+const GROUP_BYTES: &[f64] =
+    &[256.0, 1024.0, 4096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0, 4_194_304.0, 16_777_216.0];
 
 /// What is known about a metric beforehand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +87,10 @@ metrics! {
     fsync_failures: By<FileKind, IntCounter> = counter_by("fsync_failures_total"),
     /// Batches that shared one sync.
     group_commit_batches: Histogram = histogram("group_commit_batches", GROUP_SIZES),
+    /// Answers that one sync released; none where they were given before it.
+    group_commit_answers: Histogram = histogram("group_commit_answers", GROUP_SIZES),
+    /// Bytes of the stage that one sync made safe.
+    group_commit_bytes: Histogram = histogram("group_commit_bytes", GROUP_BYTES),
     /// Bytes written to log segments.
     wal_written_bytes: IntCounter = counter("wal_written_bytes_total"),
     /// Copies of log segments that failed, while the log went on in the other copy.

@@ -1,18 +1,20 @@
 //! The payload of a commit frame: sorted pages and what they cover.
 //!
 //! ```text
-//! payload: after u64 | given u64 | pages varint | (day zigzag, offset varint, size varint)* | definitions | page bytes
+//! payload: after u64 | given u64 | pages varint | (day zigzag, offset varint, size varint)* | definitions
+//!          | (uses varint | (stream varint, layout varint)*) per page | page bytes
 //! ```
 //!
 //! The frame's number is Cp: with this commit every batch up to it is safe. `after` is the Cp of the commit before, so
 //! that a missing one shows as a gap. `given` is Cd: nothing above it had been given out. A page is a part image of one
-//! day (see `parts`); offsets count from the first page byte. The definitions name the streams that this file had not
-//! named before.
+//! day (see `parts`); offsets count from the first page byte. The definitions name the streams and layouts that this file
+//! had not named before; the uses name the fields that a stream has on a page's day, where no page of that day before in
+//! this file had them, so that a start need not read the pages.
 
 use super::{Definitions, Error, Kind};
 use crate::{
     codec::{self, Reader, put_i64, put_u64},
-    model::{Day, SeqNo},
+    model::{Day, LayoutId, SeqNo, StreamId},
 };
 
 /// What a commit says.
@@ -24,8 +26,10 @@ pub struct Commit {
     pub given: SeqNo,
     /// The pages, one per day.
     pub pages: Vec<Page>,
-    /// Streams that this container names for the first time. Pages name tables and fields themselves.
+    /// Streams and layouts that this container names for the first time.
     pub definitions: Definitions,
+    /// Per page, the streams and layouts that are new to its day in this container.
+    pub uses: Vec<Vec<(StreamId, LayoutId)>>,
 }
 
 /// Where a page's bytes stand.
@@ -50,6 +54,14 @@ pub fn encode_commit(commit: &Commit, pages: &[u8], out: &mut Vec<u8>) {
         put_u64(out, page.size);
     }
     commit.definitions.encode(out);
+    assert_eq!(commit.uses.len(), commit.pages.len(), "every page has its uses");
+    for uses in &commit.uses {
+        put_u64(out, uses.len() as u64);
+        for (stream, layout) in uses {
+            put_u64(out, u64::from(stream.0));
+            put_u64(out, u64::from(layout.0));
+        }
+    }
     out.extend_from_slice(pages);
 }
 
@@ -72,5 +84,12 @@ fn read(reader: &mut Reader<'_>) -> Result<Commit, codec::Error> {
         let day = i32::try_from(reader.zigzag()?).map_err(|_| codec::Error::Invalid("day out of range"))?;
         pages.push(Page { day: Day(day), offset: reader.varint()?, size: reader.varint()? });
     }
-    Ok(Commit { after, given, pages, definitions: Definitions::read(reader)? })
+    let definitions = Definitions::read(reader)?;
+    let uses = (0..pages.len()).map(|_| read_uses(reader)).collect::<Result<_, _>>()?;
+    Ok(Commit { after, given, pages, definitions, uses })
+}
+
+fn read_uses(reader: &mut Reader<'_>) -> Result<Vec<(StreamId, LayoutId)>, codec::Error> {
+    let count = reader.count(reader.remaining())?;
+    (0..count).map(|_| Ok((StreamId(super::id(reader)?), LayoutId(super::id(reader)?)))).collect()
 }

@@ -141,7 +141,9 @@ fn definitions_and_commits_survive_their_bytes() {
     assert_eq!(decode_batch(&payload).unwrap(), (definitions.clone(), &b"rows"[..]));
 
     let page = |offset, size| Page { day: Day(-4), offset, size };
-    let commit = Commit { after: SeqNo(1), given: SeqNo(9), pages: vec![page(0, 3), page(3, 2)], definitions };
+    let pages = vec![page(0, 3), page(3, 2)];
+    let uses = vec![vec![(StreamId(u32::MAX), LayoutId(5)), (StreamId(1), LayoutId(0))], vec![]];
+    let commit = Commit { after: SeqNo(1), given: SeqNo(9), pages, definitions, uses };
     let mut payload = Vec::new();
     encode_commit(&commit, b"pages", &mut payload);
     let (decoded, first) = decode_commit(&payload).unwrap();
@@ -349,7 +351,8 @@ fn a_packed_payload_is_smaller_or_not_packed_and_damage_asks_for_no_memory() {
 #[test]
 fn a_container_of_version_1_is_written_and_read_as_ever() {
     let pages = vec![Page { day: Day(19_675), offset: 0, size: 5 }];
-    let commit = Commit { after: SeqNo(40), given: SeqNo(44), pages, definitions: golden_definitions() };
+    let uses = vec![vec![(StreamId(3), LayoutId(1)), (StreamId(700), LayoutId(1))]];
+    let commit = Commit { after: SeqNo(40), given: SeqNo(44), pages, definitions: golden_definitions(), uses };
     let mut payload = Vec::new();
     encode_commit(&commit, b"bytes", &mut payload);
     let disk = disk();

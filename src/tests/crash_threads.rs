@@ -83,9 +83,10 @@ fn contents(engine: &Arc<Engine>) -> HashMap<u64, Vec<(i64, f64)>> {
         .collect()
 }
 
-/// Opens the directory and compares; forgets the batches that are gone for good.
+/// Compares once all is back; forgets the batches that are gone for good.
 fn check(engine: &Arc<Engine>, sent: &mut Vec<Sent>, failure: Option<Failure>, context: &str) {
     assert!(engine.recovery().damaged.is_empty(), "{context}: {:?}", engine.recovery());
+    engine.finish_replay().unwrap();
     let end = engine.recovery().end;
     let found = contents(engine);
     let mut count = 0;
@@ -118,6 +119,7 @@ fn run(mode: Mode, seed: u64) {
         let context = format!("{mode}, seed {seed}, life {life}");
         let engine = Engine::open(Arc::new(disk.process()), options(mode, seed), Metrics::new())
             .unwrap_or_else(|error| panic!("{context}: {}\n{}", crate::durability::error_chain(&error), disk.trace()));
+        engine.finish_replay().unwrap();
         check(&engine, &mut sent, failure, &context);
         let kind = [CrashKind::Process, CrashKind::PowerNone, CrashKind::PowerRandom][rng.usize(..3)];
         failure = Some(if kind == CrashKind::Process { Failure::Process } else { Failure::Power });
@@ -140,6 +142,7 @@ fn run(mode: Mode, seed: u64) {
         disk.restart();
     }
     let engine = Engine::open(Arc::new(disk.process()), options(mode, seed), Metrics::new()).unwrap();
+    engine.finish_replay().unwrap();
     check(&engine, &mut sent, failure, &format!("{mode}, seed {seed}, end"));
 }
 

@@ -9,7 +9,7 @@ use std::{
 use crate::{
     disk::{CrashKind, Disk, SimDisk},
     durability::Mode,
-    engine::{Bounds, Ending, Engine, Error, Options, Receipt, RecoveryPolicy},
+    engine::{Bounds, Ending, Engine, Error, Options, Receipt, RecoveryPolicy, Replaying},
     metrics::Metrics,
     model::{Labels, MatchOp, Matcher, Position, SeqNo, TimeRange},
     select::{Series, Source, View},
@@ -163,7 +163,9 @@ fn damaged() -> SimDisk {
 
 fn open_with(disk: &SimDisk, recovery: RecoveryPolicy) -> Result<Arc<Engine>, Error> {
     let options = Options { recovery, chunk_size: 64 << 10, segment_size: 1 << 20, ..Options::new("/data") };
-    Engine::open(Arc::new(disk.clone()), options, Metrics::new())
+    let engine = Engine::open(Arc::new(disk.clone()), options, Metrics::new())?;
+    engine.finish_replay()?;
+    Ok(engine)
 }
 
 fn names(engine: &Arc<Engine>) -> String {
@@ -238,4 +240,110 @@ fn point_in_time_ends_before_the_first_damage_for_good() {
     assert_eq!(engine.receipt(Position { incarnation: 1, number: SeqNo(4) }), Receipt::Lost);
     drop(engine);
     assert_eq!(names(&open_with(&disk, RecoveryPolicy::Salvage).unwrap()), "ab");
+}
+
+#[test]
+fn while_batches_are_replayed_old_data_is_served_and_new_data_waits_behind_them() {
+    let (disk, _) = five();
+    let old = open_in(&disk, Mode::WalSync).unwrap();
+    old.durability().request_rotation();
+    old.commit_step(Duration::from_secs(2));
+    while old.flush_step(Duration::from_secs(2)).unwrap() {}
+    write(&old, &[series("f", 5.0)], |_| true);
+    assert!(old.sync_step(Duration::from_secs(3)));
+    drop(old);
+    let options = Options { chunk_size: 64 << 10, segment_size: 1 << 20, ..Options::new("/data") };
+    let engine = Engine::open(Arc::new(disk.clone()), options, Metrics::new()).unwrap();
+    assert_eq!(names(&engine), "abcde", "in parts");
+    write(&engine, &[series("g", 6.0)], |_| true);
+    assert!(engine.sync_step(Duration::from_secs(4)));
+    let new = Position { incarnation: engine.incarnation(), number: engine.first_number() };
+    assert_eq!((names(&engine).as_str(), engine.receipt(new)), ("abcde", Receipt::Safe), "no hole is shown");
+    // Neither is it flushed before what comes first.
+    engine.durability().request_rotation();
+    engine.commit_step(Duration::from_secs(5));
+    assert!(!engine.flush_step(Duration::from_secs(5)).unwrap());
+    let progress = engine.replay_progress();
+    assert!(progress.min > 0 && progress.min == progress.max && progress.current == progress.min, "{progress:?}");
+    engine.finish_replay().unwrap();
+    assert_eq!(names(&engine), "abcdefg");
+    engine.close().unwrap();
+    drop(engine);
+    let engine = open_in(&disk, Mode::WalSync).unwrap();
+    assert_eq!((names(&engine).as_str(), engine.recovery().replayed_batches), ("abcdefg", 0));
+}
+
+#[test]
+fn what_is_replayed_may_be_larger_than_memory() {
+    let disk = SimDisk::new(1);
+    let many = |base: i64| -> Vec<Series> {
+        let times: Vec<i64> = (0..4_000).map(|n| base + n).collect();
+        let values = times.iter().map(|time| *time as f64).collect();
+        vec![Series { labels: Labels::from([("__name__", "m")]), times, values }]
+    };
+    let engine = open_in(&disk, Mode::WalSync).unwrap();
+    for turn in 0..20 {
+        write(&engine, &many(turn * 4_000), |_| true);
+    }
+    assert!(engine.sync_step(Duration::from_secs(3)));
+    drop(engine);
+    // 80,000 rows are about 2 MB; there is memory for a half of them.
+    let options = Options {
+        generation_size: 256 << 10,
+        memory_size_max: 1 << 20,
+        chunk_size: 64 << 10,
+        segment_size: 1 << 20,
+        ..Options::new("/data")
+    };
+    let engine = Engine::open(Arc::new(disk.clone()), options, Metrics::new()).unwrap();
+    let (mut waits, mut largest) = (0, 0);
+    loop {
+        largest = largest.max(engine.durability().generations().allocated());
+        match engine.replay_step().unwrap() {
+            Replaying::Done => break,
+            Replaying::More => {}
+            Replaying::Waits => {
+                waits += 1;
+                assert!(engine.flush_step(Duration::from_secs(1)).unwrap(), "a flush makes room");
+            }
+        }
+    }
+    assert!(waits > 0 && largest <= 1 << 20, "{waits} waits, {largest} bytes at most");
+    assert_eq!(found(&engine).len(), 80_000);
+}
+
+#[test]
+fn of_a_log_in_two_directories_every_frame_counts_that_can_be_read_in_one() {
+    let (disk, mirror) = (SimDisk::new(1), Path::new("/other/mirror"));
+    let options = || Options {
+        wal_mirror_dir: Some(mirror.to_owned()),
+        chunk_size: 64 << 10,
+        segment_size: 1 << 20,
+        ..Options::new("/data")
+    };
+    let open = || {
+        let engine = Engine::open(Arc::new(disk.clone()), options(), Metrics::new()).unwrap();
+        engine.finish_replay().unwrap();
+        engine
+    };
+    let engine = open();
+    for name in ["a", "b", "c", "d"] {
+        write(&engine, &[series(name, 1.0)], |_| true);
+    }
+    assert!(engine.sync_step(Duration::from_secs(1)));
+    drop(engine);
+    let written = frames(&disk, 1);
+    for (dir, damaged) in [(Path::new(WAL), [1, 2]), (mirror, [0, 3])] {
+        for frame in damaged {
+            disk.corrupt(&dir.join("000001.wal"), written[frame].header.place.offset + 60, 1).unwrap();
+        }
+    }
+    let engine = open();
+    assert_eq!((names(&engine).as_str(), engine.recovery().damaged.len()), ("abcd", 0));
+    engine.close().unwrap();
+    drop(engine);
+    assert!(disk.read_file(Path::new("/data/quarantine/2-stage-000001.wal")).is_ok());
+    assert!(disk.read_file(&mirror.join("quarantine-2-000001.wal")).is_ok());
+    let engine = open();
+    assert_eq!((names(&engine).as_str(), engine.recovery().replayed_batches), ("abcd", 0));
 }

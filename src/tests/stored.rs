@@ -64,7 +64,7 @@ fn open(disk: &SimDisk, kept: Kept) -> Arc<Engine> {
     open_in(disk, if kept == Kept::InPages { Mode::Parts(Duration::from_secs(1)) } else { Mode::WalSync }).unwrap()
 }
 
-/// An engine on the disk, without threads.
+/// An engine on the disk, without threads, with everything back in memory.
 pub(crate) fn open_in(disk: &SimDisk, mode: Mode) -> Result<Arc<Engine>, Error> {
     let options = Options {
         mode,
@@ -73,7 +73,9 @@ pub(crate) fn open_in(disk: &SimDisk, mode: Mode) -> Result<Arc<Engine>, Error> 
         segment_size: 1 << 20,
         ..Options::new(Path::new("/data"))
     };
-    Engine::open(Arc::new(disk.clone()), options, Metrics::new())
+    let engine = Engine::open(Arc::new(disk.clone()), options, Metrics::new())?;
+    engine.finish_replay()?;
+    Ok(engine)
 }
 
 /// Writes those samples of each series whose place passes, a batch a series.

@@ -39,7 +39,9 @@ fn outside(dir: &str) -> Options {
 }
 
 fn open(disk: &SimDisk, options: &Options) -> Result<Arc<Engine>, Error> {
-    Engine::open(Arc::new(disk.clone()), options.clone(), Metrics::new())
+    let engine = Engine::open(Arc::new(disk.clone()), options.clone(), Metrics::new())?;
+    engine.finish_replay()?;
+    Ok(engine)
 }
 
 /// A series that nothing else writes.

@@ -133,16 +133,27 @@ impl LineError<'_> {
     }
 }
 
-impl fmt::Display for LineError<'_> {
+/// A bad line as its sender is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadLine {
+    /// Its place in the body, from 1.
+    pub line_number: u64,
+    /// Its start.
+    pub text: String,
+    /// Why it is refused.
+    pub reason: String,
+}
+
+impl fmt::Display for BadLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "unable to parse '{}': {} (line {})", self.shown(), self.reason, self.line_number)
+        write!(f, "unable to parse '{}': {} (line {})", self.text, self.reason, self.line_number)
     }
 }
 
 /// The bad lines of one body: the first few in words, all of them counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rejected {
-    first: Vec<String>,
+    first: Vec<BadLine>,
     count: u64,
 }
 
@@ -150,9 +161,15 @@ impl Rejected {
     /// Adds a line.
     pub fn add(&mut self, error: &LineError<'_>) {
         if self.first.len() < LINES_SHOWN {
-            self.first.push(error.to_string());
+            let (text, reason) = (error.shown().into_owned(), error.reason.to_string());
+            self.first.push(BadLine { line_number: error.line_number, text, reason });
         }
         self.count += 1;
+    }
+
+    /// The first few.
+    pub fn first(&self) -> &[BadLine] {
+        &self.first
     }
 
     /// How many lines were refused.
@@ -175,7 +192,7 @@ impl Rejected {
 impl fmt::Display for Rejected {
     /// `unable to parse 'LINE': REASON (line N)`, one a line; then how many are not shown.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.first.join("\n"))?;
+        f.write_str(&self.first.iter().map(BadLine::to_string).collect::<Vec<_>>().join("\n"))?;
         match self.count - self.first.len() as u64 {
             0 => Ok(()),
             more => write!(f, "\nand {more} more bad lines"),

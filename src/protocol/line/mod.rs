@@ -47,7 +47,7 @@ mod shape;
 #[cfg(test)]
 mod tests;
 
-pub use error::{KeyError, LineError, Reason, Rejected};
+pub use error::{BadLine, KeyError, LineError, Reason, Rejected};
 pub use frames::Frames;
 pub use grammar::{RawSeries, parse_key};
 pub use parser::{DEFAULT_LINE_MAX, Line, Lines, Parser};

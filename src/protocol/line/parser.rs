@@ -8,6 +8,7 @@ use super::{
     frames,
     grammar::{self, Value, is_blank},
     number,
+    precision::guess_nanos,
     shape::{KEY_MAX, NewField, STRING, Shape, ShapeId, Shapes},
 };
 
@@ -24,8 +25,8 @@ pub struct Parser {
     fields: Vec<NewField>,
     numbers: Vec<f64>,
     line_max: usize,
-    /// Nanoseconds in a tick of this body's timestamps.
-    tick: i64,
+    /// Nanoseconds in a tick of this body's timestamps; `None` where they are guessed.
+    tick: Option<i64>,
     now: i64,
     line_number: u64,
 }
@@ -208,7 +209,7 @@ impl Parser {
     /// Ticks as nanoseconds. The outermost values stay free for "before" and "after everything", as in InfluxDB.
     #[inline(always)]
     fn nanoseconds(&self, ticks: i64) -> Option<i64> {
-        let time = ticks.checked_mul(self.tick)?;
+        let time = ticks.checked_mul(self.tick.unwrap_or_else(|| guess_nanos(ticks)))?;
         (i64::MIN + 2..i64::MAX).contains(&time).then_some(time)
     }
 

@@ -146,7 +146,7 @@ fn timestamps_are_nanoseconds_whatever_the_precision_and_those_out_of_range_are_
         let outcome = Outcome::with(b"m v=1 1451\nm v=1 -2\nm v=1\n#            padding", precision, 7_300_000_000_001);
         let times: Vec<_> = outcome.points.iter().map(|p| p.time).collect();
         assert_eq!(times, [1451 * nanos, -2 * nanos, 7_300_000_000_001 / nanos * nanos], "{name}");
-        assert_eq!(Precision::parse(name).map(Precision::nanos), Some(nanos));
+        assert_eq!(precision.nanos(), Some(nanos));
     }
     assert_eq!(Precision::parse("x"), None);
     assert_eq!(reasons("m v=1 9223372036854775808"), ["time outside range"]);
@@ -221,6 +221,19 @@ fn keys_and_lines_beyond_the_limits_are_refused() {
     assert_eq!(outcome.reasons(), ["line longer than 10 bytes"; 3]);
     assert_eq!(outcome.errors.iter().map(|e| e.0).collect::<Vec<_>>(), [1, 3, 5]);
     assert_eq!(outcome.points.len(), 3);
+}
+
+#[test]
+fn a_guessed_precision_is_the_one_that_gives_a_time_between_1970_and_2128() {
+    let body =
+        b"m v=1 1700000000\nm v=1 1700000000000\nm v=1 1700000000000000\nm v=1 1700000000000000000\nm v=1 4999999999\n\
+        m v=1 5000000000\nm v=1 -1700000000\nm v=1 0\nm v=1\nm v=1 -9223372036854775807\n#                    padding";
+    let outcome = Outcome::with(body, Precision::Auto, 7_300_000_000_001);
+    let times: Vec<_> = outcome.points.iter().map(|p| p.time).collect();
+    let t = 1_700_000_000_000_000_000;
+    let rest = [4_999_999_999_000_000_000, 5_000_000_000_000_000, -t, 0, 7_300_000_000_001];
+    assert_eq!(times, [[t; 4].as_slice(), &rest].concat());
+    assert_eq!(outcome.reasons(), ["time outside range"]);
 }
 
 #[test]

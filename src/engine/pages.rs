@@ -1,0 +1,97 @@
+//! The pages of containers that an earlier incarnation left: served as they are.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use super::{
+    Error, StoredPart, Verdict,
+    flushing::NewFields,
+    plan::Plan,
+    recover::{Leftover, PagesAt, StageContents},
+};
+use crate::{
+    index::{Index, Layout},
+    model::{Day, LayoutId},
+    parts::{self, Part},
+    stage::LayoutDefinition,
+};
+
+/// Pages, and what they tell of streams.
+#[derive(Default)]
+pub(crate) struct Opened {
+    pub(crate) pages: Vec<Arc<StoredPart>>,
+    pub(crate) fields: BTreeMap<Day, NewFields>,
+}
+
+impl Opened {
+    /// Opens the pages of a plan's commits. Which fields their streams have is told by the commits; only in a file where
+    /// one of them is damaged, the pages themselves are read.
+    pub(crate) fn new(stage: &StageContents, plan: &Plan, verdict: &Verdict, index: &Index) -> Result<Self, Error> {
+        let mut opened = Self::default();
+        for commit in plan.commits.iter().map(|place| &stage.commits[*place]) {
+            opened.open(commit, &stage.files[commit.file], index)?;
+        }
+        for (file, leftover) in stage.files.iter().enumerate().filter(|(_, leftover)| !leftover.is_damaged) {
+            let layouts = local_layouts(leftover, index);
+            // What a commit names holds for all later ones of its file: also where its own pages are parts by now.
+            for commit in stage.commits.iter().filter(|commit| commit.file == file && verdict.keeps(commit.span)) {
+                opened.note(commit, &layouts, index);
+            }
+        }
+        Ok(opened)
+    }
+
+    fn open(&mut self, commit: &PagesAt, leftover: &Leftover, index: &Index) -> Result<(), Error> {
+        for page in &commit.pages {
+            let failed = |source| Error::Part { action: "open page of", path: leftover.path.clone(), source };
+            let base = commit.offset + page.offset;
+            let part = Arc::new(Part::open(Arc::clone(&leftover.file), base, page.size).map_err(failed)?);
+            let fields = self.fields.entry(page.day).or_default();
+            if leftover.is_damaged {
+                read_fields(&part, index, fields).map_err(failed)?;
+            }
+            let numbers = commit.span.numbers();
+            self.pages.push(Arc::new(StoredPart { part, day: page.day, numbers, file: None }));
+        }
+        Ok(())
+    }
+
+    /// Takes what a commit says of the streams of days that have pages.
+    fn note(&mut self, commit: &PagesAt, layouts: &HashMap<LayoutId, Arc<Layout>>, index: &Index) {
+        for (page, uses) in commit.pages.iter().zip(&commit.uses) {
+            let Some(fields) = self.fields.get_mut(&page.day) else { continue };
+            let known = uses.iter().filter(|(stream, _)| index.streams.table(*stream).is_some());
+            for (stream, layout) in known.filter_map(|(stream, layout)| Some((*stream, layouts.get(layout)?))) {
+                index.streams.note_layout(stream, layout);
+                fields.entry(stream).or_default().extend(&layout.fields);
+            }
+        }
+    }
+}
+
+/// A file's layouts, as this process has them.
+fn local_layouts(leftover: &Leftover, index: &Index) -> HashMap<LayoutId, Arc<Layout>> {
+    let local = |defined: &LayoutDefinition| {
+        let names: Vec<&str> = defined.fields.iter().map(|name| &**name).collect();
+        let (layout, _) = index.layout(&defined.table, &names).ok()?;
+        Some((defined.id, Arc::clone(index.schema.layout(layout))))
+    };
+    leftover.layouts.iter().filter_map(local).collect()
+}
+
+/// Tells the index which fields the streams of a page have.
+fn read_fields(part: &Part, index: &Index, fields: &mut NewFields) -> Result<(), parts::Error> {
+    let mut scan = part.scan();
+    while let Some(group) = scan.next_group()? {
+        let names: Vec<&str> = group.fields().map(|(name, _)| name).collect();
+        let Ok((layout, _)) = index.layout(group.table, &names) else { continue };
+        let layout = index.schema.layout(layout);
+        if index.streams.table(group.stream).is_some() {
+            index.streams.note_layout(group.stream, layout);
+            fields.entry(group.stream).or_default().extend(&layout.fields);
+        }
+    }
+    Ok(())
+}
