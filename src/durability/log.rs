@@ -4,7 +4,12 @@ use std::{path::PathBuf, sync::Arc};
 
 use crate::{
     disk::Disk,
-    durability::{Defined, Error, Policy, Unasked, copies::OpenSegment, spares::Spares, work::LogFile},
+    durability::{
+        Defined, Error, Policy, Unasked,
+        copies::OpenSegment,
+        spares::{Spare, Spares},
+        work::LogFile,
+    },
     index::Index,
     metrics::Metrics,
     model::{Batch, SeqNo},
@@ -205,7 +210,9 @@ impl LogWriter {
     pub(crate) fn retire(&mut self, files: Vec<LogFile>) -> Result<(), Error> {
         for file in files {
             let is_usual = file.copies.size() == self.options.segment_size && !file.is_bad;
-            let spare = file.copies.to_spare().filter(|_| is_usual);
+            // A segment that began with one copy of two has no file for the other.
+            let is_whole = |spare: &Spare| spare.paths.len() == self.options.dirs.len();
+            let spare = file.copies.to_spare().filter(|spare| is_usual && is_whole(spare));
             if spare.is_none_or(|spare| self.spares.keep(spare).is_err()) {
                 file.copies.remove(&*self.disk)?;
             }
