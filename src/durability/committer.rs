@@ -7,8 +7,8 @@ use crate::{
     durability::{
         AckLevel, Durability, Error, Mirror, Mode, StageKind, SwitchError, Unasked,
         answers::Waiter,
+        inbox::{Submission, Switch},
         log::{FrameOf, LogOptions, LogWriter, segment_size},
-        shared::{Submission, Switch},
         syncer::Tick,
     },
     index::Index,
