@@ -16,6 +16,7 @@ mod compact;
 mod days;
 mod directory;
 mod edit;
+mod error;
 mod files;
 mod flushing;
 mod healing;
@@ -24,6 +25,7 @@ mod loss;
 mod manifest;
 mod names;
 mod open;
+mod options;
 mod pages;
 mod partset;
 mod paths;
@@ -54,10 +56,12 @@ use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 
 pub use edit::{Edit, FileEntry, Incarnation, State};
+pub use error::Error;
 pub use loss::{Bounds, Ending, Loss};
 pub use manifest::{Manifest, describe as describe_manifest};
 pub use names::NameError;
 pub use open::{Open, Recovery};
+pub use options::Options;
 pub use partset::{PartSet, StoredPart};
 pub use paths::Paths;
 pub use policy::{PolicyError, RecoveryPolicy};
@@ -67,7 +71,7 @@ pub use verdict::{Span, Verdict};
 
 use crate::{
     disk::{self, Disk, Lock, Probe},
-    durability::{AckLevel, AtRisk, Durability, Failure, Mirror, Mode, Refused, Switched, Ticket, Watermarks, Workers},
+    durability::{AckLevel, AtRisk, Durability, Failure, Mode, Refused, Switched, Ticket, Watermarks, Workers},
     engine::{
         days::Days, flushing::NewFields, names::StreamIds, partset::Parts, replay::ReplayState, reserve::Reserve,
         threads::Threads,
@@ -76,183 +80,7 @@ use crate::{
     memtable::{Catalogue, Generation, Memtable},
     metrics::{FileKind as Synced, Label, Metrics},
     model::{Batch, Day, PartId, SeqNo},
-    stage::Compression,
 };
-
-/// How a directory is run.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The data directory.
-    pub dir: PathBuf,
-    /// What moves the watermarks.
-    pub mode: Mode,
-    /// Bytes of rows after which a generation is flushed.
-    pub generation_size: usize,
-    /// Age after which a generation is flushed.
-    pub generation_age: Duration,
-    /// Bytes of all generations and of batches on their way; beyond, writes are refused until a flush is done.
-    pub memory_size_max: usize,
-    /// Bytes of a chunk of row memory: a power of two. A row must fit in one, so it is not to shrink between starts.
-    pub chunk_size: usize,
-    /// Bytes of a log segment.
-    pub segment_size: u64,
-    /// Where the log is; `wal` in the data directory where nothing is said.
-    pub wal_dir: Option<PathBuf>,
-    /// Where a second copy of the log is, if anywhere.
-    pub wal_mirror_dir: Option<PathBuf>,
-    /// How many of the two copies a batch must be in.
-    pub wal_mirror: Mirror,
-    /// Whether batches in the log are compressed.
-    pub wal_compression: Compression,
-    /// Bytes of log segments after which the open generation is flushed, so that they can go; at twice that, writes are
-    /// refused until they have.
-    pub log_size_max: u64,
-    /// Free bytes of the disk below which writes are refused, so that what was acknowledged can still be flushed. At most
-    /// a fiftieth of the disk.
-    pub free_space_min: u64,
-    /// The level below which nobody is answered.
-    pub ack_min: AckLevel,
-    /// Streams at most.
-    pub streams_max: u32,
-    /// Whether to find out, beside the first writes, what the directory stands on; it takes some 50 ms.
-    pub probe: bool,
-    /// What a start does about damage.
-    pub recovery: RecoveryPolicy,
-}
-
-impl Options {
-    /// Sensible settings for a directory.
-    pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self {
-            dir: dir.into(),
-            mode: Mode::WalSync,
-            generation_size: 256 << 20,
-            generation_age: Duration::from_secs(30 * 60),
-            memory_size_max: 1 << 30,
-            chunk_size: 1 << 20,
-            segment_size: 32 << 20,
-            wal_dir: None,
-            wal_mirror_dir: None,
-            wal_mirror: Mirror::default(),
-            wal_compression: Compression::default(),
-            log_size_max: 2 << 30,
-            free_space_min: 64 << 20,
-            ack_min: AckLevel::Memory,
-            streams_max: 50_000_000,
-            probe: true,
-            recovery: RecoveryPolicy::default(),
-        }
-    }
-}
-
-/// Why a directory could not be opened, or a step not be done.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// There is data, but no manifest that says what of it counts.
-    #[error(
-        "no manifest in {} can be read, but there is data; restore MANIFEST-* and CURRENT, or move everything away",
-        .0.display()
-    )]
-    NoManifest(PathBuf),
-    /// Something that had been safe is damaged or missing, and the recovery policy is strict.
-    #[error("{0}; --recovery strict leaves everything as it is, --recovery salvage keeps what is whole")]
-    Damaged(String),
-    /// A dry run was asked for where a start was wanted.
-    #[error("a dry run opens nothing")]
-    DryRun,
-    /// The log directory of another data directory.
-    #[error("the log directory {} belongs to {owner}", .dir.display())]
-    ForeignLog {
-        /// The log directory.
-        dir: PathBuf,
-        /// What its `OWNER` file says of that.
-        owner: String,
-    },
-    /// A directory that held the log is not there, or is another one now.
-    #[error(
-        "the log directory {} is not the one that was used last: is its disk mounted? It may hold writes that are in no \
-        part yet; if it is gone for good, remove {}",
-        .dir.display(), .note.display()
-    )]
-    MissingLog {
-        /// The log directory.
-        dir: PathBuf,
-        /// The file that names it.
-        note: PathBuf,
-    },
-    /// A directory that held the log, and still does, is not to be used any more.
-    #[error(
-        "the log directory {} was used last and still holds log segments: start with it, and stop cleanly before it is \
-        changed; if what is there is not wanted, remove {}",
-        .dir.display(), .note.display()
-    )]
-    ForgottenLog {
-        /// The log directory.
-        dir: PathBuf,
-        /// The file that names it.
-        note: PathBuf,
-    },
-    /// The log and its mirror would be one.
-    #[error("the log and its mirror are the same directory {}", .0.display())]
-    SameLog(PathBuf),
-    /// Another server has it.
-    #[error("data directory {} is in use by another server (its LOCK file is held)", .0.display())]
-    Locked(PathBuf),
-    /// The disk refused.
-    #[error("{action} {path}")]
-    Io {
-        /// What was attempted.
-        action: &'static str,
-        /// On which file.
-        path: PathBuf,
-        /// The disk's answer.
-        source: io::Error,
-    },
-    /// The manifest.
-    #[error(transparent)]
-    Manifest(#[from] manifest::Error),
-    /// A file of the stage.
-    #[error(transparent)]
-    Stage(#[from] crate::stage::Error),
-    /// A part.
-    #[error("{action} {path}")]
-    Part {
-        /// What was attempted.
-        action: &'static str,
-        /// On which file.
-        path: PathBuf,
-        /// What went wrong.
-        source: crate::parts::Error,
-    },
-    /// An index part.
-    #[error("{action} {path}")]
-    Index {
-        /// What was attempted.
-        action: &'static str,
-        /// On which file.
-        path: PathBuf,
-        /// What went wrong.
-        source: crate::index::Error,
-    },
-    /// A thread could not be started.
-    #[error("start a thread")]
-    Thread(#[source] io::Error),
-}
-
-impl Error {
-    /// Whether a file is not what was written, or is missing; not where it cannot be read, or is of another version.
-    fn is_damage(&self) -> bool {
-        use crate::{index::Error as Index, parts::Error as Part};
-        match self {
-            Self::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
-            Self::Part { source, .. } => {
-                !matches!(source, Part::Version { .. } | Part::Read { .. } | Part::Write { .. })
-            }
-            Self::Index { source, .. } => !matches!(source, Index::Version(_) | Index::Read { .. }),
-            _ => false,
-        }
-    }
-}
 
 /// A data directory, open. See the module's picture.
 pub struct Engine {

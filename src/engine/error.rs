@@ -1,0 +1,114 @@
+//! What can go wrong with a directory.
+
+use std::{io, path::PathBuf};
+
+use super::manifest;
+
+/// Why a directory could not be opened, or a step not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is data, but no manifest that says what of it counts.
+    #[error(
+        "no manifest in {} can be read, but there is data; restore MANIFEST-* and CURRENT, or move everything away",
+        .0.display()
+    )]
+    NoManifest(PathBuf),
+    /// Something that had been safe is damaged or missing, and the recovery policy is strict.
+    #[error("{0}; --recovery strict leaves everything as it is, --recovery salvage keeps what is whole")]
+    Damaged(String),
+    /// A dry run was asked for where a start was wanted.
+    #[error("a dry run opens nothing")]
+    DryRun,
+    /// The log directory of another data directory.
+    #[error("the log directory {} belongs to {owner}", .dir.display())]
+    ForeignLog {
+        /// The log directory.
+        dir: PathBuf,
+        /// What its `OWNER` file says of that.
+        owner: String,
+    },
+    /// A directory that held the log is not there, or is another one now.
+    #[error(
+        "the log directory {} is not the one that was used last: is its disk mounted? It may hold writes that are in no \
+        part yet; if it is gone for good, remove {}",
+        .dir.display(), .note.display()
+    )]
+    MissingLog {
+        /// The log directory.
+        dir: PathBuf,
+        /// The file that names it.
+        note: PathBuf,
+    },
+    /// A directory that held the log, and still does, is not to be used any more.
+    #[error(
+        "the log directory {} was used last and still holds log segments: start with it, and stop cleanly before it is \
+        changed; if what is there is not wanted, remove {}",
+        .dir.display(), .note.display()
+    )]
+    ForgottenLog {
+        /// The log directory.
+        dir: PathBuf,
+        /// The file that names it.
+        note: PathBuf,
+    },
+    /// The log and its mirror would be one.
+    #[error("the log and its mirror are the same directory {}", .0.display())]
+    SameLog(PathBuf),
+    /// Another server has it.
+    #[error("data directory {} is in use by another server (its LOCK file is held)", .0.display())]
+    Locked(PathBuf),
+    /// The disk refused.
+    #[error("{action} {path}")]
+    Io {
+        /// What was attempted.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// The disk's answer.
+        source: io::Error,
+    },
+    /// The manifest.
+    #[error(transparent)]
+    Manifest(#[from] manifest::Error),
+    /// A file of the stage.
+    #[error(transparent)]
+    Stage(#[from] crate::stage::Error),
+    /// A part.
+    #[error("{action} {path}")]
+    Part {
+        /// What was attempted.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What went wrong.
+        source: crate::parts::Error,
+    },
+    /// An index part.
+    #[error("{action} {path}")]
+    Index {
+        /// What was attempted.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What went wrong.
+        source: crate::index::Error,
+    },
+    /// A thread could not be started.
+    #[error("start a thread")]
+    Thread(#[source] io::Error),
+}
+
+impl Error {
+    /// Whether a file is not what was written, or is missing; not where it cannot be read, or is of another version.
+    pub(super) fn is_damage(&self) -> bool {
+        use crate::{index::Error as Index, parts::Error as Part};
+        match self {
+            Self::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            Self::Part { source, .. } => {
+                !matches!(source, Part::Version { .. } | Part::Read { .. } | Part::Write { .. })
+            }
+            Self::Index { source, .. } => !matches!(source, Index::Version(_) | Index::Read { .. }),
+            _ => false,
+        }
+    }
+}
