@@ -322,3 +322,19 @@ fn the_metrics_tell_what_a_sync_was_worth_and_how_long_answers_were_at_risk() {
         (0.0, 0.0)
     );
 }
+
+#[test]
+fn how_far_replay_is_can_be_asked_as_of_prometheus() {
+    let (before, dir) = server(&["--durability", "wal-os"]);
+    assert_eq!(before.post("/write?db=d", b"m value=1 1").status, 204);
+    before.kill();
+    let after = Server::start(dir.path(), &[]);
+    let is_done = (0..500).any(|_| {
+        sleep(Duration::from_millis(10));
+        let progress = after.get("/api/v1/status/walreplay").json()["data"].clone();
+        assert_eq!((&progress["min"], &progress["max"]), (&json!(1), &json!(1)), "{progress}");
+        progress["current"] == progress["max"]
+    });
+    assert!(is_done && after.number("m", "1") == 1.0);
+    assert_eq!(state(&after)["recovery"]["replayed_batches"], 1);
+}

@@ -58,8 +58,8 @@ pub struct ServeFlags {
     /// `disk` (a power cut takes nothing)
     #[arg(long, value_name = "LEVEL", default_value = "memory", value_parser = ack_level)]
     pub min_ack: AckLevel,
-    /// Log segments in all; beyond it rows in memory are written to parts, so that segments can go, and at twice that,
-    /// writes are answered 503 until they have
+    /// Bytes of write-ahead log after which what is in memory is written to parts, so that the log can go; at twice that,
+    /// writes are answered 503 for a while
     #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = size)]
     pub wal_size_max: u64,
     /// Free space on the disk below which writes are refused, so that what was acknowledged can still be written to parts;

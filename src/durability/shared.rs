@@ -160,6 +160,8 @@ pub struct Durability {
     pub(crate) syncing: AtomicBool,
     /// When the next sync is overdue, in nanoseconds; `u64::MAX` where none is.
     pub(crate) overdue_at: AtomicU64,
+    /// The longest sync of the log and commit of a container so far, in nanoseconds; 0 before the first.
+    longest: [AtomicU64; 2],
     pub(crate) generations: Generations,
     pub(crate) spares: Arc<Spares>,
     pub(crate) answers: Mutex<Answers>,
@@ -198,6 +200,7 @@ impl Durability {
             work: Mutex::new(Work { pending, ..Work::default() }),
             syncing: AtomicBool::new(false),
             overdue_at: AtomicU64::new(u64::MAX),
+            longest: [AtomicU64::new(0), AtomicU64::new(0)],
             generations,
             spares: Arc::default(),
             answers: Mutex::default(),
@@ -321,6 +324,23 @@ impl Durability {
             && !inbox.hurried
             && inbox.size < self.limits.inbox_size_max / 2;
         !gathers && !is_overdue
+    }
+
+    /// A sync of the log or a commit of a container took so long.
+    pub(crate) fn note_duration(&self, stage: StageKind, duration: Duration) {
+        self.longest[stage as usize].fetch_max(duration.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    /// A sync of this disk has taken so long.
+    pub fn expect(&self, duration: Duration) {
+        [StageKind::Log, StageKind::Container].iter().for_each(|stage| self.note_duration(*stage, duration));
+    }
+
+    /// How long after its answer a write of this level may still be taken by a failure; see [`Policy::window`].
+    pub fn window(&self, delivered: AckLevel, failure: Failure) -> Option<Duration> {
+        let policy = self.policy();
+        let longest = self.longest[policy.stage as usize].load(Ordering::Relaxed);
+        policy.window(delivered, failure, (longest > 0).then(|| Duration::from_nanos(longest)))
     }
 
     /// From `time` on the next sync is overdue, unless one begins.
@@ -623,6 +643,11 @@ impl Durability {
                 tracing::warn!("{}", error_chain(&error));
             }
         }
+    }
+
+    /// The numbers that were given out and rejected since the start: ranges, first and last.
+    pub fn voids(&self) -> Vec<(SeqNo, SeqNo)> {
+        self.voids.lock().clone()
     }
 
     /// Whether a number was given out and rejected.

@@ -187,6 +187,10 @@ impl Syncer {
             }
         }
         let mut work = self.shared.work.lock();
+        if work.broken.is_some() {
+            // The committer found a segment to fail meanwhile, and it was passed over: a flush makes it safe.
+            return Ok(());
+        }
         work.pending.safe = work.pending.safe.max(target);
         drop(work);
         let answers = self.shared.advance(AckLevel::Disk, target, now());
@@ -214,6 +218,7 @@ impl Syncer {
         let Self { shared, controller, lanes, .. } = self;
         let note = &mut |copies: &Copies, copy: &LogCopy, last, synced: io::Result<()>, duration: Duration| {
             controller.note(duration, now());
+            shared.note_duration(StageKind::Log, duration);
             shared.metrics.fsync_duration[Synced::Wal].observe(duration.as_secs_f64());
             if synced.is_err() {
                 shared.metrics.fsync_failures[Synced::Wal].inc();
@@ -265,7 +270,9 @@ impl Syncer {
             work.pending.safe = work.pending.safe.max(target);
             drop(work);
         }
-        self.shared.metrics.commit_duration.observe((now() - start).as_secs_f64());
+        let took = now() - start;
+        self.shared.note_duration(StageKind::Container, took);
+        self.shared.metrics.commit_duration.observe(took.as_secs_f64());
         let answers = self.shared.advance(if sync { AckLevel::Disk } else { AckLevel::Os }, target, now());
         if sync {
             self.note_sync(before..target, answers, written);

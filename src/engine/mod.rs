@@ -51,7 +51,6 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use prometheus::{Histogram, core::Metric};
 use roaring::RoaringBitmap;
 
 pub use edit::{Edit, FileEntry, Incarnation, State};
@@ -68,9 +67,7 @@ pub use verdict::{Span, Verdict};
 
 use crate::{
     disk::{self, Disk, Lock, Probe},
-    durability::{
-        AckLevel, AtRisk, Durability, Failure, Mirror, Mode, Refused, StageKind, Switched, Ticket, Watermarks, Workers,
-    },
+    durability::{AckLevel, AtRisk, Durability, Failure, Mirror, Mode, Refused, Switched, Ticket, Watermarks, Workers},
     engine::{
         days::Days, flushing::NewFields, names::StreamIds, partset::Parts, replay::ReplayState, reserve::Reserve,
         threads::Threads,
@@ -416,12 +413,7 @@ impl Engine {
     /// How long after its answer a write of this level may still be taken by a failure, at most: zero where it is safe,
     /// `None` where nothing bounds it.
     pub fn window(&self, level: AckLevel, failure: Failure) -> Option<Duration> {
-        let policy = self.durability.policy();
-        let longest = match policy.stage {
-            StageKind::Log => longest(&self.metrics.fsync_duration[Synced::Wal]),
-            StageKind::Container => longest(&self.metrics.commit_duration),
-        };
-        policy.window(level, failure, longest)
+        self.durability.window(level, failure)
     }
 
     /// The watermarks.
@@ -491,14 +483,6 @@ impl Engine {
         self.remove_files(abandoned.into_iter());
         Ok(())
     }
-}
-
-/// The upper bound of the highest bucket that holds anything; `None` where that has none.
-fn longest(durations: &Histogram) -> Option<Duration> {
-    let metric = durations.metric();
-    let (buckets, count) = (metric.get_histogram().get_bucket(), metric.get_histogram().get_sample_count());
-    let bound = buckets.iter().find(|bucket| bucket.cumulative_count() == count)?.upper_bound();
-    Duration::try_from_secs_f64(bound).ok()
 }
 
 fn io_error<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Error + 'a {

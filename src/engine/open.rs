@@ -324,6 +324,8 @@ impl Open {
         if replay.floor() <= end {
             durability.hold_back(SeqNo(replay.floor().0 - 1));
         }
+        // Until the stage has been synced, what the probe saw is what is known.
+        self.probe.iter().for_each(|probe| durability.expect(probe.sync.max));
         let workers = Workers::new(Arc::clone(&durability), committer, syncer);
         let reserve = Reserve::new(Arc::clone(&self.disk), self.paths.reserve());
         self.recovery.duration = self.clock.now();

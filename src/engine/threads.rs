@@ -8,7 +8,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{Clock, Engine, Error, Replaying};
+use super::{Clock, Edit, Engine, Error, Replaying};
 use crate::{
     durability::{Bell, Workers},
     model::SeqNo,
@@ -143,9 +143,15 @@ impl Engine {
         self.threads.compactor.end();
         join(std::mem::take(&mut *self.threads.others.lock()));
         while self.flush_step(self.clock.now())? {}
-        self.durability.remove_log(&*self.disk, self.manifest.lock().state().flushed);
+        // The frames that say so go with the log; receipts of this start are asked for later, too.
+        let lost = self.durability.voids();
+        if !lost.is_empty() {
+            self.record(&Edit { lost, ..Edit::default() })?;
+        }
         let path = self.paths.ledger();
-        self.durability.finish_ledger(self.clock.now()).map_err(super::io_error("finish", &path))
+        self.durability.finish_ledger(self.clock.now()).map_err(super::io_error("finish", &path))?;
+        self.durability.remove_log(&*self.disk, self.manifest.lock().state().flushed);
+        Ok(())
     }
 }
 

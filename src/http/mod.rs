@@ -25,6 +25,7 @@ mod series;
 mod server;
 mod shared;
 mod status;
+mod traffic;
 mod write;
 
 #[cfg(test)]

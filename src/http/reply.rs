@@ -40,8 +40,12 @@ pub(super) fn with_status(status: StatusCode, mut reply: Reply) -> Reply {
 
 /// Adds a header whose value is ASCII.
 pub(super) fn set(reply: &mut Reply, name: &'static str, value: &str) {
-    let value = HeaderValue::from_str(value).expect("values we make are printable ASCII");
-    reply.headers_mut().insert(HeaderName::from_static(name), value);
+    reply.headers_mut().insert(HeaderName::from_static(name), ascii(value));
+}
+
+/// A header's value that we make.
+pub(super) fn ascii(value: &str) -> HeaderValue {
+    HeaderValue::from_str(value).expect("values we make are printable ASCII")
 }
 
 /// Packs the body with gzip where the client said it takes that.

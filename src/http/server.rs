@@ -136,9 +136,7 @@ async fn answer(server: Arc<Shared>, request: Request<Incoming>) -> Reply {
     if origin && !reply.headers().contains_key("access-control-allow-origin") {
         allow_origin(reply.headers_mut());
     }
-    let metrics = &server.metrics;
-    metrics.http_requests.with_label_values(&[name, reply.status().as_str()]).inc();
-    metrics.http_request_duration.with_label_values(&[name]).observe(started.elapsed().as_secs_f64());
+    server.traffic.note(route, name, reply.status(), started.elapsed());
     reply
 }
 

@@ -19,6 +19,7 @@ use crate::{
     http::{
         Options,
         error::{Error, Kind},
+        traffic::Traffic,
     },
     ingest::Ingest,
     metrics::Metrics,
@@ -40,6 +41,7 @@ pub struct Shared {
     writes_size: AtomicU64,
     queries: Arc<Semaphore>,
     request_id: AtomicU64,
+    pub(super) traffic: Traffic,
 }
 
 impl Shared {
@@ -57,6 +59,7 @@ impl Shared {
             writes_size: AtomicU64::new(0),
             queries: Arc::new(Semaphore::new(options.queries_max)),
             request_id: AtomicU64::new(fastrand::u64(..)),
+            traffic: Traffic::new(Arc::clone(&metrics)),
             started: now,
             options,
             metrics,

@@ -6,7 +6,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use hyper::StatusCode;
+use hyper::{
+    StatusCode,
+    header::{HeaderName, HeaderValue},
+};
 
 use crate::{
     http::{
@@ -20,6 +23,7 @@ use crate::{
     },
     ingest::{self, Outcome, WriteRequest},
     metrics::{AckLevel, Failure, Label},
+    model::Position,
     protocol::line::{BadLine, Precision},
 };
 
@@ -157,19 +161,34 @@ fn verdict(outcome: &Outcome, api: Api) -> Reply {
 
 /// How deep the write lies, and what each kind of crash could still take of it.
 fn receipt(reply: &mut Reply, server: &Shared, outcome: &Outcome) {
-    reply::set(reply, "accepted-samples", &outcome.accepted_samples.to_string());
-    reply::set(reply, "rejected-samples", &outcome.rejected_samples.to_string());
-    reply::set(reply, "rejected-lines", &outcome.rejected.count().to_string());
+    let headers = reply.headers_mut();
+    headers.reserve(HEADERS);
+    headers.insert(&ACCEPTED_SAMPLES, outcome.accepted_samples.into());
+    headers.insert(&REJECTED_SAMPLES, outcome.rejected_samples.into());
+    headers.insert(&REJECTED_LINES, outcome.rejected.count().into());
     let Some(ack) = outcome.ack else { return };
-    reply::set(reply, "durability-level", ack.level.text());
-    reply::set(reply, "durability-position", &format!("{}/{}", server.engine.incarnation(), ack.number));
-    reply::set(reply, "durability-window-process-ms", &millis(server.engine.window(ack.level, Failure::Process)));
-    reply::set(reply, "durability-window-power-ms", &millis(server.engine.window(ack.level, Failure::Power)));
+    let position = Position { incarnation: server.engine.incarnation(), number: ack.number };
+    headers.insert(&DURABILITY_LEVEL, HeaderValue::from_static(ack.level.text()));
+    headers.insert(&DURABILITY_POSITION, reply::ascii(&position.to_string()));
+    headers.insert(&WINDOW_PROCESS, millis(server.engine.window(ack.level, Failure::Process)));
+    headers.insert(&WINDOW_POWER, millis(server.engine.window(ack.level, Failure::Power)));
 }
 
+/// Headers of an answer to a write, with those of InfluxDB and of HTTP.
+const HEADERS: usize = 14;
+
+// Their names, parsed once: an answer carries all of them, and answers are most of what one-line requests cost.
+static ACCEPTED_SAMPLES: HeaderName = HeaderName::from_static("accepted-samples");
+static REJECTED_SAMPLES: HeaderName = HeaderName::from_static("rejected-samples");
+static REJECTED_LINES: HeaderName = HeaderName::from_static("rejected-lines");
+static DURABILITY_LEVEL: HeaderName = HeaderName::from_static("durability-level");
+static DURABILITY_POSITION: HeaderName = HeaderName::from_static("durability-position");
+static WINDOW_PROCESS: HeaderName = HeaderName::from_static("durability-window-process-ms");
+static WINDOW_POWER: HeaderName = HeaderName::from_static("durability-window-power-ms");
+
 /// Whole milliseconds; `inf` where there is no bound.
-fn millis(window: Option<Duration>) -> String {
-    window.map_or_else(|| "inf".to_owned(), |window| whole_millis(window).to_string())
+fn millis(window: Option<Duration>) -> HeaderValue {
+    window.map_or(HeaderValue::from_static("inf"), |window| whole_millis(window).into())
 }
 
 fn refuse(error: &ingest::Error) -> Error {

@@ -295,7 +295,7 @@ fn what_is_replayed_may_be_larger_than_memory() {
         segment_size: 1 << 20,
         ..Options::new("/data")
     };
-    let engine = Engine::open(Arc::new(disk.clone()), options, Metrics::new()).unwrap();
+    let engine = Engine::open(Arc::new(disk), options, Metrics::new()).unwrap();
     let (mut waits, mut largest) = (0, 0);
     loop {
         largest = largest.max(engine.durability().generations().allocated());
