@@ -187,6 +187,10 @@ impl Syncer {
             }
         }
         let mut work = self.shared.work.lock();
+        if work.broken.is_some() {
+            // The committer found a segment to fail meanwhile, and it was passed over: a flush makes it safe.
+            return Ok(());
+        }
         work.pending.safe = work.pending.safe.max(target);
         drop(work);
         let answers = self.shared.advance(AckLevel::Disk, target, now());
