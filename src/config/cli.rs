@@ -110,6 +110,10 @@ pub struct ServeFlags {
     /// Longest time a query may take
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration)]
     pub query_timeout: Duration,
+    /// Time a query waits, after a start, for the batches that a crash left in the log to be back in memory; then it sees
+    /// what is there
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
+    pub replay_wait: Duration,
     /// Samples one query may hold
     #[arg(long, value_name = "COUNT", default_value = "50000000", value_parser = clap::value_parser!(u64).range(1..))]
     pub query_samples_max: u64,
@@ -250,6 +254,7 @@ impl ServeFlags {
             writes_size_max: self.writes_size_max,
             queries_max: self.queries_max as usize,
             query_timeout: self.query_timeout,
+            replay_wait: self.replay_wait,
             query_samples_max: self.query_samples_max,
             query_points_max: self.query_points_max,
             lookback: self.lookback,

@@ -156,11 +156,19 @@ impl Engine {
         }
     }
 
+    /// Whether everything that was recovered can be seen.
+    pub fn is_replayed(&self) -> bool {
+        self.replay.floor().0 == u64::MAX
+    }
+
     /// How far replay is.
     pub fn replay_progress(&self) -> ReplayProgress {
         let (min, max) = self.replay.segments;
-        let is_done = self.replay.floor().0 == u64::MAX;
-        ReplayProgress { min, max, current: if is_done { max } else { self.replay.current.load(Ordering::Relaxed) } }
+        ReplayProgress {
+            min,
+            max,
+            current: if self.is_replayed() { max } else { self.replay.current.load(Ordering::Relaxed) },
+        }
     }
 
     fn tell_progress(&self, job: &mut Job) {

@@ -19,6 +19,8 @@ pub struct Options {
     pub queries_max: usize,
     /// Time a query may take, waiting included.
     pub query_timeout: Duration,
+    /// Time a query waits, after a start, for the batches that are on their way back to memory. Then it sees what is there.
+    pub replay_wait: Duration,
     /// Samples a query may hold; more is 422.
     pub query_samples_max: u64,
     /// Steps a range query may have; more is 400.
@@ -47,6 +49,7 @@ impl Default for Options {
             writes_size_max: 512 << 20,
             queries_max: 8,
             query_timeout: Duration::from_secs(120),
+            replay_wait: Duration::from_secs(1),
             query_samples_max: 50_000_000,
             query_points_max: 11_000,
             lookback: Duration::from_secs(300),

@@ -11,7 +11,7 @@ use std::{
 use hyper::header::HeaderValue;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use crate::{
@@ -83,6 +83,18 @@ impl Shared {
         Ok(done.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())))
     }
 
+    /// Waits for what was recovered to be seen: a moment, mostly. Where there is much of it, only so long.
+    async fn replayed(&self) {
+        const LOOK: Duration = Duration::from_millis(2);
+        let looks = self.options.replay_wait.as_nanos() / LOOK.as_nanos();
+        for _ in 0..looks {
+            if self.engine.is_replayed() {
+                return;
+            }
+            sleep(LOOK).await;
+        }
+    }
+
     /// What keeps the server from doing its work, if anything does: writes have stopped, or flushes fail.
     pub(super) fn problem(&self) -> Option<String> {
         self.engine.problem()
@@ -100,10 +112,11 @@ impl Shared {
         Error::overloaded(format!("{limit} are in progress already"), 1)
     }
 
-    /// A place among the running queries, waited for at most `patience`.
+    /// A place among the running queries, waited for at most `patience`; what was recovered is there, or takes long.
     pub(super) async fn admit_query(&self, patience: Duration) -> Result<OwnedSemaphorePermit, Error> {
         let place = timeout(patience, Arc::clone(&self.queries).acquire_owned()).await;
         let place = place.map_err(|_| Error::new(Kind::Timeout, "query timed out in queue"))?;
+        self.replayed().await;
         Ok(place.expect("the semaphore is never closed"))
     }
 
