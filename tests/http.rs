@@ -309,6 +309,11 @@ fn one_write_too_many_is_told_to_come_again() {
     let (server, _dir) = server(&["--writes-max", "1"]);
     let mut slow = std::net::TcpStream::connect(server.address).unwrap();
     slow.write_all(b"POST /write?db=d HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\ncpu ").unwrap();
+    // Before its head is read, another write would take its place.
+    while !server.get("/metrics").text().contains("plimsoll_http_connections 2") {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    std::thread::sleep(std::time::Duration::from_millis(100));
     // Until the slow write holds the only place.
     let refused = (0..500).find_map(|_| {
         std::thread::sleep(std::time::Duration::from_millis(10));
