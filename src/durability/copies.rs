@@ -170,12 +170,12 @@ impl OpenSegment {
         needed: usize,
         header: FileHeader,
         capacity: u64,
-        spare: Option<Spare>,
+        spare: Option<&Spare>,
         metrics: &Metrics,
     ) -> Result<Self, Error> {
         let (mut segments, mut copies, mut failed) = (Vec::new(), Vec::new(), None);
         for (lane, dir) in dirs.iter().enumerate() {
-            let opened = match &spare {
+            let opened = match spare {
                 Some(spare) => Segment::recycle(disk, dir, header, &spare.paths[lane]),
                 None => Segment::create(disk, dir, header, capacity),
             };

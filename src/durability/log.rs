@@ -154,7 +154,8 @@ impl LogWriter {
         let LogOptions { dirs, needed, segment_size, .. } = &self.options;
         let capacity = (*segment_size).max(stage::FILE_HEADER_SIZE + size as u64);
         let spare = self.spares.take(&*self.disk, capacity);
-        self.segment = Some(OpenSegment::begin(&*self.disk, dirs, *needed, header, capacity, spare, &self.metrics)?);
+        self.segment =
+            Some(OpenSegment::begin(&*self.disk, dirs, *needed, header, capacity, spare.as_ref(), &self.metrics)?);
         self.want_spare();
         Ok(())
     }
