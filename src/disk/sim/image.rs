@@ -160,6 +160,8 @@ impl Image {
             Syncing::Present => false,
             Syncing::Before(content) => {
                 sector.durable = content;
+                // It may be from before the sync, and what was synced does not give way to that.
+                sector.earlier = None;
                 true
             }
         });

@@ -2,7 +2,7 @@
 
 use super::*;
 use io::ErrorKind::{AlreadyExists, NotFound, ReadOnlyFilesystem, StorageFull, WouldBlock};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 const ROOT: &str = "/";
 const SEEDS: u64 = 200;
@@ -470,5 +470,25 @@ fn a_power_cut_makes_a_new_boot_and_a_killed_process_does_not() {
         assert!(disk.boot_id().is_err(), "the machine is down");
         disk.restart();
         assert_eq!(disk.boot_id().unwrap() == before, stays, "{kind:?}");
+    }
+}
+
+#[test]
+fn what_a_sync_has_written_does_not_give_way_to_what_was_before_it() {
+    for seed in 0..400 {
+        let disk = SimDisk::new(seed);
+        disk.set_sync_delay(Duration::from_millis(1));
+        let file = file_with(&disk, "/f", b"a");
+        disk.sync_dir(Path::new("/")).unwrap();
+        file.write_at(b"b", 0).unwrap();
+        std::thread::scope(|scope| {
+            let sync = scope.spawn(|| file.sync_data().unwrap());
+            while !disk.trace().contains("SyncData") {}
+            file.write_at(b"c", 0).unwrap();
+            sync.join().unwrap();
+        });
+        disk.crash(CrashKind::PowerRandom);
+        disk.restart();
+        assert_ne!(disk.read_file(Path::new("/f")).unwrap(), b"a", "seed {seed}");
     }
 }
