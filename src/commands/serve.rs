@@ -45,7 +45,7 @@ pub(super) fn run(flags: &ServeFlags, settings: Vec<(String, String)>) -> Result
 
 pub(super) fn log_to_stderr(filter: &str) -> Result<(), Failed> {
     let filter = EnvFilter::try_new(filter).map_err(|error| Failed::new(format!("--log {filter:?}"), &error))?;
-    let logger = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let logger = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).log_internal_errors(false);
     logger.with_ansi(io::IsTerminal::is_terminal(&io::stderr())).init();
     Ok(())
 }
