@@ -9,6 +9,7 @@ use std::{
 };
 
 use crate::{
+    durability::error_chain,
     http::{
         error::{Error, Kind},
         json,
@@ -263,7 +264,7 @@ fn failed(error: promql::Error) -> Error {
         promql::Error::Timeout => Kind::Timeout,
         promql::Error::Canceled => Kind::Canceled,
         promql::Error::Storage(cause) => {
-            tracing::error!(%cause, "a query failed to read");
+            tracing::error!(cause = error_chain(&cause), "a query failed to read");
             Kind::Internal
         }
     };
