@@ -154,6 +154,14 @@ impl Answers {
         written
     }
 
+    /// A sync failed: a later start must not believe that what it finds in the stage's files is on the disk.
+    pub(crate) fn note_trouble(&mut self) {
+        if let Some(promises) = &mut self.promises {
+            promises.record.is_troubled = true;
+            promises.is_failed |= promises.ledger.write(&promises.record).is_err();
+        }
+    }
+
     /// Whether the ledger works; where it has failed, it is made anew.
     pub(crate) fn mend_ledger(&mut self) -> io::Result<()> {
         if let Some(promises) = self.promises.as_mut().filter(|promises| promises.is_failed) {

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use crate::{
     disk::Disk,
     durability::{
-        AckLevel, Durability, Error, Mirror, Mode, StageKind, SwitchError, Unasked,
+        AckLevel, Durability, Error, Mirror, Mode, StageKind, Stopped, SwitchError, Unasked,
         answers::Waiter,
         inbox::{Submission, Switch},
         log::{FrameOf, LogOptions, LogWriter, segment_size},
@@ -29,6 +29,8 @@ pub struct Start {
     pub reserve: Reserve,
     /// Records a change of the mode, durably.
     pub record_mode: RecordMode,
+    /// Records numbers that are void, durably.
+    pub record_void: RecordVoid,
     /// Samples accepted before, since the directory was made.
     pub samples: u64,
     /// The number of the first log segment it opens.
@@ -41,6 +43,8 @@ pub struct Start {
     pub log_compression: Compression,
     /// Bytes reserved for a log segment.
     pub segment_size: u64,
+    /// Bytes of a log segment at most, whatever the mode says.
+    pub segment_size_max: u64,
 }
 
 /// Reserves more numbers, durably: the first number that may not be given out.
@@ -48,6 +52,9 @@ pub type Reserve = Box<dyn FnMut() -> Result<SeqNo, Box<dyn std::error::Error + 
 
 /// Records that a mode is in force from a number on.
 pub type RecordMode = Box<dyn FnMut(Mode, SeqNo) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + Send>;
+
+/// Records that the numbers from the first to the last were rejected.
+pub type RecordVoid = Box<dyn FnMut(SeqNo, SeqNo) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + Send>;
 
 /// Bytes of batches that one write takes, unless the first alone is larger: more would only make the answers later.
 const GROUP_SIZE_MAX: usize = 16 << 20;
@@ -69,6 +76,7 @@ pub struct Committer {
     /// Void numbers that no segment says are void yet.
     unsaid: Option<(SeqNo, SeqNo)>,
     record_mode: RecordMode,
+    record_void: RecordVoid,
     encoder: RowsEncoder,
 }
 
@@ -83,13 +91,14 @@ impl Committer {
     ) -> Self {
         let (writer, generation) = memtable.generation(start.next);
         shared.generations.push(&generation);
-        let segment_size = segment_size(shared.policy(), start.segment_size);
+        let segment_size = segment_size(shared.policy(), start.segment_size, start.segment_size_max);
         let needed = if start.log_mirror == Mirror::OneOfTwo { 1 } else { start.log_dirs.len() };
         let options = LogOptions {
             dirs: start.log_dirs,
             needed,
             compression: start.log_compression,
             usual_size: start.segment_size,
+            size_max: start.segment_size_max,
             segment_size,
         };
         let (spares, metrics) = (Arc::clone(&shared.spares), Arc::clone(&shared.metrics));
@@ -111,6 +120,7 @@ impl Committer {
             group: Vec::new(),
             unsaid: None,
             record_mode: start.record_mode,
+            record_void: start.record_void,
             encoder: RowsEncoder::default(),
         }
     }
@@ -164,7 +174,14 @@ impl Committer {
 
     fn take_orders(&self) -> Orders {
         let mut inbox = self.shared.inbox.lock();
-        let is_ready = inbox.switch.is_some() && (self.shared.is_all_safe() || inbox.closed);
+        let is_safe = self.shared.is_all_safe();
+        let is_over = inbox.closed && !is_safe;
+        if let Some(switch) = inbox.switch.take_if(|_| is_over) {
+            // What the old mode left is not safe, and nobody waits for that any more.
+            self.shared.work.lock().pending.forced = false;
+            let _ = switch.reply.send(Err(Stopped("the server is shutting down".into()).into()));
+        }
+        let is_ready = inbox.switch.is_some() && is_safe;
         Orders {
             rotate: std::mem::take(&mut inbox.rotate),
             heal: std::mem::take(&mut inbox.heal),
@@ -228,7 +245,7 @@ impl Committer {
         let Err(error) = self.write_group() else { return Ok(()) };
         let failed = self.log.seal();
         self.note_files();
-        self.shared.break_stage(&error_chain(&error), failed);
+        self.shared.break_stage(&error_chain(&error), failed, SeqNo(0));
         self.write_group().inspect_err(|_| {
             self.log.seal();
             self.reject();
@@ -300,6 +317,8 @@ impl Committer {
         let safe = self.shared.watermarks().power_safe;
         self.log.void(first, FrameOf { number: last, safe, samples: self.samples })?;
         self.note_files();
+        // The segment goes once it is in parts; what was said of these numbers is remembered.
+        (self.record_void)(first, last).map_err(Error::Reserve)?;
         self.unsaid = None;
         Ok(())
     }

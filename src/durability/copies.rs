@@ -113,6 +113,11 @@ impl Copies {
         }
     }
 
+    /// The files.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = PathBuf> {
+        self.copies.iter().map(|copy| copy.path.clone())
+    }
+
     /// The files as a spare, in the order of the log's directories, where all of them work.
     pub(crate) fn to_spare(&self) -> Option<Spare> {
         let works = self.copies.iter().all(|copy| !copy.is_out());

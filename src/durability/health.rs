@@ -38,6 +38,7 @@ impl Durability {
         }
         waiting.for_each(|waiter| waiter.refuse(&stopped));
         if let Some(switch) = switch {
+            self.work.lock().pending.forced = false;
             let _ = switch.reply.send(Err(stopped.clone().into()));
         }
         self.inbox_changed.notify_all();
@@ -54,9 +55,10 @@ impl Durability {
 
     /// The stage failed: what it holds is made safe by flushing the generations it is of. Until then nothing it is given
     /// counts as safe, for a crash could leave a gap before it.
-    pub(crate) fn break_stage(&self, why: &str, segment: u64) {
+    pub(crate) fn break_stage(&self, why: &str, segment: u64, upto: SeqNo) {
         tracing::error!("{why}; what is in memory is written to parts instead");
-        self.work.lock().break_stage(segment);
+        self.work.lock().break_stage(segment, upto);
+        self.answers.lock().note_trouble();
         self.metrics.stage_failures.inc();
         self.request_rotation();
         self.flusher.ring();

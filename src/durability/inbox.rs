@@ -184,8 +184,9 @@ impl Durability {
             return switched;
         }
         inbox.switch = Some(Switch { mode, reply });
-        drop(inbox);
+        // Under the lock of the inbox: whoever answers the switch ends this.
         self.work.lock().pending.forced = true;
+        drop(inbox);
         self.wake_worker();
         switched
     }

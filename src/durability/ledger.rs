@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! LEDGER  slot at 0 | slot at 4096
-//! slot:   magic [8] | version u32 | crc32 u32 | serial u64 | boot u128 | incarnation u32 | clean u32 | clock i64
+//! slot:   magic [8] | version u32 | crc32 u32 | serial u64 | boot u128 | incarnation u32 | flags u32 | clock i64
 //!         | released u64 × 3 (memory, os, disk) | samples u64 | process_safe u64 | power_safe u64
 //!         | (batches u64, samples u64) × 2 at risk (process, power)
 //! ```
@@ -31,6 +31,9 @@ use crate::{
 const MAGIC: &[u8; 8] = b"PLIMLED\n";
 const VERSION: u32 = 1;
 const SLOT_SIZE: usize = 160;
+/// Bits of a slot's flags.
+const CLEAN: u32 = 1;
+const TROUBLED: u32 = 2;
 /// Where the two slots stand.
 const SLOTS: [u64; 2] = [0, 4096];
 
@@ -45,6 +48,8 @@ pub struct LedgerRecord {
     pub clock: i64,
     /// The server has ended, and everything was safe.
     pub is_clean: bool,
+    /// A write or sync of the stage failed: the kernel may show what the disk never got.
+    pub is_troubled: bool,
     /// The highest number answered at each level, in the order of [`AckLevel`].
     pub released: [SeqNo; 3],
     /// Samples accepted up to the highest number released, since the directory was made.
@@ -162,7 +167,8 @@ fn encode(serial: u64, record: &LedgerRecord) -> [u8; SLOT_SIZE] {
     slot[16..24].copy_from_slice(&serial.to_le_bytes());
     slot[24..40].copy_from_slice(&record.boot.to_le_bytes());
     slot[40..44].copy_from_slice(&record.incarnation.to_le_bytes());
-    slot[44..48].copy_from_slice(&u32::from(record.is_clean).to_le_bytes());
+    let flags = u32::from(record.is_clean) * CLEAN + u32::from(record.is_troubled) * TROUBLED;
+    slot[44..48].copy_from_slice(&flags.to_le_bytes());
     slot[48..56].copy_from_slice(&record.clock.to_le_bytes());
     let [memory, os, disk] = record.released;
     let [process, power] = record.at_risk;
@@ -188,7 +194,8 @@ fn decode(slot: &[u8; SLOT_SIZE]) -> Option<(u64, LedgerRecord)> {
         incarnation: u32_at(40),
         boot: u128::from_le_bytes(slot[24..40].try_into().expect("sixteen bytes")),
         clock: u64_at(48) as i64,
-        is_clean: u32_at(44) != 0,
+        is_clean: u32_at(44) & CLEAN != 0,
+        is_troubled: u32_at(44) & TROUBLED != 0,
         released: [SeqNo(word(0)), SeqNo(word(1)), SeqNo(word(2))],
         samples: word(3),
         process_safe: SeqNo(word(4)),

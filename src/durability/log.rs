@@ -26,13 +26,16 @@ pub(crate) struct LogOptions {
     pub(crate) compression: Compression,
     /// Bytes of a segment where the mode does not say.
     pub(crate) usual_size: u64,
+    /// Bytes of a segment at most, whatever the mode says.
+    pub(crate) size_max: u64,
     /// Bytes of the next segment.
     pub(crate) segment_size: u64,
 }
 
-/// Bytes of a segment: what the mode says, or the usual.
-pub(crate) fn segment_size(policy: Policy, usual: u64) -> u64 {
-    if let Unasked::Full(size) = policy.synced { size } else { usual }
+/// Bytes of a segment: what the mode says, or the usual; on a small disk, less.
+pub(crate) fn segment_size(policy: Policy, usual: u64, max: u64) -> u64 {
+    let wanted = if let Unasked::Full(size) = policy.synced { size } else { usual };
+    wanted.min(max)
 }
 
 /// The one writer of the log. Frames are gathered in a buffer, then written at once.
@@ -192,7 +195,7 @@ impl LogWriter {
 
     /// Sets the size of segments from the next one on.
     pub(crate) fn set_segment_size(&mut self, policy: Policy) {
-        self.options.segment_size = segment_size(policy, self.options.usual_size);
+        self.options.segment_size = segment_size(policy, self.options.usual_size, self.options.size_max);
     }
 
     /// The files written since the last call, each with its highest number.

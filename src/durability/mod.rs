@@ -42,7 +42,7 @@ mod tests;
 
 pub use answers::{Ack, RenewLedger, Ticket};
 pub use bell::Bell;
-pub use committer::{Committer, RecordMode, Reserve, Start, error_chain};
+pub use committer::{Committer, RecordMode, RecordVoid, Reserve, Start, error_chain};
 pub use copies::Mirror;
 pub use defined::Defined;
 pub use generations::Generations;
@@ -73,7 +73,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// No more sequence numbers could be reserved.
-    #[error("reserve sequence numbers")]
+    #[error("record sequence numbers")]
     Reserve(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The ledger could not be made anew.
     #[error("begin the ledger anew")]

@@ -196,4 +196,14 @@ impl Durability {
             }
         }
     }
+
+    /// The files of log segments that nobody will write to: all they hold is in parts, and writes have stopped, or the mode
+    /// has no log. Those made ahead are removed.
+    pub fn take_unused(&self, disk: &dyn Disk) -> Vec<PathBuf> {
+        if self.stopped().is_none() && self.policy().stage == StageKind::Log {
+            return Vec::new();
+        }
+        self.spares.clear(disk);
+        self.work.lock().take_retired()
+    }
 }

@@ -163,6 +163,8 @@ impl Syncer {
         self.shared.set_overdue(Duration::MAX);
         let target = work.pending.upto;
         let ticks = std::mem::take(&mut work.ticks);
+        // A group that is being inserted may be in a tick already, and its numbers not in `upto`.
+        let reach = ticks.back().map_or(target, |tick| tick.upto);
         drop(work);
         self.shared.syncing.store(true, Ordering::Release);
         let result = match self.shared.policy().stage {
@@ -171,7 +173,7 @@ impl Syncer {
         };
         self.shared.syncing.store(false, Ordering::Release);
         if let Err((error, segment)) = result {
-            self.shared.break_stage(&error_chain(&error), segment);
+            self.shared.break_stage(&error_chain(&error), segment, reach);
         }
         true
     }

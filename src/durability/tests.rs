@@ -175,6 +175,7 @@ fn ledger_record(number: u64) -> LedgerRecord {
         boot: u128::MAX - 5,
         clock: -7,
         is_clean: false,
+        is_troubled: true,
         released: [SeqNo(number + 2), SeqNo(number + 1), SeqNo(number)],
         samples: number * 10,
         process_safe: SeqNo(number + 1),

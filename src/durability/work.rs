@@ -75,11 +75,11 @@ impl Work {
         }
     }
 
-    /// The stage failed; where it is a log, up to `segment`. All it holds depends on a flush.
-    pub(crate) fn break_stage(&mut self, segment: u64) {
+    /// The stage failed; where it is a log, up to `segment`. All it holds, and all up to `upto`, depends on a flush.
+    pub(crate) fn break_stage(&mut self, segment: u64, upto: SeqNo) {
         self.bad_segment = self.bad_segment.max(segment);
         self.files.iter_mut().filter(|file| file.id() <= segment).for_each(|file| file.is_bad = true);
-        self.break_upto(self.pending.upto);
+        self.break_upto(upto.max(self.pending.upto));
     }
 
     fn break_upto(&mut self, upto: SeqNo) {
@@ -98,6 +98,11 @@ impl Work {
         self.containers = kept;
         let done: Vec<(PathBuf, SeqNo)> = done;
         done.into_iter().map(|(path, _)| path).collect()
+    }
+
+    /// Takes out the files of retired segments.
+    pub(crate) fn take_retired(&mut self) -> Vec<PathBuf> {
+        std::mem::take(&mut self.retired).iter().flat_map(|file| file.copies.paths()).collect()
     }
 
     /// Bytes of the log's segments that a flush lets go of: all but the newest, which is written.

@@ -79,6 +79,10 @@ impl Workers {
             let is_full = !inbox.submissions.is_empty();
             if !inbox.roles.is_committing && (shared.may_commit(&inbox, time) || (inbox.closed && is_full)) {
                 inbox.roles.is_committing = true;
+                if !inbox.roles.is_syncing && matches!(shared.due(time), Due::Sync | Due::Write) {
+                    // Groups may come one after the other: what is due is for the other thread then.
+                    shared.inbox_changed.notify_one();
+                }
                 return Some(Role::Commit);
             }
             let due = if inbox.roles.is_syncing { Due::Idle } else { shared.due(time) };

@@ -10,6 +10,7 @@ impl Engine {
     pub fn compact_step(&self) -> Result<bool, Error> {
         let set = self.parts();
         let Some(inputs) = set.days().find_map(|(_, parts)| pick(parts)) else { return Ok(false) };
+        self.check_directory()?;
         let start = self.clock.now();
         let day = inputs[0].day;
         let numbers = (inputs[0].numbers.0, inputs[inputs.len() - 1].numbers.1);

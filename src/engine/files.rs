@@ -23,6 +23,7 @@ impl Open {
                 Err(error) => {
                     self.set_aside_damage(&path, error)?;
                     self.state.parts.remove(&entry.id);
+                    self.lost_parts.push(entry.numbers);
                 }
             }
         }

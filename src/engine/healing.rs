@@ -21,8 +21,11 @@ impl Engine {
         if let Some(problem) = &problem {
             self.durability.stop(problem);
         }
+        self.check_directory()?;
         self.make_spare();
         let flushed = self.flush_next(now);
+        // On a full disk their space is wanted.
+        self.remove_files(self.durability.take_unused(&*self.disk).into_iter());
         match &flushed {
             // Who waits for the flush waits in vain.
             Err(error) if self.durability.is_broken() => drop(self.durability.stop(&error_chain(error))),
@@ -45,6 +48,15 @@ impl Engine {
         }
     }
 
+    /// Fails where the data directory's path no longer leads to what was opened: whatever is written there would be lost,
+    /// or would destroy what is another server's by now.
+    pub(super) fn check_directory(&self) -> Result<(), Error> {
+        match self.lock.is_held() {
+            Ok(true) => Ok(()),
+            _ => Err(Error::Gone(self.paths.root.clone())),
+        }
+    }
+
     /// Free bytes that are kept. On a small disk, fewer.
     fn floor(&self, space: Space) -> u64 {
         self.options.free_space_min.min(space.total / 50)
@@ -54,8 +66,8 @@ impl Engine {
     /// left then is for flushing what was acknowledged.
     fn problem_of_disk(&self) -> Option<String> {
         let root = &self.paths.root;
-        if !matches!(self.lock.is_held(), Ok(true)) {
-            return Some(format!("the data directory {} is gone, or is another one now", root.display()));
+        if let Err(error) = self.check_directory() {
+            return Some(error.to_string());
         }
         let space = match self.disk.space(root) {
             Ok(space) => space,

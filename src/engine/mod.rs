@@ -300,6 +300,7 @@ impl Engine {
 
     /// Records an edit in the manifest, durably; on a full disk, in the space kept for it.
     fn record(&self, edit: &Edit) -> Result<(), Error> {
+        self.check_directory()?;
         let mut manifest = self.manifest.lock();
         let start = self.clock.now();
         match manifest.record(edit) {

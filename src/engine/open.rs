@@ -66,6 +66,9 @@ pub struct Recovery {
     pub duration: Duration,
 }
 
+/// A log segment is not made smaller than this, however small the disk.
+const SEGMENT_SIZE_MIN: u64 = 64 << 10;
+
 /// A directory on its way to being open.
 pub struct Open {
     pub(super) disk: Arc<dyn Disk>,
@@ -79,6 +82,8 @@ pub struct Open {
     pub(super) memtable: Arc<Memtable>,
     pub(super) days: Days,
     pub(super) parts: Parts,
+    /// The numbers of parts that are damaged or missing.
+    pub(super) lost_parts: Vec<(SeqNo, SeqNo)>,
     pub(super) state: State,
     /// The highest file number seen anywhere.
     pub(super) last_file: u64,
@@ -115,6 +120,8 @@ pub(crate) struct Found {
     /// Numbers that had been safe and are missing, whatever the policy makes of it.
     pub(crate) damaged: Vec<(SeqNo, SeqNo)>,
     boot: u128,
+    /// A write or sync failed before: what is found may not be on the disk.
+    is_troubled: bool,
 }
 
 impl Open {
@@ -146,6 +153,7 @@ impl Open {
             parts: Parts::default(),
             last_file: state.reserved_files.saturating_sub(1),
             last_stream: 0,
+            lost_parts: Vec::new(),
             state,
         }
     }
@@ -153,14 +161,18 @@ impl Open {
     /// Reads the stage and decides what counts. Changes nothing; a strict start ends here where there is damage.
     pub(crate) fn examine(&mut self) -> Result<Found, Error> {
         let stage = StageContents::read(&*self.disk, &self.logs.read, &self.paths.containers(), &self.index)?;
-        let mut verdict = stage.verdict(&self.state);
+        let path = self.paths.ledger();
+        let ledger = Ledger::read(&*self.disk, &path).map_err(io_error("read", &path))?;
+        let promised = ledger.map_or(SeqNo(0), |record| record.power_safe);
+        let mut verdict = stage.verdict(&self.state, promised);
         let damaged = verdict.damaged.clone();
         if self.options.recovery == RecoveryPolicy::PointInTime {
             verdict.cut_before_damage(self.state.flushed);
         }
         let boot = self.boot();
-        self.recovery.loss = self.assess_loss(&stage, &verdict, boot)?;
-        let found = Found { stage, verdict, damaged, boot };
+        self.recovery.loss = self.assess_loss(&stage, &verdict, ledger.as_ref(), boot);
+        let is_troubled = ledger.is_some_and(|record| record.is_troubled);
+        let found = Found { stage, verdict, damaged, boot, is_troubled };
         match found.damage() {
             Some(damage) if self.options.recovery == RecoveryPolicy::Strict => Err(Error::Damaged(damage)),
             _ => Ok(found),
@@ -174,9 +186,12 @@ impl Open {
         manifest_number: u64,
         lock: Box<dyn crate::disk::Lock>,
     ) -> Result<Arc<Engine>, Error> {
-        let Found { stage, verdict, damaged, boot } = found;
+        let Found { stage, verdict, damaged, boot, is_troubled } = found;
         let flushed = self.state.flushed;
         // What is served from now on must not be lost to a power cut: it may be in the page cache only.
+        if is_troubled {
+            stage.write_again()?;
+        }
         stage.sync()?;
         let samples = stage.samples_at(verdict.end).map_or(0, |(_, samples)| samples).max(self.state.samples);
         let manifest = self.begin(manifest_number, &verdict, stage.largest, stage.largest_stream, samples)?;
@@ -190,7 +205,8 @@ impl Open {
         let opened = Opened::new(&stage, &plan, &verdict, &self.index)?;
         self.parts.change(&opened.pages, &[]);
         self.recovery.end = verdict.end;
-        self.recovery.damaged = damaged;
+        self.recovery.damaged = [damaged, std::mem::take(&mut self.lost_parts)].concat();
+        self.recovery.damaged.sort_unstable();
         self.recovery.damaged_bytes = stage.damage.iter().map(|(.., bytes)| bytes).sum::<u64>() + stage.torn_bytes;
         self.recovery.replayed_batches = plan.batches(&stage.commits, flushed);
         let engine = self.assemble(stage, plan, opened.fields, manifest, (ledger, first), lock)?;
@@ -209,25 +225,36 @@ impl Open {
         })
     }
 
+    /// On a small disk segments are smaller: several must fit, beside the parts that take over what they hold.
+    fn segment_size_max(&self) -> u64 {
+        let total = |dir: &PathBuf| self.disk.space(dir).map_or(u64::MAX, |space| space.total);
+        let smallest = self.logs.written.iter().map(total).min().unwrap_or(u64::MAX);
+        (smallest / 64).max(SEGMENT_SIZE_MIN)
+    }
+
     /// What the end of the start before took.
-    fn assess_loss(&self, stage: &StageContents, verdict: &Verdict, boot: u128) -> Result<Option<Loss>, Error> {
-        let Some(last) = verdict.incarnations.last() else { return Ok(None) };
-        let path = self.paths.ledger();
-        let ledger = Ledger::read(&*self.disk, &path).map_err(io_error("read", &path))?;
+    fn assess_loss(
+        &self,
+        stage: &StageContents,
+        verdict: &Verdict,
+        ledger: Option<&LedgerRecord>,
+        boot: u128,
+    ) -> Option<Loss> {
+        let last = verdict.incarnations.last()?;
         let end = last.end.expect("the verdict ends every start");
         // Where nothing of it survived, the count is the one it began with.
         let recorded = (end == self.state.flushed || end < last.first).then_some(self.state.samples);
         let told = stage.samples_at(end).filter(|(number, _)| *number == end).map(|(_, samples)| samples);
         let is_ours = |(from, _): &&(SeqNo, SeqNo)| *from >= last.first;
-        Ok(Some(Loss::assess(Evidence {
+        Some(Loss::assess(Evidence {
             incarnation: last.number,
             first: last.first,
-            ledger: ledger.as_ref(),
+            ledger,
             same_boot: ledger.is_some_and(|record| record.boot == boot),
             end,
             samples: told.or(recorded),
             damaged_batches: verdict.damaged.iter().filter(is_ours).map(|(from, to)| to.0 - from.0 + 1).sum(),
-        })))
+        }))
     }
 
     /// Writes the manifest of the new start: from here on, what was cut off stays cut off.
@@ -244,7 +271,8 @@ impl Open {
         state.incarnations.clone_from(&verdict.incarnations);
         let number = state.incarnation() + 1;
         state.incarnations.push(Incarnation { number, first, end: None });
-        state.lost = [&verdict.voids[..], &verdict.damaged].concat();
+        // Of a batch that spans several parts, some may be left; to whoever asks it is lost.
+        state.lost = [&verdict.voids[..], &verdict.damaged, &self.lost_parts].concat();
         state.lost.sort_unstable();
         state.losses.extend(self.recovery.loss);
         state.forget();
@@ -292,12 +320,14 @@ impl Open {
             limit: self.state.reserved,
             reserve: reserve(&manifest),
             record_mode: record_mode(&manifest),
+            record_void: record_void(&manifest),
             samples: self.state.samples,
             next_segment: stage.last_ids[0] + 1,
             log_dirs: self.logs.written.clone(),
             log_mirror: self.options.wal_mirror,
             log_compression: self.options.wal_compression,
             segment_size: self.options.segment_size,
+            segment_size_max: self.segment_size_max(),
         };
         let committer = Committer::new(
             Arc::clone(&durability),
@@ -378,6 +408,14 @@ fn reserve(manifest: &Arc<Mutex<Manifest>>) -> crate::durability::Reserve {
         let limit = SeqNo(manifest.state().reserved.0 + NUMBERS_AHEAD);
         manifest.record(&super::Edit { reserved: Some(limit), ..super::Edit::default() })?;
         Ok(limit)
+    })
+}
+
+fn record_void(manifest: &Arc<Mutex<Manifest>>) -> crate::durability::RecordVoid {
+    let manifest = Arc::clone(manifest);
+    Box::new(move |first, last| {
+        let edit = super::Edit { lost: vec![(first, last)], ..super::Edit::default() };
+        Ok(manifest.lock().record(&edit)?)
     })
 }
 

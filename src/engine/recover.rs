@@ -204,10 +204,12 @@ impl StageContents {
     }
 
     /// Where the sequence ends.
-    pub(crate) fn verdict(&self, state: &State) -> Verdict {
+    ///
+    /// `promised` is the highest number that the ledger calls safe: a frame tells only of what was safe before it.
+    pub(crate) fn verdict(&self, state: &State, promised: SeqNo) -> Verdict {
         let runs = self.runs.iter().map(|run| run.span);
         let spans = runs.chain(self.commits.iter().map(|commit| commit.span)).collect();
-        Verdict::new(state, self.safe, spans, self.voids.clone())
+        Verdict::new(state, self.safe.max(promised), spans, self.voids.clone())
     }
 
     /// The last number up to `end` of which a frame tells how many samples had been accepted with it, and how many.
@@ -215,6 +217,24 @@ impl StageContents {
         let runs = self.runs.iter().map(|run| (run.span.to, run.samples));
         let all = runs.chain(self.commits.iter().map(|commit| (commit.span.to, commit.samples)));
         all.filter(|(to, _)| *to <= end).max()
+    }
+
+    /// Writes what is there once more, as it is: after a failed sync the kernel may show what the disk never got, and the
+    /// next sync would say that all is well.
+    pub(crate) fn write_again(&self) -> Result<(), Error> {
+        let mut piece = vec![0; 1 << 20];
+        for Leftover { file, path, .. } in &self.files {
+            let mut at = 0;
+            loop {
+                let read = file.read_at(&mut piece, at).map_err(io_error("read", path))?;
+                if read == 0 {
+                    break;
+                }
+                file.write_at(&piece[..read], at).map_err(io_error("write again", path))?;
+                at += read as u64;
+            }
+        }
+        Ok(())
     }
 
     /// Makes what is there durable: a crash of the process alone may have left it in the page cache only.

@@ -31,7 +31,11 @@ impl Reserve {
     /// Takes the space again, where it is not held. A file cut short by a full disk is removed.
     pub(crate) fn hold(&self) -> io::Result<()> {
         match self.disk.create(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                // A crash may have cut it short.
+                let file = self.disk.open(&self.path)?;
+                if file.size()? < SIZE { file.allocate(SIZE) } else { Ok(()) }
+            }
             Err(error) => Err(error),
             Ok(file) => file.allocate(SIZE).inspect_err(|_| drop(self.disk.remove(&self.path))),
         }

@@ -142,10 +142,11 @@ impl Engine {
         self.workers.committer().rotate();
         self.threads.replay.end();
         join(self.threads.replayer.lock().take());
-        self.finish_replay()?;
         self.durability.flusher().end();
         self.threads.compactor.end();
         join(std::mem::take(&mut *self.threads.others.lock()));
+        self.check_directory()?;
+        self.finish_replay()?;
         while self.flush_step(self.clock.now())? {}
         // The frames that say so go with the log; receipts of this start are asked for later, too.
         let lost = self.durability.voids();
