@@ -191,7 +191,8 @@ impl fmt::Display for Loss {
         }
         let (samples, batches, end, last) = (self.samples, self.batches, self.end, self.acknowledged);
         match (self.samples, self.ending) {
-            (Bounds::NONE, _) => write!(f, ": no acknowledged sample above batch {end} is lost")?,
+            (Bounds::NONE, _) if self.damaged_batches > 0 => write!(f, ": of what was not safe nothing is lost")?,
+            (Bounds::NONE, _) => write!(f, ": nothing acknowledged is lost, the last batch is {end}")?,
             (_, Ending::Unknown) => write!(f, ": what is lost behind batch {end} is not known")?,
             (Bounds { max: Some(_), .. }, _) => {
                 write!(

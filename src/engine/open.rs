@@ -246,6 +246,7 @@ impl Open {
         let recorded = (end == self.state.flushed || end < last.first).then_some(self.state.samples);
         let told = stage.samples_at(end).filter(|(number, _)| *number == end).map(|(_, samples)| samples);
         let is_ours = |(from, _): &&(SeqNo, SeqNo)| *from >= last.first;
+        let damaged = verdict.damaged.iter().filter(is_ours).chain(&self.lost_parts);
         Some(Loss::assess(Evidence {
             incarnation: last.number,
             first: last.first,
@@ -253,7 +254,7 @@ impl Open {
             same_boot: ledger.is_some_and(|record| record.boot == boot),
             end,
             samples: told.or(recorded),
-            damaged_batches: verdict.damaged.iter().filter(is_ours).map(|(from, to)| to.0 - from.0 + 1).sum(),
+            damaged_batches: damaged.map(|(from, to)| to.0 - from.0 + 1).sum(),
         }))
     }
 

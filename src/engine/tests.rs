@@ -335,7 +335,7 @@ fn a_clean_end_lost_nothing_and_without_a_ledger_nobody_claims_so() {
     for same_boot in [true, false] {
         let loss = assess(&batches, &clean, same_boot, 12);
         assert_eq!((loss.ending, loss.is_none()), (Ending::Clean, true));
-        assert_eq!(loss.to_string(), "start 2 ended cleanly: no acknowledged sample above batch 12 is lost");
+        assert_eq!(loss.to_string(), "start 2 ended cleanly: nothing acknowledged is lost, the last batch is 12");
     }
     let gone = assess(&batches, &clean, true, 11);
     assert_eq!((gone.samples.max, gone.is_none()), (Some(3), false), "damage: {gone}");
