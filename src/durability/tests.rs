@@ -105,8 +105,8 @@ fn observed(slow: u64, usual: u64, arrivals: f64) -> Observed {
 fn an_adaptive_mode_syncs_before_the_answer_while_the_disk_is_fast_enough() {
     let (target, strong) = (Target::P99Ack(at(20)), Mode::WalSync.policy());
     assert_eq!(choose(target, &observed(500, 100, 50.0), &strong), strong);
-    let group = choose(target, &observed(500, 100, 9_000.0), &strong);
-    assert_eq!(group.asked, Asked::Gathered(at(2)), "many small syncs are gathered to fewer");
+    assert_eq!(choose(target, &observed(500, 100, 9_000.0), &strong), strong, "groups form by themselves");
+    assert_eq!(choose(target, &observed(15_000, 5_000, 1.0), &strong), strong, "few wait for more than their own sync");
     let weak = choose(target, &observed(11_000, 5_000, 50.0), &strong);
     assert_eq!((weak.ack, weak.synced), (AckLevel::Os, Unasked::After(at(100))));
     // Twice 9 ms are below 20 ms, but not by enough to come back.

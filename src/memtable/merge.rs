@@ -1,6 +1,11 @@
 //! A stream's rows as columns: what a flush encodes and a query reads.
 
-use std::{collections::BTreeMap, mem, ops::Range, sync::atomic::Ordering::Relaxed};
+use std::{
+    collections::BTreeMap,
+    mem,
+    ops::Range,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use super::{
     Generation,
@@ -130,13 +135,12 @@ impl Merge {
             let rows = piece.chunks_exact(stride);
             let row_count = rows.len();
             self.wanted.clear();
-            // Offsets ascend: a piece whose last row is too old is passed over whole.
-            if rows.clone().next_back().is_some_and(|row| u64::from(row_offset(row)) < offsets.start) {
-                continue;
-            }
-            for (index, row) in (0..).zip(rows.clone().take_while(|row| u64::from(row_offset(row)) < offsets.end)) {
+            // Offsets ascend, and who asks for the newest rows asks often: those before them are not looked at.
+            let first = first_row(piece, stride, offsets.start);
+            let from_first = (0..).zip(rows.clone()).skip(first);
+            for (index, row) in from_first.take_while(|(_, row)| u64::from(row_offset(row)) < offsets.end) {
                 let time = row_time(row);
-                if range.contains(time) && u64::from(row_offset(row)) >= offsets.start {
+                if range.contains(time) {
                     self.wanted.push(index);
                     times.push(time);
                 }
@@ -279,4 +283,17 @@ fn keep_last<T: Copy, K: PartialEq>(items: &mut Vec<T>, key: impl Fn(&T) -> K) {
         kept += 1;
     }
     items.truncate(kept);
+}
+
+/// The first row of a piece whose offset is `start` or more; the count of rows where there is none.
+fn first_row(piece: &[AtomicU64], stride: usize, start: u64) -> usize {
+    let (mut low, mut high) = (0, piece.len() / stride);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        match u64::from(row_offset(&piece[middle * stride..])) < start {
+            true => low = middle + 1,
+            false => high = middle,
+        }
+    }
+    low
 }
