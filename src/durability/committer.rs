@@ -174,18 +174,17 @@ impl Committer {
 
     fn take_orders(&self) -> Orders {
         let mut inbox = self.shared.inbox.lock();
-        let is_safe = self.shared.is_all_safe();
+        let is_safe = inbox.switch.is_some() && self.shared.is_all_safe();
         let is_over = inbox.closed && !is_safe;
         if let Some(switch) = inbox.switch.take_if(|_| is_over) {
             // What the old mode left is not safe, and nobody waits for that any more.
             self.shared.work.lock().pending.forced = false;
             let _ = switch.reply.send(Err(Stopped("the server is shutting down".into()).into()));
         }
-        let is_ready = inbox.switch.is_some() && is_safe;
         Orders {
             rotate: std::mem::take(&mut inbox.rotate),
             heal: std::mem::take(&mut inbox.heal),
-            switch: if is_ready { inbox.switch.take() } else { None },
+            switch: inbox.switch.take_if(|_| is_safe),
         }
     }
 
@@ -282,11 +281,7 @@ impl Committer {
     /// Lets writes go on, if they have stopped: once all that was inserted is in parts, and a fresh segment says which
     /// numbers are void.
     fn heal(&mut self, now: Duration) {
-        let is_safe = || {
-            let work = self.shared.work.lock();
-            work.broken.is_none() && work.pending.upto <= work.pending.safe
-        };
-        if self.shared.stopped().is_none() || !is_safe() {
+        if self.shared.stopped().is_none() || !self.shared.is_all_safe() {
             return;
         }
         match self.prepare() {
@@ -296,8 +291,9 @@ impl Committer {
                 let mut work = self.shared.work.lock();
                 (work.pending.upto, work.pending.written, work.pending.safe) = (last, last, last);
                 drop(work);
-                self.shared.advance(AckLevel::Disk, last, now);
+                // In this order: where the ledger fails again, writes stop again.
                 self.shared.resume();
+                self.shared.advance(AckLevel::Disk, last, now);
             }
             Err(error) => {
                 self.log.seal();
@@ -306,8 +302,8 @@ impl Committer {
         }
     }
 
-    /// Mends the ledger; opens a fresh segment, durably, that begins with the void numbers. A container needs no such record: its numbers
-    /// are in parts, or never were anywhere.
+    /// Mends the ledger; opens a fresh segment, durably, that begins with the void numbers. A container needs no such
+    /// record: its numbers are in parts, or never were anywhere.
     fn prepare(&mut self) -> Result<(), Error> {
         self.shared.answers.lock().mend_ledger().map_err(Error::Ledger)?;
         if self.shared.policy().stage == StageKind::Container {
@@ -403,7 +399,7 @@ impl Committer {
             pending.written = last;
         }
         if let (Unasked::After(window), Some(since)) = (policy.synced, pending.unsynced_since) {
-            self.shared.set_overdue(since + window);
+            self.shared.set_overdue(Some(since + window));
         }
         let is_written = policy.stage == StageKind::Log && work.broken.is_none();
         drop(work);

@@ -197,9 +197,9 @@ impl Durability {
         self.inbox_changed.notify_all();
     }
 
-    /// From `time` on the next sync is overdue, unless one begins.
-    pub(crate) fn set_overdue(&self, time: Duration) {
-        self.overdue_at.store(time.as_nanos() as u64, Ordering::Release);
+    /// From `time` on the next sync is overdue, unless one begins; `None` where none is to be expected.
+    pub(crate) fn set_overdue(&self, time: Option<Duration>) {
+        self.overdue_at.store(time.map_or(u64::MAX, |time| time.as_nanos() as u64), Ordering::Release);
     }
 
     /// Has a worker look again; for changes that are not made under the lock of the inbox.

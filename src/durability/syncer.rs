@@ -160,7 +160,7 @@ impl Syncer {
             return false;
         }
         work.pending.begin(now(), due == Due::Sync);
-        self.shared.set_overdue(Duration::MAX);
+        self.shared.set_overdue(None);
         let target = work.pending.upto;
         let ticks = std::mem::take(&mut work.ticks);
         // A group that is being inserted may be in a tick already, and its numbers not in `upto`.

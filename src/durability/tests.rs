@@ -140,6 +140,33 @@ fn the_controller_decides_ten_times_a_second_on_what_is_recent() {
 }
 
 #[test]
+fn while_a_sync_is_overdue_nothing_more_is_put_at_risk() {
+    use std::sync::atomic::Ordering;
+    let limits = Limits {
+        inbox_size_max: 1 << 20,
+        memory_size_max: 1 << 20,
+        tick_size_max: 1 << 20,
+        log_size_max: 1 << 20,
+        ack_min: AckLevel::Memory,
+    };
+    let desk = Durability::new(
+        Mode::WalInterval(at(100)),
+        limits,
+        SeqNo(0),
+        Generations::default(),
+        crate::metrics::Metrics::new(),
+    );
+    drop(desk.submit(crate::model::Batch::default(), vec![1], None, at(0)).unwrap());
+    desk.set_overdue(Some(at(100)));
+    assert!(desk.may_commit(&desk.inbox.lock(), at(200)), "no sync runs: it is what comes next");
+    desk.syncing.store(true, Ordering::Release);
+    assert!(desk.may_commit(&desk.inbox.lock(), at(99)));
+    assert!(!desk.may_commit(&desk.inbox.lock(), at(100)));
+    desk.set_overdue(None);
+    assert!(desk.may_commit(&desk.inbox.lock(), at(9_999)));
+}
+
+#[test]
 fn exposure_counts_what_lies_above_a_mark_and_how_old_it_is() {
     let mut exposure = Exposure::default();
     exposure.add([(SeqNo(9), 8, 80), (SeqNo(10), 12, 120)].into_iter(), at(5));
