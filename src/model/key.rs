@@ -5,8 +5,6 @@
 //! string: length varint (LEB128) | UTF-8 bytes
 //! ```
 
-use std::sync::Arc;
-
 use crate::model::{Labels, LabelsBuilder, METRIC_NAME, metric_name};
 
 /// Why bytes or tags are no stream key.
@@ -85,11 +83,14 @@ impl StreamKey {
 
     /// The label set of the series this stream carries for `field`.
     pub fn labels(&self, field: &str) -> Labels {
-        let mut builder = LabelsBuilder::default();
-        for (name, value) in self.tags() {
-            builder.set(name, value);
+        let metric = metric_name(self.measurement(), field);
+        let mut builder = LabelsBuilder::with_capacity(self.0.len() + METRIC_NAME.len() + metric.len() + 8);
+        let mut tags = self.tags().peekable();
+        while let Some((name, value)) = tags.next_if(|(name, _)| *name < METRIC_NAME) {
+            builder.push(name, value);
         }
-        builder.set(METRIC_NAME, Arc::<str>::from(metric_name(self.measurement(), field)));
+        builder.push(METRIC_NAME, &metric);
+        tags.for_each(|(name, value)| builder.push(name, value));
         builder.build()
     }
 }

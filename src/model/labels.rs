@@ -1,21 +1,28 @@
 //! Label sets as PromQL sees them.
+//!
+//! ```text
+//! labels: (string name, string value)*      by name, ascending
+//! string: length, in digits of base 64 | UTF-8 bytes
+//! digit:  low ones first; 0x40 says that another one follows
+//! ```
+//!
+//! All labels of a set lie in one piece of memory, so making one, comparing two for equality and hashing one is a walk
+//! over some 200 bytes. Digits are ASCII, so the whole is text and can be cut between strings.
 
-use std::{fmt, sync::Arc};
+use std::{cmp::Ordering, fmt, sync::Arc};
 
 /// The label that holds a series' metric name.
 pub const METRIC_NAME: &str = "__name__";
 
 /// A set of labels, sorted by name, each name once, no empty value. Cheap to clone.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Labels(Arc<[(Arc<str>, Arc<str>)]>);
+#[derive(Clone, PartialEq, Eq, Hash, Default)]
+pub struct Labels(Arc<str>);
 
 impl Labels {
     /// The value of `name`; empty when the label is absent, which PromQL takes for the same thing.
     pub fn get(&self, name: &str) -> &str {
-        match self.0.binary_search_by(|(n, _)| (**n).cmp(name)) {
-            Ok(index) => &self.0[index].1,
-            Err(_) => "",
-        }
+        let found = self.iter().find(|(other, _)| *other >= name);
+        found.filter(|(other, _)| *other == name).map_or("", |(_, value)| value)
     }
 
     /// The metric name, empty if there is none.
@@ -24,13 +31,13 @@ impl Labels {
     }
 
     /// Names and values, sorted by name.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> + Clone {
-        self.0.iter().map(|(name, value)| (&**name, &**value))
+    pub fn iter(&self) -> Iter<'_> {
+        Iter { rest: &self.0 }
     }
 
     /// How many labels there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.iter().count()
     }
 
     /// Whether there is no label.
@@ -40,21 +47,81 @@ impl Labels {
 
     /// Only the labels that `keep` accepts.
     pub fn filtered(&self, mut keep: impl FnMut(&str) -> bool) -> Self {
-        self.0.iter().filter(|(name, _)| keep(name)).cloned().collect()
+        let mut text = String::with_capacity(self.0.len());
+        let mut labels = self.iter();
+        while let (before, Some((name, _))) = (labels.rest, labels.next()) {
+            if keep(name) {
+                text.push_str(&before[..before.len() - labels.rest.len()]);
+            }
+        }
+        Self(text.into())
     }
 
     /// A builder that starts with these labels.
     pub fn to_builder(&self) -> LabelsBuilder {
-        LabelsBuilder(self.0.to_vec())
+        LabelsBuilder((*self.0).to_owned())
     }
 }
 
-/// Sorted by name already; used by the functions above.
-impl FromIterator<(Arc<str>, Arc<str>)> for Labels {
-    fn from_iter<T: IntoIterator<Item = (Arc<str>, Arc<str>)>>(labels: T) -> Self {
+/// By names and values in turn; of a set and one that goes on behind it, the shorter first.
+impl Ord for Labels {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.iter().cmp(other.iter())
+    }
+}
+
+impl PartialOrd for Labels {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// The labels of a set, by name.
+#[derive(Clone, Debug)]
+pub struct Iter<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = (&'a str, &'a str);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        Some((take(&mut self.rest)?, take(&mut self.rest)?))
+    }
+}
+
+fn put(text: &mut String, string: &str) {
+    let mut length = string.len();
+    while length >= 0x40 {
+        text.push(char::from(length as u8 & 0x3f | 0x40));
+        length >>= 6;
+    }
+    text.push(char::from(length as u8));
+    text.push_str(string);
+}
+
+/// The string at the beginning of `rest`, which goes from it; `None` at the end.
+#[inline]
+fn take<'a>(rest: &mut &'a str) -> Option<&'a str> {
+    let (mut length, mut digits) = (0, 0);
+    for digit in rest.bytes() {
+        length |= usize::from(digit & 0x3f) << (6 * digits);
+        digits += 1;
+        if digit < 0x40 {
+            let string = &rest[digits..digits + length];
+            *rest = &rest[digits + length..];
+            return Some(string);
+        }
+    }
+    None
+}
+
+impl<N: AsRef<str>, V: AsRef<str>> FromIterator<(N, V)> for Labels {
+    fn from_iter<T: IntoIterator<Item = (N, V)>>(labels: T) -> Self {
         let mut builder = LabelsBuilder::default();
         for (name, value) in labels {
-            builder.set(name, value);
+            builder.set(name.as_ref(), value.as_ref());
         }
         builder.build()
     }
@@ -62,7 +129,7 @@ impl FromIterator<(Arc<str>, Arc<str>)> for Labels {
 
 impl<'a, const N: usize> From<[(&'a str, &'a str); N]> for Labels {
     fn from(labels: [(&'a str, &'a str); N]) -> Self {
-        labels.into_iter().map(|(name, value)| (Arc::from(name), Arc::from(value))).collect()
+        labels.into_iter().collect()
     }
 }
 
@@ -89,25 +156,48 @@ impl fmt::Debug for Labels {
 
 /// Labels on their way to a set.
 #[derive(Clone, Debug, Default)]
-pub struct LabelsBuilder(Vec<(Arc<str>, Arc<str>)>);
+pub struct LabelsBuilder(String);
 
 impl LabelsBuilder {
+    /// Room for labels whose names and values have `bytes` bytes in all.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self(String::with_capacity(bytes))
+    }
+
+    /// Adds a label with a value, behind all there are; its name must be greater than theirs.
+    pub(crate) fn push(&mut self, name: &str, value: &str) {
+        put(&mut self.0, name);
+        put(&mut self.0, value);
+    }
+
     /// Sets a label; an empty value removes it.
-    pub fn set(&mut self, name: impl Into<Arc<str>>, value: impl Into<Arc<str>>) -> &mut Self {
-        let (name, value) = (name.into(), value.into());
-        match (self.0.binary_search_by(|(n, _)| n.cmp(&name)), value.is_empty()) {
-            (Ok(index), true) => drop(self.0.remove(index)),
-            (Ok(index), false) => self.0[index].1 = value,
-            (Err(_), true) => {}
-            (Err(index), false) => self.0.insert(index, (name, value)),
+    pub fn set(&mut self, name: impl AsRef<str>, value: impl AsRef<str>) -> &mut Self {
+        let (name, value) = (name.as_ref(), value.as_ref());
+        let (at, len) = self.place(name);
+        let mut label = Self::default();
+        if !value.is_empty() {
+            label.push(name, value);
         }
+        self.0.replace_range(at..at + len, &label.0);
         self
     }
 
     /// Removes a label if it is there.
     pub fn remove(&mut self, name: &str) -> &mut Self {
-        self.0.retain(|(n, _)| &**n != name);
-        self
+        self.set(name, "")
+    }
+
+    /// Where a label begins or would begin, and how many bytes it has.
+    fn place(&self, name: &str) -> (usize, usize) {
+        let mut labels = Iter { rest: &self.0 };
+        loop {
+            let at = self.0.len() - labels.rest.len();
+            match labels.next() {
+                Some((other, _)) if other < name => {}
+                Some((other, _)) if other == name => return (at, self.0.len() - labels.rest.len() - at),
+                _ => return (at, 0),
+            }
+        }
     }
 
     /// The finished set.

@@ -1,4 +1,41 @@
+use std::collections::BTreeMap;
+
+use proptest::{collection::vec, prelude::*};
+
 use super::*;
+
+proptest! {
+    #[test]
+    fn labels_are_a_sorted_map(
+        sets in vec(("[A-b]{0,2}", prop_oneof!["[a-c]{0,3}", "é{30,70}", "x{62,66}", "y{4094,4098}"]), 0..12),
+        others in vec(("[A-b]{0,2}", "[a-c]{0,3}"), 0..6),
+        removed in "[A-b]{0,2}",
+    ) {
+        let map_of = |pairs: &[(String, String)]| {
+            let mut map = BTreeMap::new();
+            for (name, value) in pairs {
+                match value.is_empty() {
+                    true => map.remove(name),
+                    false => map.insert(name.clone(), value.clone()),
+                };
+            }
+            map
+        };
+        let (mut map, other_map) = (map_of(&sets), map_of(&others));
+        let (labels, other): (Labels, Labels) = (sets.iter().cloned().collect(), others.iter().cloned().collect());
+        let pairs = |map: &BTreeMap<String, String>| map.clone().into_iter().collect::<Vec<_>>();
+        let of = |labels: &Labels| labels.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect::<Vec<_>>();
+        prop_assert_eq!(of(&labels), pairs(&map));
+        prop_assert_eq!(labels.len(), map.len());
+        prop_assert_eq!(labels.get(&removed), map.get(&removed).map_or("", String::as_str));
+        prop_assert_eq!(labels.cmp(&other), pairs(&map).cmp(&pairs(&other_map)));
+        prop_assert_eq!(labels == other, map == other_map);
+        prop_assert_eq!(of(&labels.filtered(|name| name != removed)), pairs(&{ map.remove(&removed); map.clone() }));
+        let mut builder = labels.to_builder();
+        builder.remove(&removed);
+        prop_assert_eq!(of(&builder.build()), pairs(&map));
+    }
+}
 
 #[test]
 fn labels_are_sorted_and_an_empty_value_removes_a_label() {
