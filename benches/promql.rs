@@ -27,7 +27,7 @@ impl Source for Memory {
         Ok(Box::new(self.0.iter().filter(passes).map(move |series| {
             let inside = range.indices_in(&series.times);
             let (times, values) = (series.times[inside.clone()].to_vec(), series.values[inside].to_vec());
-            Ok(Series { labels: series.labels.clone(), times, values })
+            Ok(Series { labels: series.labels.clone(), times, values, starts: Vec::new() })
         })))
     }
 }
@@ -38,7 +38,7 @@ fn hosts(count: usize) -> Memory {
         let (name, region) = (format!("host_{host}"), format!("region_{}", host % 10));
         let labels = [("__name__", "cpu_seconds_total"), ("host", &name), ("region", &region)];
         let values = (0..times.len()).map(|index| (index * (host % 7 + 1) % 5000) as f64).collect();
-        Series { labels: Labels::from(labels), times: times.clone(), values }
+        Series { labels: Labels::from(labels), times: times.clone(), values, starts: Vec::new() }
     });
     Memory(series.collect())
 }

@@ -30,6 +30,9 @@ pub enum NameError {
     /// A limit is reached, in words for the client.
     #[error("{0}")]
     Limit(String),
+    /// The field is one of our own.
+    #[error("the field name {0:?} is reserved")]
+    Reserved(&'static str),
     /// The disk failed; nothing is wrong with the name.
     #[error("no stream id can be reserved: {0}")]
     Storage(String),

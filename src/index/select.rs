@@ -10,7 +10,7 @@ use super::{
     postings::StreamSet,
     streams::{Inner, TableStreams},
 };
-use crate::model::{FieldId, Labels, METRIC_NAME, MatchOp, Matcher, StreamId, TableId, metric_name};
+use crate::model::{FieldId, Labels, METRIC_NAME, MatchOp, Matcher, START_FIELD, StreamId, TableId, metric_name};
 
 /// Streams of one table, each of which was seen with all of the fields. A stream is in at most one selection of an
 /// answer.
@@ -18,8 +18,10 @@ use crate::model::{FieldId, Labels, METRIC_NAME, MatchOp, Matcher, StreamId, Tab
 pub struct Selection {
     /// The table.
     pub table: TableId,
-    /// The fields whose metric name passes, by id; at least one.
+    /// The fields whose metric name passes, by id; at least one. Never the one of start timestamps.
     pub fields: Vec<FieldId>,
+    /// The field of start timestamps, where any row of the table has one.
+    pub starts: Option<FieldId>,
     /// The streams; at least one.
     pub streams: RoaringBitmap,
 }
@@ -47,7 +49,8 @@ impl Streams {
             streams &= within;
         }
         let streams = narrow(&mut guard, streams, on_streams);
-        tables.iter().flat_map(|(table, fields)| split(&guard, *table, fields, &streams)).collect()
+        let starts = schema.field(START_FIELD);
+        tables.iter().flat_map(|(table, fields)| split(&guard, *table, fields, starts, &streams)).collect()
     }
 
     /// The names of all labels of the selected series, sorted.
@@ -121,10 +124,16 @@ fn passing_fields(inner: &Inner, schema: &Schema, matchers: &[&Matcher]) -> Vec<
         None => (0..inner.tables.len() as u32).map(TableId).collect(),
     };
     let passes = |name: &str| matchers.iter().all(|matcher| matcher.matches(name));
+    let starts = schema.field(START_FIELD);
     let fields = |table: TableId| {
         let known = inner.tables.get(table.0 as usize).map(|streams| &streams.fields);
         let name = |field| metric_name(schema.table_name(table), schema.field_name(field));
-        known.into_iter().flatten().copied().filter(|field| passes(&name(*field))).collect::<Vec<_>>()
+        known
+            .into_iter()
+            .flatten()
+            .copied()
+            .filter(|field| Some(*field) != starts && passes(&name(*field)))
+            .collect::<Vec<_>>()
     };
     tables.into_iter().map(|table| (table, fields(table))).filter(|(_, fields)| !fields.is_empty()).collect()
 }
@@ -291,8 +300,15 @@ fn each_stream(guard: &mut Guard<'_>, streams: &RoaringBitmap, mut visit: impl F
 }
 
 /// The selections of one table: its streams by which of the passing fields they have.
-fn split(inner: &Inner, table: TableId, passing: &[FieldId], streams: &RoaringBitmap) -> Vec<Selection> {
+fn split(
+    inner: &Inner,
+    table: TableId,
+    passing: &[FieldId],
+    starts: Option<FieldId>,
+    streams: &RoaringBitmap,
+) -> Vec<Selection> {
     let known = &inner.tables[table.0 as usize];
+    let starts = starts.filter(|field| known.fields.contains(field));
     let mut by_fields = BTreeMap::from([(Vec::new(), &known.all & streams)]);
     for (fields, having) in layouts_by_passing(known, passing, streams) {
         let mut refined = BTreeMap::<_, RoaringBitmap>::new();
@@ -305,7 +321,7 @@ fn split(inner: &Inner, table: TableId, passing: &[FieldId], streams: &RoaringBi
         by_fields = refined;
     }
     let selections = by_fields.into_iter().filter(|(fields, streams)| !fields.is_empty() && !streams.is_empty());
-    selections.map(|(fields, streams)| Selection { table, fields, streams }).collect()
+    selections.map(|(fields, streams)| Selection { table, fields, starts, streams }).collect()
 }
 
 /// The passing fields of each layout that one of `streams` has, with those streams.

@@ -45,7 +45,7 @@ impl World {
     fn select(&self, matchers: &[Matcher], within: Option<&RoaringBitmap>) -> BTreeSet<(StreamId, String)> {
         let mut seen = RoaringBitmap::new();
         let mut pairs = BTreeSet::new();
-        for Selection { table, fields, streams } in self.streams.select(&self.schema, matchers, within) {
+        for Selection { table, fields, streams, .. } in self.streams.select(&self.schema, matchers, within) {
             assert!(seen.is_disjoint(&streams) && !streams.is_empty() && !fields.is_empty());
             seen |= &streams;
             for stream in streams.iter().map(StreamId) {

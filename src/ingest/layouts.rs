@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::{
     engine::{Engine, NameError},
-    model::{Batch, LayoutId, Rows},
+    model::{Batch, LayoutId, Rows, START_FIELD},
     protocol::line::{Shape, ShapeId},
 };
 
@@ -67,6 +67,9 @@ impl Layouts {
 impl ShapeLayout {
     fn new(shape: &Shape, engine: &Engine) -> Result<Self, NameError> {
         let fields: Vec<&str> = shape.fields().iter().map(|field| &**field).collect();
+        if fields.contains(&START_FIELD) {
+            return Err(NameError::Reserved(START_FIELD));
+        }
         let (layout, order) = engine.layout(shape.measurement(), &fields)?;
         let sorted = order.is_sorted();
         Ok(Self { layout, width: fields.len(), order: (!sorted).then(|| order.into()), group: (0, 0) })

@@ -133,6 +133,15 @@ fn bad_lines_and_limits_are_named_and_spare_their_neighbours() {
 }
 
 #[test]
+fn no_client_writes_the_column_of_start_timestamps() {
+    let engine = engine(100);
+    let outcome = write(&ingest(&engine), None, "m f=1,\0start=5 1\nm f=2 2", 100);
+    assert_eq!((outcome.accepted_samples, outcome.rejected.count()), (1, 1));
+    assert!(outcome.rejected.to_string().contains("reserved"), "{}", outcome.rejected);
+    assert_eq!(all(&engine), ["m_f [2000000000] [2.0]"]);
+}
+
+#[test]
 fn a_body_that_is_dropped_leaves_no_trace_and_its_buffers_serve_the_next() {
     let engine = engine(100);
     let ingest = ingest(&engine);

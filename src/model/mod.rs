@@ -24,5 +24,5 @@ pub use labels::{Labels, LabelsBuilder, METRIC_NAME, metric_name};
 pub use matcher::{MatchOp, Matcher};
 pub use pattern::{PatternError, anchored_regex};
 pub use position::{Position, PositionError};
-pub use samples::Samples;
+pub use samples::{START_FIELD, Samples, start_bits, start_of_bits};
 pub use time::{Day, NANOS_PER_DAY, NANOS_PER_MILLI, NANOS_PER_SECOND, TimeRange};

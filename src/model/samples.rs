@@ -1,4 +1,23 @@
 //! Runs of samples, and putting several together.
+//!
+//! A counter's sample may say since when it counts: its *start timestamp*. It is a property of the row, and travels with it
+//! as one more column, under a field name that no client can write ([`START_FIELD`]): through log, memtable, pages, parts
+//! and compaction like any value, and at no cost to streams without. The column holds Unix nanoseconds as the bits of a
+//! double ([`start_bits`]), which the codec keeps exactly and stores as integers; 0 is a row without a start. Whoever writes
+//! rows with starts writes the column in all of them, so that a row written again takes its start along.
+
+/// The field that holds start timestamps. Fields of clients have no NUL in their names.
+pub const START_FIELD: &str = "\0start";
+
+/// A start timestamp (Unix nanoseconds, 0 for none) as its column holds it.
+pub fn start_bits(start: i64) -> f64 {
+    f64::from_bits(start as u64)
+}
+
+/// The start timestamp that a value of the column stands for.
+pub fn start_of_bits(value: f64) -> i64 {
+    value.to_bits() as i64
+}
 
 /// Samples of one series: times (Unix nanoseconds) ascending and unique, one value each.
 #[derive(Clone, Debug, Default, PartialEq)]

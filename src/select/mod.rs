@@ -28,6 +28,9 @@ pub struct Series {
     pub times: Vec<i64>,
     /// One value per time.
     pub values: Vec<f64>,
+    /// Since when each sample counts, in Unix nanoseconds; 0 for a sample that does not say. Empty where none does, else
+    /// one per time.
+    pub starts: Vec<i64>,
 }
 
 /// Where series come from: one consistent view of the data.

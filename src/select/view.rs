@@ -12,7 +12,7 @@ use crate::{
     engine::{Engine, PartSet},
     index::Selection,
     memtable::{Generation, Merge},
-    model::{FieldId, Labels, Matcher, Samples, SeqNo, StreamId, TimeRange, metric_name},
+    model::{FieldId, Labels, Matcher, Samples, SeqNo, StreamId, TimeRange, metric_name, start_bits, start_of_bits},
 };
 
 /// What a query sees: every batch up to a number, whatever is written meanwhile.
@@ -142,7 +142,8 @@ impl<'v> Walk<'v> {
     fn new(view: &'v View, selection: Selection, range: TimeRange) -> Self {
         let schema = &view.engine.index().schema;
         let table = schema.table_name(selection.table);
-        let fields: Vec<&str> = selection.fields.iter().map(|field| schema.field_name(*field)).collect();
+        let fields = selection.fields.iter().chain(&selection.starts);
+        let fields: Vec<&str> = fields.map(|field| schema.field_name(*field)).collect();
         let mut places: Vec<(SeqNo, Place<'v>)> = Vec::new();
         for stored in view.parts.in_range(range) {
             let cursor = PartCursor::new(stored, table, &fields, range);
@@ -162,7 +163,8 @@ impl<'v> Walk<'v> {
     /// Reads the next stream's series. Whether there was one.
     fn next_stream(&mut self, ready: &mut Vec<Series>, collisions: &mut Collisions) -> Result<bool, Error> {
         let Some(stream) = self.streams.next().map(StreamId) else { return Ok(false) };
-        let mut runs: Vec<Vec<Samples>> = vec![Vec::new(); self.selection.fields.len()];
+        // A place for each field, and the last one for start timestamps.
+        let mut runs: Vec<Vec<Samples>> = vec![Vec::new(); self.selection.fields.len() + 1];
         for place in &mut self.places {
             match place {
                 Place::Part(cursor) => cursor.take(stream, &self.selection.streams, &mut runs)?,
@@ -171,6 +173,7 @@ impl<'v> Walk<'v> {
                 }
             }
         }
+        let starts = Samples::merge(runs.pop().expect("the place of start timestamps is the last"));
         if runs.iter().all(Vec::is_empty) {
             return Ok(true);
         }
@@ -182,9 +185,9 @@ impl<'v> Walk<'v> {
                 continue;
             }
             let labels = key.labels(index.schema.field_name(*field));
-            if !collisions.keep(stream, &labels, &samples) {
-                ready.push(Series { labels, times: samples.times, values: samples.values });
-            }
+            let starts = starts_at(&samples.times, &starts);
+            let series = Series { labels, times: samples.times, values: samples.values, starts };
+            ready.extend(collisions.pass(stream, series));
         }
         Ok(true)
     }
@@ -204,18 +207,36 @@ fn read_memory(
     let fields_of = |layout| &*schema.layout(layout).fields;
     for group in merge.columns(generation, slot, (SeqNo(0), view.upto), range, fields_of) {
         for (field, values) in &group.fields {
-            if let Ok(place) = selection.fields.binary_search(field) {
+            let place = match selection.fields.binary_search(field) {
+                Ok(place) => Some(place),
+                Err(_) => (selection.starts == Some(*field)).then_some(selection.fields.len()),
+            };
+            if let Some(place) = place {
                 runs[place].push(Samples { times: group.times.clone(), values: values.clone() });
             }
         }
     }
 }
 
+/// The start timestamps of samples at `times`, 0 where there is none; empty where that is all there is.
+fn starts_at(times: &[i64], starts: &Samples) -> Vec<i64> {
+    if starts.is_empty() {
+        return Vec::new();
+    }
+    let mut ahead = starts.times.iter().zip(&starts.values).peekable();
+    let at = |time: &i64| {
+        while ahead.next_if(|(start, _)| *start < time).is_some() {}
+        ahead.next_if(|(start, _)| *start == time).map_or(0, |(_, &bits)| start_of_bits(bits))
+    };
+    let starts: Vec<i64> = times.iter().map(at).collect();
+    if starts.iter().all(|&start| start == 0) { Vec::new() } else { starts }
+}
+
 /// Series that several (table, field) pairs can carry, through a coincidence of names. They are held back and put
 /// together: where two streams have the same time, the greater stream id wins.
 struct Collisions {
     names: HashSet<String>,
-    held: BTreeMap<Labels, Vec<(StreamId, Samples)>>,
+    held: BTreeMap<Labels, Vec<(StreamId, Series)>>,
 }
 
 impl Collisions {
@@ -232,19 +253,31 @@ impl Collisions {
         Self { names, held: BTreeMap::new() }
     }
 
-    /// Holds a series back if its name is one of those. Whether it did.
-    fn keep(&mut self, stream: StreamId, labels: &Labels, samples: &Samples) -> bool {
-        let held = self.names.contains(labels.metric());
-        if held {
-            self.held.entry(labels.clone()).or_default().push((stream, samples.clone()));
+    /// Gives a series back, or holds it if its name is one of those.
+    fn pass(&mut self, stream: StreamId, series: Series) -> Option<Series> {
+        if !self.names.contains(series.labels.metric()) {
+            return Some(series);
         }
-        held
+        self.held.entry(series.labels.clone()).or_default().push((stream, series));
+        None
     }
 
     fn take(&mut self) -> Option<Series> {
-        let (labels, mut runs) = self.held.pop_first()?;
-        runs.sort_by_key(|(stream, _)| *stream);
-        let samples = Samples::merge(runs.into_iter().map(|(_, samples)| samples).collect());
-        Some(Series { labels, times: samples.times, values: samples.values })
+        let (labels, mut held) = self.held.pop_first()?;
+        held.sort_by_key(|(stream, _)| *stream);
+        // A sample that wins brings its start along, or that it has none.
+        let starts = |series: &Series| {
+            let none = std::iter::repeat_n(0, series.times.len() - series.starts.len());
+            let values = series.starts.iter().copied().chain(none).map(start_bits).collect();
+            Samples { times: series.times.clone(), values }
+        };
+        let starts = match held.iter().all(|(_, series)| series.starts.is_empty()) {
+            true => Samples::default(),
+            false => Samples::merge(held.iter().map(|(_, series)| starts(series)).collect()),
+        };
+        let runs = held.into_iter().map(|(_, series)| Samples { times: series.times, values: series.values });
+        let samples = Samples::merge(runs.collect());
+        let starts = starts_at(&samples.times, &starts);
+        Some(Series { labels, times: samples.times, values: samples.values, starts })
     }
 }

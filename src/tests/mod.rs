@@ -8,5 +8,6 @@ mod layers;
 mod promql;
 mod promqltest;
 mod recovery;
+mod starts;
 mod stored;
 mod wal;

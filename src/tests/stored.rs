@@ -7,7 +7,7 @@ use crate::{
     durability::Mode,
     engine::{Engine, Error, Options},
     metrics::Metrics,
-    model::{Batch, METRIC_NAME, Rows, StreamKey},
+    model::{Batch, METRIC_NAME, Rows, START_FIELD, StreamKey, start_bits},
     select::{Series, Source, View},
     stage::RowsEncoder,
 };
@@ -103,13 +103,15 @@ fn batch_of(engine: &Engine, series: &Series, wanted: &impl Fn(usize) -> bool) -
     let tags = series.labels.iter().filter(|(name, _)| *name != METRIC_NAME);
     let key = StreamKey::new(series.labels.metric(), tags).unwrap();
     let (stream, slot) = engine.stream(&key).ok()?;
-    let (layout, _) = engine.layout(series.labels.metric(), &["value"]).unwrap();
-    let mut rows = Rows { layout, width: 1, ..Rows::default() };
+    let fields = if series.starts.is_empty() { &["value"][..] } else { &["value", START_FIELD] };
+    let (layout, order) = engine.layout(series.labels.metric(), fields).unwrap();
+    let mut rows = Rows { layout, width: fields.len(), ..Rows::default() };
     for index in (0..series.times.len()).filter(|index| wanted(*index)) {
         rows.streams.push(stream);
         rows.slots.push(slot);
         rows.times.push(series.times[index]);
-        rows.values.push(series.values[index]);
+        let row = [series.values[index], start_bits(series.starts.get(index).copied().unwrap_or(0))];
+        rows.values.extend(order.iter().map(|&place| row[usize::from(place)]));
     }
     let batch = Batch { groups: vec![rows] };
     let mut payload = Vec::new();

@@ -14,7 +14,8 @@ use crate::{
             steps::Steps,
             window::Windows,
         },
-        functions::{Body, Kernel, Naming},
+        functions::{Body, Kernel, Naming, rate::has_overlap},
+        quote,
     },
 };
 
@@ -107,8 +108,8 @@ impl<'a> Eval<'a> {
         let mut names = self.name_dropper();
         let mut points = Points::absent(steps.count);
         self.stream_raw(arg, steps, &mut |frame, series| {
-            let windows =
-                Windows { frame, times: &series.times, values: &series.values, args: &args, patience: &patience };
+            let (times, values, starts) = (&series.times, &series.values, &series.starts);
+            let windows = Windows { frame, times, values, starts, args: &args, patience: &patience };
             kernel(&windows, &mut points.floats)?;
             if points.is_empty() {
                 return Ok(());
@@ -116,6 +117,10 @@ impl<'a> Eval<'a> {
             let mut row = Row { labels: series.labels, drop_name: series.drop_name, points: &mut points };
             if naming == Naming::Counter {
                 self.check_counter_name(&row.labels, arg.span);
+                if has_overlap(&windows)? {
+                    let warning = "sample has start time that overlaps with previous sample timestamp for metric";
+                    self.warn(format!("{warning} {}", quote(row.labels.metric())), arg.span);
+                }
             }
             if naming != Naming::Kept {
                 names.drop_from(&mut row)?;
@@ -130,7 +135,7 @@ impl<'a> Eval<'a> {
         let counter = ["_total", "_sum", "_count", "_bucket"].iter().any(|suffix| name.ends_with(suffix));
         if !name.is_empty() && !counter {
             let remark = "metric might not be a counter, name does not end in _total/_sum/_count/_bucket";
-            self.inform(format!("{remark}: {name:?}"), span);
+            self.inform(format!("{remark}: {}", quote(name)), span);
         }
     }
 }

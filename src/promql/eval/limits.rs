@@ -30,6 +30,8 @@ pub struct Options<'a> {
     pub samples_max: u64,
     /// Whether names go at the end of the query (`promql-delayed-name-removal`) rather than at each function.
     pub delayed_name_removal: bool,
+    /// Whether counters go by the start timestamps of their samples (`use-start-timestamps`).
+    pub start_timestamps: bool,
     /// Asked often, from inner loops too, whether to go on.
     pub interrupt: Option<&'a (dyn Fn() -> Option<Stop> + Sync)>,
 }
@@ -41,6 +43,7 @@ impl Default for Options<'_> {
             subquery_step: 60 * NANOS_PER_SECOND,
             samples_max: 50_000_000,
             delayed_name_removal: false,
+            start_timestamps: false,
             interrupt: None,
         }
     }
@@ -53,6 +56,7 @@ impl std::fmt::Debug for Options<'_> {
             .field("subquery_step", &self.subquery_step)
             .field("samples_max", &self.samples_max)
             .field("delayed_name_removal", &self.delayed_name_removal)
+            .field("start_timestamps", &self.start_timestamps)
             .finish_non_exhaustive()
     }
 }

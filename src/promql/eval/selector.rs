@@ -23,6 +23,8 @@ pub(crate) enum Pick {
     Smoothed,
     /// Its time, in Unix seconds.
     Time,
+    /// Its start timestamp, in Unix seconds; 0 where it has none.
+    Start,
 }
 
 impl Eval<'_> {
@@ -58,7 +60,8 @@ impl Eval<'_> {
             match pick {
                 Pick::Value => latest.values(&series, &mut points.floats),
                 Pick::Smoothed => latest.smooth(&series, &mut points.floats),
-                Pick::Time => latest.times(&series, &mut points.floats),
+                Pick::Time => latest.times(&series.times, &series, &mut points.floats),
+                Pick::Start => latest.times(&series.starts, &series, &mut points.floats),
             }
             if !points.is_empty() {
                 sink(Row { labels: series.labels, drop_name: false, points: &mut points })?;
@@ -128,9 +131,10 @@ impl Latest {
         self.visit(&series.times, out, |_, passed| series.values[passed - 1]);
     }
 
-    fn times(&self, series: &Series, out: &mut [f64]) {
+    /// One of `times` in place of each value; 0 where they have no time for it.
+    fn times(&self, times: &[i64], series: &Series, out: &mut [f64]) {
         self.visit(&series.times, out, |_, passed| match series.values[passed - 1] {
-            value if is_present(value) => seconds(series.times[passed - 1]),
+            value if is_present(value) => seconds(times.get(passed - 1).copied().unwrap_or(0)),
             _ => ABSENT,
         });
     }

@@ -36,7 +36,9 @@ impl<'a> Eval<'a> {
                 return Ok(());
             }
             let values = present().map(|(_, &value)| value).collect();
-            sink(RawSeries { labels: row.labels.clone(), drop_name: row.drop_name, times, values })
+            // What is computed has no start timestamps.
+            let starts = Vec::new();
+            sink(RawSeries { labels: row.labels.clone(), drop_name: row.drop_name, times, values, starts })
         })
     }
 }

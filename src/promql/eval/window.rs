@@ -57,6 +57,8 @@ pub(crate) struct Windows<'w> {
     pub times: &'w [i64],
     /// Their values; no stale marker among them.
     pub values: &'w [f64],
+    /// Their start timestamps, 0 where there is none; empty where none has one.
+    pub starts: &'w [i64],
     /// The numbers given to the function beside the range.
     pub args: &'w [Scalars],
     /// Asked in inner loops.
@@ -125,6 +127,8 @@ pub(crate) struct RawSeries {
     pub times: Vec<i64>,
     /// Values, none of them a stale marker.
     pub values: Vec<f64>,
+    /// Start timestamps, 0 where there is none; empty where none has one.
+    pub starts: Vec<i64>,
 }
 
 impl<'a> Eval<'a> {
@@ -168,28 +172,41 @@ impl<'a> Eval<'a> {
         sink: &mut dyn FnMut(RawSeries) -> Result<()>,
     ) -> Result<()> {
         self.read(&matrix.selector.matchers, frame.time_range(), &mut |series| {
-            let (mut times, mut values) = (series.times, series.values);
-            remove_stale(&mut times, &mut values);
-            if times.is_empty() {
+            let starts = if self.options.start_timestamps { series.starts } else { Vec::new() };
+            let mut raw = RawSeries {
+                labels: series.labels,
+                drop_name: false,
+                times: series.times,
+                values: series.values,
+                starts,
+            };
+            raw.remove_stale();
+            if raw.times.is_empty() {
                 return Ok(());
             }
-            sink(RawSeries { labels: series.labels, drop_name: false, times, values })
+            sink(raw)
         })
     }
 }
 
-/// Takes stale markers and their times out.
-fn remove_stale(times: &mut Vec<i64>, values: &mut Vec<f64>) {
-    if values.iter().all(|&value| is_present(value)) {
-        return;
-    }
-    let mut kept = 0;
-    for index in 0..values.len() {
-        if is_present(values[index]) {
-            (times[kept], values[kept]) = (times[index], values[index]);
-            kept += 1;
+impl RawSeries {
+    /// Takes stale markers out, and what belongs to them.
+    fn remove_stale(&mut self) {
+        if self.values.iter().all(|&value| is_present(value)) {
+            return;
         }
+        let mut kept = 0;
+        for index in 0..self.values.len() {
+            if is_present(self.values[index]) {
+                (self.times[kept], self.values[kept]) = (self.times[index], self.values[index]);
+                if !self.starts.is_empty() {
+                    self.starts[kept] = self.starts[index];
+                }
+                kept += 1;
+            }
+        }
+        self.times.truncate(kept);
+        self.values.truncate(kept);
+        self.starts.truncate(kept);
     }
-    times.truncate(kept);
-    values.truncate(kept);
 }

@@ -12,7 +12,7 @@ mod math;
 mod number;
 mod order;
 mod over_time;
-mod rate;
+pub(crate) mod rate;
 mod regression;
 mod sliding;
 mod time;

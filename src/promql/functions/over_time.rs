@@ -8,7 +8,7 @@ use crate::promql::{
         window::Windows,
     },
     functions::{
-        Kernel, Naming, extended,
+        Kernel, Naming, extended, rate,
         sliding::{Greatest, Least, Sliding},
     },
     kahan::{Mean, Sum, Variance},
@@ -132,21 +132,25 @@ pub(super) fn quantile<'a>(eval: &Eval<'a>, site: Site<'a>, steps: Steps, sink: 
 
 /// How often a value differs from the one before; from NaN to NaN nothing changes.
 pub(super) fn changes(windows: &Windows<'_>, out: &mut [f64]) -> Result<()> {
-    count_pairs(windows, out, |before, after| before != after && !(before.is_nan() && after.is_nan()))
+    count_pairs(windows, out, |index| {
+        let (before, after) = (windows.values[index - 1], windows.values[index]);
+        before != after && !(before.is_nan() && after.is_nan())
+    })
 }
 
-/// How often a value is less than the one before.
+/// How often a counter restarted.
 pub(super) fn resets(windows: &Windows<'_>, out: &mut [f64]) -> Result<()> {
-    count_pairs(windows, out, |before, after| after < before)
+    count_pairs(windows, out, |index| rate::is_reset(windows, index))
 }
 
-fn count_pairs(windows: &Windows<'_>, out: &mut [f64], counts: impl Fn(f64, f64) -> bool) -> Result<()> {
+/// Counts the samples of each window, but for its first, of which `counts` says yes.
+fn count_pairs(windows: &Windows<'_>, out: &mut [f64], counts: impl Fn(usize) -> bool) -> Result<()> {
     // With the pairs up to each sample counted once, a window costs the same however long it is.
     let mut passed = Vec::with_capacity(windows.values.len());
     let mut pairs = 0u32;
     passed.push(0);
-    for pair in windows.values.windows(2) {
-        pairs += u32::from(counts(pair[0], pair[1]));
+    for index in 1..windows.values.len() {
+        pairs += u32::from(counts(index));
         passed.push(pairs);
     }
     windows.each(out, |window| {

@@ -1,4 +1,7 @@
 //! How fast a series grows: `rate`, `increase`, `delta`, `irate`, `idelta`.
+//!
+//! A counter may restart between two samples without falling. Where samples say since when they count (their start
+//! timestamps), that shows: see [`is_reset`].
 
 use crate::promql::{
     eval::{
@@ -24,7 +27,7 @@ pub(super) fn delta(windows: &Windows<'_>, out: &mut [f64]) -> Result<()> {
 pub(super) fn irate(windows: &Windows<'_>, out: &mut [f64]) -> Result<()> {
     windows.each(out, |window| {
         let ([.., before, after], [.., earlier, later]) = (window.values, window.times) else { return None };
-        let grown = if after < before { *after } else { after - before };
+        let grown = if is_reset(windows, window.indices().end - 1) { *after } else { after - before };
         (later > earlier).then(|| grown / seconds(later - earlier))
     })
 }
@@ -50,7 +53,7 @@ fn extrapolated(windows: &Windows<'_>, out: &mut [f64], growth: Growth) -> Resul
         return extended::growth(windows, out, growth);
     }
     // Counters seldom restart: with the places noted once, a window costs the same however long it is.
-    let resets = if growth.counter { reset_indices(windows.values) } else { Vec::new() };
+    let resets = if growth.counter { reset_indices(windows) } else { Vec::new() };
     let mut passed = 0;
     windows.each(out, |window| {
         while resets.get(passed).is_some_and(|&index| index <= window.first) {
@@ -59,32 +62,85 @@ fn extrapolated(windows: &Windows<'_>, out: &mut [f64], growth: Growth) -> Resul
         let last = window.first + window.values.len() - 1;
         let inside = resets[passed..].iter().take_while(|&&index| index <= last);
         let lost = inside.map(|&index| windows.values[index - 1]);
-        window_growth(window, lost, growth)
+        let began = windows.starts.get(window.first).copied().filter(|_| growth.counter);
+        window_growth(window, began, lost, growth)
     })
 }
 
-/// The indices of values that are less than the one before.
-fn reset_indices(values: &[f64]) -> Vec<usize> {
-    (1..values.len()).filter(|&index| values[index] < values[index - 1]).collect()
+/// The indices of samples before which the counter restarted.
+fn reset_indices(windows: &Windows<'_>) -> Vec<usize> {
+    (1..windows.values.len()).filter(|&index| is_reset(windows, index)).collect()
 }
 
-/// The growth from the first to the last sample of a window, extrapolated to its edges. `lost` are the values that resets
-/// took away.
+/// Whether a counter restarted between the sample before `index` and that one: because the value fell, or because the
+/// later sample counts from a time behind the earlier one. A start at the very time of the earlier sample is that of a
+/// delta, where the earlier sample has a start of its own; else it only says that nothing is known of what was before.
+#[inline]
+pub(super) fn is_reset(windows: &Windows<'_>, index: usize) -> bool {
+    if windows.values[index] < windows.values[index - 1] {
+        return true;
+    }
+    let (Some(&before), Some(&start)) = (windows.starts.get(index - 1), windows.starts.get(index)) else {
+        return false;
+    };
+    let (earlier, later) = (windows.times[index - 1], windows.times[index]);
+    let begins_there = start == earlier && before != 0 && before < earlier;
+    start != 0 && start < later && (start > earlier || begins_there)
+}
+
+/// Whether any window has a sample that counts from before the one before it, and not from the same time as that one.
+pub(crate) fn has_overlap(windows: &Windows<'_>) -> Result<bool> {
+    let starts = windows.starts;
+    let overlaps = |index: &usize| {
+        starts[*index] != 0 && starts[*index] < windows.times[index - 1] && starts[*index] != starts[index - 1]
+    };
+    let places: Vec<usize> = (1..starts.len()).filter(overlaps).collect();
+    let mut found = false;
+    if !places.is_empty() {
+        windows.each(&mut vec![0.0; windows.frame.steps.count], |window| {
+            let inside = |place: &usize| window.first < *place && window.indices().contains(place);
+            found |= places.iter().any(inside);
+            None
+        })?;
+    }
+    Ok(found)
+}
+
+/// The growth from the first to the last sample of a window, extrapolated to its edges. `began` is since when the first
+/// sample counts; inside the window, it was 0 then, and nothing is left to guess before it. `lost` are the values that
+/// resets took away.
 ///
 /// An edge is taken to belong to the series when it is less than 1.1 average distances of samples away; otherwise the
 /// series is taken to begin (or end) half a distance before (or behind) its samples. And a counter is not extrapolated to
 /// before the time at which it would have been 0.
-fn window_growth(window: &Window<'_>, lost: impl Iterator<Item = f64>, growth: Growth) -> Option<f64> {
+fn window_growth(
+    window: &Window<'_>,
+    began: Option<i64>,
+    lost: impl Iterator<Item = f64>,
+    growth: Growth,
+) -> Option<f64> {
     let (values, times) = (window.values, window.times);
-    let ([first, .., last], [first_time, .., last_time]) = (values, times) else { return None };
-    let grown = lost.fold(last - first, |grown, lost| grown + lost);
-
-    let sampled = seconds(last_time - first_time);
-    let distance = sampled / (values.len() - 1) as f64;
+    let (first, last) = (values[0], values[values.len() - 1]);
+    let (first_time, last_time) = (times[0], times[times.len() - 1]);
+    let began = began.filter(|&began| began != 0 && window.start < began && began < first_time);
+    if values.len() < 2 && began.is_none() {
+        return None;
+    }
+    let mut grown = lost.fold(last - first, |grown, lost| grown + lost);
+    let distance = match values.len() - 1 {
+        0 => 0.0,
+        gaps => seconds(last_time - first_time) / gaps as f64,
+    };
     let reach = |gap: f64| if gap >= distance * 1.1 { distance / 2.0 } else { gap };
-    let mut before = reach(seconds(first_time - window.start));
-    if growth.counter && grown > 0.0 && *first >= 0.0 {
-        before = before.min(sampled * (first / grown));
+    let sampled = seconds(last_time - began.unwrap_or(first_time));
+    let mut before = 0.0;
+    if began.is_some() {
+        grown += first;
+    } else {
+        before = reach(seconds(first_time - window.start));
+        if growth.counter && grown > 0.0 && first >= 0.0 {
+            before = before.min(sampled * (first / grown));
+        }
     }
     let after = reach(seconds(window.end - last_time));
 

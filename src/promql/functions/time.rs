@@ -45,20 +45,29 @@ pub(super) fn timestamp<'a>(eval: &Eval<'a>, site: Site<'a>, steps: Steps, sink:
     let Some(selector) = selector(arg) else {
         return eval.stream_dropping(arg, steps, sink, |points| points.map(|step, _| steps.seconds(step)));
     };
+    stream_times(eval, selector, Pick::Time, steps, sink)
+}
+
+/// The start timestamp of each sample that a selector gives, 0 where it has none; of anything else nothing.
+pub(super) fn start_timestamp<'a>(eval: &Eval<'a>, site: Site<'a>, steps: Steps, sink: &mut Sink<'_>) -> Result<()> {
+    match selector(&site.call.args[0]) {
+        Some(selector) => stream_times(eval, selector, Pick::Start, steps, sink),
+        None => Ok(()),
+    }
+}
+
+fn stream_times(
+    eval: &Eval<'_>,
+    selector: &VectorSelector,
+    pick: Pick,
+    steps: Steps,
+    sink: &mut Sink<'_>,
+) -> Result<()> {
     let mut names = eval.name_dropper();
-    eval.stream_latest(selector, steps, Pick::Time, &mut |mut row| {
+    eval.stream_latest(selector, steps, pick, &mut |mut row| {
         names.drop_from(&mut row)?;
         sink(row)
     })
-}
-
-/// The start timestamp of each sample that a selector gives: 0, since none is stored.
-pub(super) fn start_timestamp<'a>(eval: &Eval<'a>, site: Site<'a>, steps: Steps, sink: &mut Sink<'_>) -> Result<()> {
-    let arg = &site.call.args[0];
-    match selector(arg) {
-        Some(_) => eval.stream_dropping(arg, steps, sink, |points| points.map(|_, _| 0.0)),
-        None => Ok(()),
-    }
 }
 
 fn selector(expr: &Expr) -> Option<&VectorSelector> {

@@ -59,7 +59,8 @@ pub(in crate::tests) fn run(text: &str, loader: &Loader) -> Result<Vec<(usize, O
 /// What has been loaded.
 #[derive(Default)]
 struct Data {
-    floats: BTreeMap<Labels, BTreeMap<i64, f64>>,
+    /// By time: value, and start timestamp, which is 0 where there is none.
+    floats: BTreeMap<Labels, BTreeMap<i64, (f64, i64)>>,
     /// Series that have native histograms too, or only.
     histograms: BTreeSet<Labels>,
 }
@@ -78,7 +79,9 @@ impl Data {
                 match value {
                     Written::Nothing => {}
                     Written::Float(value) => {
-                        self.floats.entry(line.labels.clone()).or_default().insert(step * index as i64, *value);
+                        let time = step * index as i64;
+                        let start = line.starts.get(index).copied().flatten().map_or(0, |offset| time + offset);
+                        self.floats.entry(line.labels.clone()).or_default().insert(time, (*value, start));
                     }
                     Written::Histogram(_) => {
                         self.histograms.insert(line.labels.clone());
@@ -92,7 +95,11 @@ impl Data {
         let series = self.floats.iter().map(|(labels, samples)| Series {
             labels: labels.clone(),
             times: samples.keys().copied().collect(),
-            values: samples.values().copied().collect(),
+            values: samples.values().map(|(value, _)| *value).collect(),
+            starts: match samples.values().any(|(_, start)| *start != 0) {
+                true => samples.values().map(|(_, start)| *start).collect(),
+                false => Vec::new(),
+            },
         });
         series.collect()
     }
@@ -109,7 +116,7 @@ impl Data {
 }
 
 fn options() -> Options<'static> {
-    Options { samples_max: 10_000, delayed_name_removal: true, ..Options::default() }
+    Options { samples_max: 10_000, delayed_name_removal: true, start_timestamps: true, ..Options::default() }
 }
 
 fn case_holds(source: &dyn Source, case: &Case, expr: &Expr) -> Result<(), String> {

@@ -83,11 +83,12 @@ fn load(line: &str, body: &[&str]) -> Result<Action, String> {
             starts = Some((labels(name)?.0, start_offsets(&line[first.len()..])?));
             continue;
         }
-        let read = series_line(line)?;
-        if let Some((labels, offsets)) = starts.take()
-            && (labels != read.labels || offsets.len() != read.values.len())
-        {
-            return Err(format!("the start timestamps before it are not those of {line}"));
+        let mut read = series_line(line)?;
+        if let Some((labels, offsets)) = starts.take() {
+            if labels != read.labels || offsets.len() != read.values.len() {
+                return Err(format!("the start timestamps before it are not those of {line}"));
+            }
+            read.starts = offsets;
         }
         // Within one load the last line of a series wins.
         series.retain(|other| other.labels != read.labels);

@@ -11,12 +11,14 @@ use crate::{
 pub(super) struct SeriesLine {
     pub labels: Labels,
     pub values: Vec<Written>,
+    /// From each value's time to its start timestamp; empty where the line has no `@st` line before it.
+    pub starts: Vec<Option<i64>>,
 }
 
 /// Reads `name{a="b"} 1 2+3x4`.
 pub(super) fn series_line(line: &str) -> Result<SeriesLine, String> {
     let (labels, rest) = labels(line)?;
-    Ok(SeriesLine { labels, values: values(rest)? })
+    Ok(SeriesLine { labels, values: values(rest)?, starts: Vec::new() })
 }
 
 /// Reads the label set at the start of a line, and gives what is behind it.

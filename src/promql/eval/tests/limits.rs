@@ -28,7 +28,7 @@ impl Source for Endless {
         let series = self.names.iter().flat_map(move |name| (0..self.count).map(move |index| (name, index)));
         Ok(Box::new(series.map(move |(name, index)| {
             let labels = Labels::from([("__name__", *name), ("i", &index.to_string())]);
-            Ok(Series { labels, values: vec![1.0; times.len()], times: times.clone() })
+            Ok(Series { labels, values: vec![1.0; times.len()], times: times.clone(), starts: Vec::new() })
         })))
     }
 }

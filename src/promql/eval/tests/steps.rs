@@ -24,7 +24,7 @@ impl Source for Memory {
         let cut = move |series: &Series| {
             let inside = range.indices_in(&series.times);
             let (times, values) = (series.times[inside.clone()].to_vec(), series.values[inside].to_vec());
-            (!times.is_empty()).then(|| Ok(Series { labels: series.labels.clone(), times, values }))
+            (!times.is_empty()).then(|| Ok(Series { labels: series.labels.clone(), times, values, starts: Vec::new() }))
         };
         Ok(Box::new(self.0.iter().filter(passes).filter_map(cut)))
     }
@@ -50,7 +50,12 @@ fn data(rng: &mut Rng) -> Memory {
             time += if rng.u8(..) < 5 { 400 * SECOND } else { rng.i64(1..30 * SECOND) };
         }
         let group = if i < "3" { "a" } else { "b" };
-        series.push(Series { labels: Labels::from([("__name__", name), ("g", group), ("i", i)]), times, values });
+        series.push(Series {
+            labels: Labels::from([("__name__", name), ("g", group), ("i", i)]),
+            times,
+            values,
+            starts: Vec::new(),
+        });
     }
     Memory(series)
 }
