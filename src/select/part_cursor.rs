@@ -7,51 +7,73 @@ use std::{
 
 use roaring::RoaringBitmap;
 
-use super::Error;
+use super::columns::Columns;
 use crate::{
     engine::StoredPart,
-    model::{Samples, StreamId, TimeRange},
-    parts::{BlockReader, BlockRef},
+    model::{StreamId, TimeRange},
+    parts::{BlockReader, BlockRef, FieldRef},
 };
 
+/// A part image and the asked fields that it has.
+pub(super) struct PartFields<'v> {
+    pub(super) stored: &'v StoredPart,
+    pub(super) fields: Vec<FieldRef>,
+    /// For each asked field its place among `fields`, where the image has it.
+    pub(super) places: Arc<[Option<usize>]>,
+}
+
+impl<'v> PartFields<'v> {
+    /// `None` where the image has none of the fields.
+    pub(super) fn new(stored: &'v StoredPart, names: &[&str]) -> Option<Self> {
+        let mut fields = Vec::new();
+        let place = |name: &&str| {
+            fields.push(stored.part.field(name)?);
+            Some(fields.len() - 1)
+        };
+        let places = names.iter().map(place).collect();
+        (!fields.is_empty()).then_some(Self { stored, fields, places })
+    }
+}
+
+/// Decoded rows of a stream that is still to be asked for.
+struct Kept {
+    times: Vec<i64>,
+    /// One for each field of the reader, where the block has it.
+    values: Vec<Option<Vec<f64>>>,
+}
+
 /// A part image's samples of some fields of one table, in a range.
-pub(crate) struct PartCursor<'p> {
-    stored: &'p Arc<StoredPart>,
-    table: String,
+pub(super) struct PartCursor<'p> {
     range: TimeRange,
-    /// For each field of the reader, its place in the question.
-    places: Vec<usize>,
-    reader: Option<BlockReader<'p>>,
-    /// The blocks to come, by first stream; `None` until the first stream is asked for.
-    blocks: Option<VecDeque<BlockRef>>,
-    /// Decoded rows of streams that are still to be asked for: place and samples.
-    decoded: BTreeMap<StreamId, Vec<(usize, Samples)>>,
+    /// For each asked field its place among those of the reader, where the image has it.
+    places: Arc<[Option<usize>]>,
+    reader: BlockReader<'p>,
+    /// The blocks to come, by first stream.
+    blocks: VecDeque<BlockRef>,
+    /// Rows of blocks that hold several streams.
+    decoded: BTreeMap<StreamId, Vec<Kept>>,
 }
 
 impl<'p> PartCursor<'p> {
-    pub(crate) fn new(stored: &'p Arc<StoredPart>, table: &str, fields: &[&str], range: TimeRange) -> Self {
-        let known = fields.iter().enumerate().filter_map(|(place, name)| Some((place, stored.part.field(name)?)));
-        let (places, refs): (Vec<_>, Vec<_>) = known.unzip();
-        let reader = (!refs.is_empty()).then(|| stored.part.reader(&refs));
-        let (table, blocks, decoded) = (table.to_owned(), None, BTreeMap::new());
-        Self { stored, table, range, places, reader, blocks, decoded }
+    pub(super) fn new(part: &PartFields<'p>, blocks: VecDeque<BlockRef>, range: TimeRange) -> Self {
+        Self {
+            range,
+            places: Arc::clone(&part.places),
+            reader: part.stored.part.reader(&part.fields),
+            blocks,
+            decoded: BTreeMap::new(),
+        }
     }
 
-    /// Adds the stream's samples to `runs`, by place. Streams are asked for in ascending order, all from `streams`.
-    pub(crate) fn take(
-        &mut self,
-        stream: StreamId,
-        streams: &RoaringBitmap,
-        runs: &mut [Vec<Samples>],
-    ) -> Result<(), Error> {
-        let Some(reader) = &mut self.reader else { return Ok(()) };
-        if self.blocks.is_none() {
-            let blocks = self.stored.part.blocks(&self.table, streams, Some(reader.fields()), self.range);
-            self.blocks = Some(blocks.map_err(|error| Error::Storage(Box::new(error)))?.into());
+    /// Adds the stream's rows to `columns`. Streams are asked for in ascending order, all from `streams`.
+    pub(super) fn take(&mut self, stream: StreamId, streams: &RoaringBitmap, columns: &mut Columns) {
+        // Blocks of one stream and field come in ascending time, so those of one part make one run.
+        for kept in self.decoded.remove(&stream).into_iter().flatten() {
+            columns.push(&kept.times, |field| kept.values[self.places[field]?].as_deref());
         }
-        let blocks = self.blocks.as_mut().expect("set just above");
-        while let Some(block) = blocks.pop_front_if(|block| block.stream_bounds().0 <= stream) {
-            let rows = match reader.read(&block) {
+        let asked = self.reader.fields().len();
+        while let Some(block) = self.blocks.pop_front_if(|block| block.stream_bounds().0 <= stream) {
+            let rows = match self.reader.read(&block) {
                 Ok(rows) => rows,
                 Err(error) => {
                     // The rest is served: one bad block must not take a whole query with it.
@@ -60,18 +82,14 @@ impl<'p> PartCursor<'p> {
                 }
             };
             for run in rows.select(streams, self.range) {
-                let held = self.decoded.entry(run.stream).or_default();
-                for (asked, place) in self.places.iter().enumerate() {
-                    if let Some(values) = run.values(asked) {
-                        held.push((*place, Samples { times: run.times.to_vec(), values: values.to_vec() }));
-                    }
+                if run.stream == stream {
+                    columns.push(run.times, |field| run.values(self.places[field]?));
+                } else {
+                    let values = (0..asked).map(|field| run.values(field).map(<[f64]>::to_vec)).collect();
+                    let kept = Kept { times: run.times.to_vec(), values };
+                    self.decoded.entry(run.stream).or_default().push(kept);
                 }
             }
         }
-        for (place, samples) in self.decoded.remove(&stream).into_iter().flatten() {
-            // Blocks of one stream and field come in ascending time, so those of one part make one run.
-            runs[place].push(samples);
-        }
-        Ok(())
     }
 }

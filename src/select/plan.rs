@@ -1,0 +1,144 @@
+//! What a selection needs, cut into batches that threads can read independently.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+};
+
+use roaring::RoaringBitmap;
+
+use super::{
+    Batch, Error, View,
+    collisions::shared_names,
+    part_cursor::PartFields,
+    walk::{self, Place, Portion},
+};
+use crate::{
+    index::Selection,
+    memtable::Generation,
+    model::{Matcher, SeqNo, TimeRange},
+    parts::BlockRef,
+};
+
+/// Rows of a batch. Reading them takes some 0.2 ms, which is worth handing to a thread; and where blocks hold many
+/// streams, few of them are cut in two and so read by two batches.
+const ROWS_MIN: u64 = 64 << 10;
+/// What a stream in memory is taken to have: some rows, and a look-up.
+const ROWS_IN_MEMORY: u64 = 128;
+
+/// The batches of what passes the matchers.
+pub(super) fn batches<'v>(
+    view: &'v View,
+    matchers: &[Matcher],
+    range: TimeRange,
+    series_max: usize,
+) -> Result<Vec<Batch<'v>>, Error> {
+    let index = view.index();
+    let selections = index.streams.select(&index.schema, matchers, None);
+    let names = shared_names(&index.schema, &selections);
+    let mut portions = Vec::new();
+    for selection in selections {
+        portions.extend(cut(view, Arc::new(selection), range, series_max)?);
+    }
+    let batch = |portions, names| Box::new(walk::series(view, portions, range, names)) as Batch<'v>;
+    if !names.is_empty() {
+        return Ok(vec![batch(portions, names)]);
+    }
+    Ok(portions.into_iter().map(|portion| batch(vec![portion], HashSet::new())).collect())
+}
+
+/// A place of a whole selection.
+enum Source<'v> {
+    Part(Arc<PartFields<'v>>, Vec<BlockRef>),
+    Memory(&'v Generation),
+}
+
+/// Cuts a selection by streams.
+fn cut<'v>(
+    view: &'v View,
+    selection: Arc<Selection>,
+    range: TimeRange,
+    series_max: usize,
+) -> Result<Vec<Portion<'v>>, Error> {
+    let sources = sources(view, &selection, range)?;
+    let streams_max = (series_max / selection.fields.len()).max(1);
+    let bounds = bounds(&selection.streams, &sources, streams_max);
+    let mut portions: Vec<Portion<'v>> = Vec::with_capacity(bounds.len());
+    for &(first, last) in &bounds {
+        let streams = RoaringBitmap::from_sorted_iter(selection.streams.range(first..=last));
+        let streams = streams.expect("a bitmap is in order");
+        portions.push(Portion { selection: Arc::clone(&selection), streams, places: Vec::new() });
+    }
+    for source in sources {
+        match source {
+            Source::Memory(generation) => {
+                portions.iter_mut().for_each(|portion| portion.places.push(Place::Memory(generation)));
+            }
+            Source::Part(part, blocks) => {
+                let mut lists = vec![VecDeque::new(); bounds.len()];
+                for block in blocks {
+                    let (first, last) = block.stream_bounds();
+                    let from = bounds.partition_point(|&(_, bound)| bound < first.0);
+                    let to = bounds.partition_point(|&(bound, _)| bound <= last.0);
+                    lists[from..to].iter_mut().for_each(|list| list.push_back(block.clone()));
+                }
+                for (portion, blocks) in portions.iter_mut().zip(lists).filter(|(_, blocks)| !blocks.is_empty()) {
+                    portion.places.push(Place::Part(Arc::clone(&part), blocks));
+                }
+            }
+        }
+    }
+    Ok(portions)
+}
+
+/// Where the samples of a selection may be, in sequence order.
+fn sources<'v>(view: &'v View, selection: &Selection, range: TimeRange) -> Result<Vec<Source<'v>>, Error> {
+    let schema = &view.index().schema;
+    let table = schema.table_name(selection.table);
+    let names: Vec<&str> = selection.fields.iter().map(|field| schema.field_name(*field)).collect();
+    let mut sources: Vec<(SeqNo, Source<'v>)> = Vec::new();
+    for stored in view.parts_in(range) {
+        let Some(part) = PartFields::new(stored, &names) else { continue };
+        let blocks = stored.part.blocks(table, &selection.streams, Some(&part.fields), range);
+        let blocks = blocks.map_err(|error| Error::Storage(Box::new(error)))?;
+        if !blocks.is_empty() {
+            sources.push((stored.numbers.0, Source::Part(Arc::new(part), blocks)));
+        }
+    }
+    for generation in view.generations_in(range) {
+        sources.push((generation.first(), Source::Memory(generation)));
+    }
+    sources.sort_by_key(|(first, _)| *first);
+    Ok(sources.into_iter().map(|(_, source)| source).collect())
+}
+
+/// The first and last stream of each batch, ascending.
+fn bounds(streams: &RoaringBitmap, sources: &[Source<'_>], streams_max: usize) -> Vec<(u32, u32)> {
+    let in_memory = sources.iter().filter(|source| matches!(source, Source::Memory(_))).count() as u64;
+    let blocks = sources.iter().filter_map(|source| match source {
+        Source::Part(_, blocks) => Some(blocks),
+        Source::Memory(_) => None,
+    });
+    let mut weights: Vec<(u32, u64)> =
+        blocks.flatten().map(|block| (block.stream_bounds().0.0, u64::from(block.rows()))).collect();
+    weights.sort_unstable_by_key(|&(stream, _)| stream);
+    let mut weights = weights.into_iter().peekable();
+    let mut bounds = Vec::new();
+    let (mut first, mut count, mut rows) = (None, 0, 0);
+    for stream in streams {
+        count += 1;
+        rows += in_memory * ROWS_IN_MEMORY;
+        while let Some((_, more)) = weights.next_if(|&(from, _)| from <= stream) {
+            rows += more;
+        }
+        let start = *first.get_or_insert(stream);
+        if count >= streams_max || rows >= ROWS_MIN {
+            bounds.push((start, stream));
+            (first, count, rows) = (None, 0, 0);
+        }
+    }
+    if let Some(start) = first {
+        bounds.push((start, streams.max().expect("there is a stream")));
+    }
+    bounds
+}
