@@ -4,11 +4,13 @@
 #[path = "common/mod.rs"]
 mod common;
 
+use std::sync::Arc;
+
 use common::{Case, interleaved};
 use plimsoll::{
     model::{Labels, Matcher, TimeRange},
     promql::{Options, parse, range},
-    select::{Error, Series, Source},
+    select::{Batch, Error, Series, Source},
 };
 
 const SECOND: i64 = 1_000_000_000;
@@ -18,22 +20,22 @@ const DAY: i64 = 86_400;
 struct Memory(Vec<Series>);
 
 impl Source for Memory {
-    fn select<'a>(
-        &'a self,
-        matchers: &'a [Matcher],
-        range: TimeRange,
-    ) -> Result<Box<dyn Iterator<Item = Result<Series, Error>> + 'a>, Error> {
+    fn batches<'a>(&'a self, matchers: &'a [Matcher], range: TimeRange, _: usize) -> Result<Vec<Batch<'a>>, Error> {
         let passes = |series: &&Series| matchers.iter().all(|m| m.matches(series.labels.get(&m.name)));
-        Ok(Box::new(self.0.iter().filter(passes).map(move |series| {
+        Ok(vec![Box::new(self.0.iter().filter(passes).map(move |series| {
             let inside = range.indices_in(&series.times);
-            let (times, values) = (series.times[inside.clone()].to_vec(), series.values[inside].to_vec());
+            let times = match inside.len() == series.times.len() {
+                true => Arc::clone(&series.times),
+                false => series.times[inside.clone()].into(),
+            };
+            let values = series.values[inside].to_vec();
             Ok(Series { labels: series.labels.clone(), times, values, starts: Vec::new() })
-        })))
+        }))])
     }
 }
 
 fn hosts(count: usize) -> Memory {
-    let times: Vec<i64> = (0..DAY / 10).map(|index| index * 10 * SECOND).collect();
+    let times: Arc<[i64]> = (0..DAY / 10).map(|index| index * 10 * SECOND).collect();
     let series = (0..count).map(|host| {
         let (name, region) = (format!("host_{host}"), format!("region_{}", host % 10));
         let labels = [("__name__", "cpu_seconds_total"), ("host", &name), ("region", &region)];

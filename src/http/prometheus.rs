@@ -166,6 +166,7 @@ impl Query {
             let options = promql::Options {
                 lookback: self.lookback,
                 samples_max,
+                threads: Some(&running.threads),
                 interrupt: Some(&interrupt),
                 ..promql::Options::default()
             };

@@ -1,6 +1,7 @@
 //! What all requests share, and what they ask of it.
 
 use std::{
+    num::NonZero,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -23,6 +24,7 @@ use crate::{
     },
     ingest::Ingest,
     metrics::Metrics,
+    promql::Threads,
     select::View,
 };
 
@@ -40,6 +42,8 @@ pub struct Shared {
     writes: Arc<Semaphore>,
     writes_size: AtomicU64,
     queries: Arc<Semaphore>,
+    /// Threads that queries may take beside their own.
+    pub(super) threads: Threads,
     request_id: AtomicU64,
     pub(super) traffic: Traffic,
 }
@@ -53,11 +57,13 @@ impl Shared {
         ingest: Arc<Ingest>,
         now: i64,
     ) -> Arc<Self> {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         Arc::new(Self {
             writes: Arc::new(Semaphore::new(options.writes_max)),
             writes_size: AtomicU64::new(0),
             queries: Arc::new(Semaphore::new(options.queries_max)),
+            threads: Threads::new(cores.saturating_sub(1)),
             request_id: AtomicU64::new(fastrand::u64(..)),
             traffic: Traffic::new(Arc::clone(&metrics)),
             started: now,

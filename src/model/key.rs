@@ -89,7 +89,9 @@ impl StreamKey {
         while let Some((name, value)) = tags.next_if(|(name, _)| *name < METRIC_NAME) {
             builder.push(name, value);
         }
-        builder.push(METRIC_NAME, &metric);
+        if !metric.is_empty() {
+            builder.push(METRIC_NAME, &metric);
+        }
         tags.for_each(|(name, value)| builder.push(name, value));
         builder.build()
     }

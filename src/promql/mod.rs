@@ -28,7 +28,7 @@ mod tests;
 
 pub use annotations::{Annotation, Severity};
 pub use error::ParseError;
-pub use eval::{Answer, Error, Options, Stats, Stop, instant, range};
+pub use eval::{Answer, Error, Options, Stats, Stop, Threads, instant, range};
 pub use lexer::{is_utf8, quote};
 pub use parser::{HEIGHT_MAX, QUERY_BYTES_MAX, parse, parse_selector};
 pub use pretty::pretty;

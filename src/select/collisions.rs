@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::Series;
+use super::{Series, columns::starts_at};
 use crate::{
     index::{Schema, Selection},
-    model::{FieldId, Labels, Samples, StreamId, TableId, metric_name},
+    model::{FieldId, Labels, Samples, StreamId, TableId, metric_name, start_bits},
 };
 
 /// Metric names that more than one (table, field) pair of the selections has.
@@ -23,19 +23,30 @@ pub(super) fn shared_names(schema: &Schema, selections: &[Selection]) -> HashSet
 /// Puts such series together: where two streams have the same time, the greater stream id wins.
 #[derive(Default)]
 pub(super) struct Collisions {
-    held: BTreeMap<Labels, Vec<(StreamId, Samples)>>,
+    held: BTreeMap<Labels, Vec<(StreamId, Series)>>,
 }
 
 impl Collisions {
     pub(super) fn hold(&mut self, stream: StreamId, series: Series) {
-        let samples = Samples { times: series.times.to_vec(), values: series.values };
-        self.held.entry(series.labels).or_default().push((stream, samples));
+        self.held.entry(series.labels.clone()).or_default().push((stream, series));
     }
 
     pub(super) fn take(&mut self) -> Option<Series> {
-        let (labels, mut runs) = self.held.pop_first()?;
-        runs.sort_by_key(|(stream, _)| *stream);
-        let samples = Samples::merge(runs.into_iter().map(|(_, samples)| samples).collect());
-        Some(Series { labels, times: samples.times.into(), values: samples.values })
+        let (labels, mut held) = self.held.pop_first()?;
+        held.sort_by_key(|(stream, _)| *stream);
+        // A sample that wins brings its start along, or that it has none.
+        let starts = |series: &Series| {
+            let none = std::iter::repeat_n(0, series.times.len() - series.starts.len());
+            let values = series.starts.iter().copied().chain(none).map(start_bits).collect();
+            Samples { times: series.times.to_vec(), values }
+        };
+        let starts = match held.iter().all(|(_, series)| series.starts.is_empty()) {
+            true => Samples::default(),
+            false => Samples::merge(held.iter().map(|(_, series)| starts(series)).collect()),
+        };
+        let runs = held.into_iter().map(|(_, series)| Samples { times: series.times.to_vec(), values: series.values });
+        let samples = Samples::merge(runs.collect());
+        let starts = starts_at(&samples.times, &starts);
+        Some(Series { labels, times: samples.times.into(), values: samples.values, starts })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use crate::model::Samples;
+use crate::model::{Samples, start_of_bits};
 
 /// Rows of one stream, some fields of them, as they are found: piece by piece, later pieces win over earlier ones.
 #[derive(Default)]
@@ -49,27 +49,38 @@ impl Columns {
         }
     }
 
-    /// Hands out each field that has samples: its place, times and values.
-    pub(super) fn finish(&mut self, mut sink: impl FnMut(usize, Arc<[i64]>, Vec<f64>)) {
-        if self.pieces.is_empty() {
-            return;
-        }
-        let in_order = self.pieces.windows(2).all(|pair| self.times[pair[0].times.end - 1] < self.times[pair[1].times.start]);
-        if in_order && self.pieces.iter().all(|piece| piece.missing.is_empty()) {
+    /// Hands out each field that has samples: its place, times, values, and start timestamps as [`Series`] has them.
+    /// With `starts` the last field is that of start timestamps.
+    ///
+    /// [`Series`]: super::Series
+    pub(super) fn finish(&mut self, starts: bool, mut sink: impl FnMut(usize, Arc<[i64]>, Vec<f64>, Vec<i64>)) {
+        let fields = self.values.len() - usize::from(starts);
+        if self.is_plain() {
+            let starts = if starts { starts_of(&self.values[fields]) } else { Vec::new() };
             let times = shared(&mut self.shared, &self.times);
-            for (field, values) in self.values.iter_mut().enumerate() {
-                let room = values.capacity();
-                sink(field, Arc::clone(&times), std::mem::replace(values, Vec::with_capacity(room.min(times.len()))));
+            for (field, values) in self.values[..fields].iter_mut().enumerate() {
+                let room = Vec::with_capacity(times.len());
+                sink(field, Arc::clone(&times), std::mem::replace(values, room), starts.clone());
             }
             return;
         }
-        for field in 0..self.values.len() {
+        let starts = if starts { Samples::merge(self.runs_of(fields)) } else { Samples::default() };
+        for field in 0..fields {
             let samples = Samples::merge(self.runs_of(field));
             if !samples.is_empty() {
-                let times = shared(&mut self.shared, &samples.times);
-                sink(field, times, samples.values);
+                let starts = starts_at(&samples.times, &starts);
+                sink(field, shared(&mut self.shared, &samples.times), samples.values, starts);
             }
         }
+    }
+
+    /// Whether there are rows, the pieces follow one another in time, and all have all fields.
+    fn is_plain(&self) -> bool {
+        let last = |piece: &Piece| self.times[piece.times.end - 1];
+        let first = |piece: &Piece| self.times[piece.times.start];
+        !self.pieces.is_empty()
+            && self.pieces.iter().all(|piece| piece.missing.is_empty())
+            && self.pieces.windows(2).all(|pair| last(&pair[0]) < first(&pair[1]))
     }
 
     fn runs_of(&self, field: usize) -> Vec<Samples> {
@@ -90,4 +101,24 @@ fn shared(last: &mut Option<Arc<[i64]>>, times: &[i64]) -> Arc<[i64]> {
         Some(last) if **last == *times => Arc::clone(last),
         _ => Arc::clone(last.insert(times.into())),
     }
+}
+
+/// Start timestamps as stored, one for each time; empty where no sample has one.
+fn starts_of(bits: &[f64]) -> Vec<i64> {
+    let starts: Vec<i64> = bits.iter().map(|&bits| start_of_bits(bits)).collect();
+    if starts.iter().all(|&start| start == 0) { Vec::new() } else { starts }
+}
+
+/// The start timestamps of samples at `times`, 0 where there is none; empty where that is all there is.
+pub(super) fn starts_at(times: &[i64], starts: &Samples) -> Vec<i64> {
+    if starts.is_empty() {
+        return Vec::new();
+    }
+    let mut ahead = starts.times.iter().zip(&starts.values).peekable();
+    let at = |time: &i64| {
+        while ahead.next_if(|(start, _)| *start < time).is_some() {}
+        ahead.next_if(|(start, _)| *start == time).map_or(0, |(_, &bits)| start_of_bits(bits))
+    };
+    let starts: Vec<i64> = times.iter().map(at).collect();
+    if starts.iter().all(|&start| start == 0) { Vec::new() } else { starts }
 }

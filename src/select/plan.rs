@@ -11,7 +11,7 @@ use super::{
     Batch, Error, View,
     collisions::shared_names,
     part_cursor::PartFields,
-    walk::{self, Place, Portion},
+    walk::{self, Place, Portion, fields_and_starts},
 };
 use crate::{
     index::Selection,
@@ -95,7 +95,7 @@ fn cut<'v>(
 fn sources<'v>(view: &'v View, selection: &Selection, range: TimeRange) -> Result<Vec<Source<'v>>, Error> {
     let schema = &view.index().schema;
     let table = schema.table_name(selection.table);
-    let names: Vec<&str> = selection.fields.iter().map(|field| schema.field_name(*field)).collect();
+    let names: Vec<&str> = fields_and_starts(selection).map(|field| schema.field_name(field)).collect();
     let mut sources: Vec<(SeqNo, Source<'v>)> = Vec::new();
     for stored in view.parts_in(range) {
         let Some(part) = PartFields::new(stored, &names) else { continue };

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     index::Selection,
     memtable::{Generation, Merge},
-    model::{SeqNo, StreamId, TimeRange},
+    model::{FieldId, SeqNo, Slot, StreamId, TableId, TimeRange},
     parts::BlockRef,
 };
 
@@ -82,7 +82,10 @@ enum Cursor<'v> {
 /// The streams of a portion, in order.
 struct Walk<'v> {
     view: &'v View,
-    selection: Arc<Selection>,
+    table: TableId,
+    /// That of start timestamps last, where there are any.
+    fields: Vec<FieldId>,
+    has_starts: bool,
     /// All of them.
     wanted: RoaringBitmap,
     /// Those to come.
@@ -101,7 +104,9 @@ impl<'v> Walk<'v> {
         };
         Self {
             view,
-            selection: portion.selection,
+            table: portion.selection.table,
+            fields: fields_and_starts(&portion.selection).collect(),
+            has_starts: portion.selection.starts.is_some(),
             streams: portion.streams.clone().into_iter(),
             wanted: portion.streams,
             range,
@@ -114,44 +119,48 @@ impl<'v> Walk<'v> {
     /// Reads the next stream's series, if any. Whether there was a stream.
     fn next_stream(&mut self, mut sink: impl FnMut(StreamId, Series)) -> bool {
         let Some(stream) = self.streams.next().map(StreamId) else { return false };
-        self.columns.begin(self.selection.fields.len());
+        self.columns.begin(self.fields.len());
         for cursor in &mut self.cursors {
             match cursor {
                 Cursor::Part(cursor) => cursor.take(stream, &self.wanted, &mut self.columns),
                 Cursor::Memory(generation) => {
                     let (merge, columns) = (&mut self.merge, &mut self.columns);
-                    read_memory(self.view, generation, &self.selection, stream, self.range, merge, columns);
+                    let Some(slot) = self.view.slot(self.table, stream) else { continue };
+                    read_memory(self.view, generation, slot, &self.fields, self.range, merge, columns);
                 }
             }
         }
         let index = self.view.index();
         let mut key = None;
-        self.columns.finish(|field, times, values| {
+        self.columns.finish(self.has_starts, |field, times, values, starts| {
             let key = key.get_or_insert_with(|| index.key(stream));
-            let labels = key.labels(index.schema.field_name(self.selection.fields[field]));
-            sink(stream, Series { labels, times, values });
+            let labels = key.labels(index.schema.field_name(self.fields[field]));
+            sink(stream, Series { labels, times, values, starts });
         });
         true
     }
 }
 
+/// The fields of a selection, and behind them that of start timestamps where there are any.
+pub(super) fn fields_and_starts(selection: &Selection) -> impl Iterator<Item = FieldId> {
+    selection.fields.iter().chain(&selection.starts).copied()
+}
+
 fn read_memory(
     view: &View,
     generation: &Generation,
-    selection: &Selection,
-    stream: StreamId,
+    slot: Slot,
+    fields: &[FieldId],
     range: TimeRange,
     merge: &mut Merge,
     columns: &mut Columns,
 ) {
-    let Some(slot) = view.slot(selection.table, stream) else { return };
     let schema = &view.index().schema;
     let fields_of = |layout| &*schema.layout(layout).fields;
     for group in merge.columns(generation, slot, (SeqNo(0), view.last()), range, fields_of) {
-        columns.push(&group.times, |field| {
-            let field = selection.fields[field];
-            let place = group.fields.binary_search_by_key(&field, |(other, _)| *other).ok()?;
-            Some(&group.fields[place].1)
+        columns.push(&group.times, |place| {
+            let found = group.fields.binary_search_by_key(&fields[place], |(field, _)| *field).ok()?;
+            Some(&group.fields[found].1)
         });
     }
 }

@@ -50,7 +50,7 @@ fn series(client: u64, id: i64) -> Series {
     let values = times.iter().map(|time| *time as f64).collect();
     Series {
         labels: Labels::from([("__name__", "m"), ("client", client.to_string().as_str())]),
-        times,
+        times: times.into(),
         values,
         starts: Vec::new(),
     }
@@ -83,7 +83,7 @@ fn contents(engine: &Arc<Engine>) -> HashMap<u64, Vec<(i64, f64)>> {
         .map(|series| {
             let series = series.unwrap();
             let client = series.labels.get("client").parse().unwrap();
-            (client, series.times.into_iter().zip(series.values).collect())
+            (client, series.times.iter().copied().zip(series.values).collect())
         })
         .collect()
 }

@@ -7,12 +7,13 @@ use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use crate::{
     model::Labels,
     promql::{
-        ast::{Call, Expr, Span, ValueType},
+        ast::{Call, Expr, MatrixSelector, Node, Span, ValueType},
         eval::{
-            Error, Eval, Result, Scalars,
+            Error, Eval, Patience, Result, Scalars,
+            read::Request,
             series::{ABSENT, Points, Row, Sink, without_metadata},
             steps::Steps,
-            window::Windows,
+            window::{Bounds, Frame, RawSeries, Windows},
         },
         functions::{Body, Kernel, Naming, rate::has_overlap},
         quote,
@@ -104,20 +105,13 @@ impl<'a> Eval<'a> {
     ) -> Result<()> {
         let arg = range_arg(site);
         let args = self.scalar_args(site, steps)?;
-        let patience = self.patience();
         let mut names = self.name_dropper();
-        let mut points = Points::absent(steps.count);
-        self.stream_raw(arg, steps, &mut |frame, series| {
-            let (times, values, starts) = (&series.times, &series.values, &series.starts);
-            let windows = Windows { frame, times, values, starts, args: &args, patience: &patience };
-            kernel(&windows, &mut points.floats)?;
-            if points.is_empty() {
-                return Ok(());
-            }
-            let mut row = Row { labels: series.labels, drop_name: series.drop_name, points: &mut points };
+        let mut hand_on = |computed: Computed| {
+            let Computed { labels, drop_name, mut points, overlaps } = computed;
+            let mut row = Row { labels, drop_name, points: &mut points };
             if naming == Naming::Counter {
                 self.check_counter_name(&row.labels, arg.span);
-                if has_overlap(&windows)? {
+                if overlaps {
                     let warning = "sample has start time that overlaps with previous sample timestamp for metric";
                     self.warn(format!("{warning} {}", quote(row.labels.metric())), arg.span);
                 }
@@ -126,6 +120,29 @@ impl<'a> Eval<'a> {
                 names.drop_from(&mut row)?;
             }
             sink(row)
+        };
+        let compute = |bounds: &mut Bounds, patience: &Patience<'_>, frame: Frame, series: RawSeries| {
+            let RawSeries { labels, drop_name, times, values, starts } = &series;
+            let bounds = bounds.of(frame, times);
+            let windows = Windows { frame, times, values, starts, bounds, args: &args, patience };
+            let mut points = Points::absent(steps.count);
+            kernel(&windows, &mut points.floats)?;
+            let overlaps = naming == Naming::Counter && has_overlap(&windows)?;
+            let drop_name = *drop_name;
+            Ok((!points.is_empty()).then(|| Computed { labels: labels.clone(), drop_name, points, overlaps }))
+        };
+        if let Some(matrix) = matrix(arg) {
+            let frame = self.frame(arg, steps)?;
+            let make = |bounds: &mut Bounds, patience: &Patience<'_>, series| match self.raw(series) {
+                Some(raw) => compute(bounds, patience, frame, raw),
+                None => Ok(None),
+            };
+            let matchers = &matrix.selector.matchers;
+            return self.read(Request { matchers, range: frame.time_range(), width: steps.count }, &make, &mut hand_on);
+        }
+        let (patience, mut bounds) = (self.patience(), Bounds::default());
+        self.stream_raw(arg, steps, &mut |frame, series| {
+            compute(&mut bounds, &patience, frame, series)?.map_or(Ok(()), &mut hand_on)
         })
     }
 
@@ -137,6 +154,23 @@ impl<'a> Eval<'a> {
             let remark = "metric might not be a counter, name does not end in _total/_sum/_count/_bucket";
             self.inform(format!("{remark}: {}", quote(name)), span);
         }
+    }
+}
+
+/// What a kernel made of a series.
+struct Computed {
+    labels: Labels,
+    drop_name: bool,
+    points: Points,
+    overlaps: bool,
+}
+
+/// The selector that a range vector is read by, where it is one.
+fn matrix(expr: &Expr) -> Option<&MatrixSelector> {
+    match &expr.node {
+        Node::Paren(inner) => matrix(inner),
+        Node::Matrix(matrix) => Some(matrix),
+        _ => None,
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     model::NANOS_PER_SECOND,
-    promql::eval::{Error, error::Result},
+    promql::eval::{Error, Threads, error::Result},
 };
 
 /// Why a query is to end early.
@@ -32,6 +32,8 @@ pub struct Options<'a> {
     pub delayed_name_removal: bool,
     /// Whether counters go by the start timestamps of their samples (`use-start-timestamps`).
     pub start_timestamps: bool,
+    /// Threads that may help; without any, a query runs on the one it was called on.
+    pub threads: Option<&'a Threads>,
     /// Asked often, from inner loops too, whether to go on.
     pub interrupt: Option<&'a (dyn Fn() -> Option<Stop> + Sync)>,
 }
@@ -44,6 +46,7 @@ impl Default for Options<'_> {
             samples_max: 50_000_000,
             delayed_name_removal: false,
             start_timestamps: false,
+            threads: None,
             interrupt: None,
         }
     }

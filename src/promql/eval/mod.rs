@@ -19,6 +19,7 @@ mod invariant;
 mod limits;
 mod matching;
 mod pick;
+mod read;
 mod result;
 mod scalar;
 mod selector;
@@ -26,6 +27,7 @@ pub(crate) mod series;
 mod set;
 pub(crate) mod steps;
 mod subquery;
+mod threads;
 pub(crate) mod window;
 
 #[cfg(test)]
@@ -35,6 +37,7 @@ use parking_lot::Mutex;
 
 pub use error::Error;
 pub use limits::{Options, Stats, Stop};
+pub use threads::Threads;
 
 pub(crate) use call::Site;
 pub(crate) use duration::Shift;

@@ -62,7 +62,7 @@ impl<'a> Eval<'a> {
         self.stream_raw(expr, self.query, &mut |_, series| {
             held.grow(series.times.len(), self.options.samples_max)?;
             let labels = if series.drop_name { without_metadata(&series.labels) } else { series.labels };
-            let floats = series.times.into_iter().zip(series.values).collect();
+            let floats = series.times.iter().copied().zip(series.values).collect();
             matrix.push(MatrixSeries { labels, floats, histograms: Vec::new() });
             Ok(())
         })?;

@@ -1,12 +1,15 @@
 //! Leaves: what selectors read.
 
+use std::sync::Arc;
+
 use crate::{
     model::{Matcher, TimeRange},
     promql::{
         ast::{RangeExtension, VectorSelector},
         eval::{
-            Eval, Result,
+            Eval, Patience, Result,
             duration::Shift,
+            read::Request,
             series::{ABSENT, Points, Row, Sink, is_present},
             steps::{Steps, seconds},
         },
@@ -55,39 +58,16 @@ impl Eval<'_> {
     ) -> Result<()> {
         let latest = Latest { steps, shift, lookback: self.options.lookback };
         let ahead = if pick == Pick::Smoothed { self.options.lookback } else { 0 };
-        let mut points = Points::absent(steps.count);
-        self.read(matchers, latest.range(ahead), &mut |series| {
-            match pick {
-                Pick::Value => latest.values(&series, &mut points.floats),
-                Pick::Smoothed => latest.smooth(&series, &mut points.floats),
-                Pick::Time => latest.times(&series.times, &series, &mut points.floats),
-                Pick::Start => latest.times(&series.starts, &series, &mut points.floats),
-            }
-            if !points.is_empty() {
-                sink(Row { labels: series.labels, drop_name: false, points: &mut points })?;
-                points.histograms.clear();
-            }
-            Ok(())
+        let make = |passed: &mut Passed, _: &Patience<'_>, series: Series| {
+            let mut floats = vec![ABSENT; steps.count];
+            latest.fill(&series, pick, passed, &mut floats);
+            let points = Points::floats(floats);
+            Ok((!points.is_empty()).then_some((series.labels, points)))
+        };
+        let request = Request { matchers, range: latest.range(ahead), width: steps.count };
+        self.read(request, &make, &mut |(labels, mut points)| {
+            sink(Row { labels, drop_name: false, points: &mut points })
         })
-    }
-
-    /// Reads the series of a selector one by one, at most until time is up.
-    pub(crate) fn read(
-        &self,
-        matchers: &[Matcher],
-        range: TimeRange,
-        use_series: &mut dyn FnMut(Series) -> Result<()>,
-    ) -> Result<()> {
-        let patience = self.patience();
-        patience.check()?;
-        for series in self.source.select(matchers, range)? {
-            let series = series?;
-            self.meter.read(series.times.len());
-            let _held = self.hold(series.times.len())?;
-            patience.spend(series.times.len() + 64)?;
-            use_series(series)?;
-        }
-        Ok(())
     }
 }
 
@@ -109,15 +89,24 @@ impl Latest {
         }
     }
 
-    /// Visits, for each step, its time and the number of samples up to then; the samples are passed over once.
+    /// Fills a series' column.
+    fn fill(&self, series: &Series, pick: Pick, passed: &mut Passed, out: &mut [f64]) {
+        let passed = passed.at(self, &series.times);
+        let (times, values) = (&series.times, &series.values);
+        match pick {
+            // A stale marker's bits are those of an absent value, so it needs no look.
+            Pick::Value => self.visit(times, passed, out, |_, passed| values[passed - 1]),
+            Pick::Smoothed => self.visit(times, passed, out, |time, passed| smoothed(series, time, passed)),
+            Pick::Time => self.visit(times, passed, out, |_, passed| in_place_of(values, times, passed)),
+            Pick::Start => self.visit(times, passed, out, |_, passed| in_place_of(values, &series.starts, passed)),
+        }
+    }
+
+    /// Visits, for each step, its time and the number of samples up to then.
     #[inline]
-    fn visit(&self, times: &[i64], out: &mut [f64], mut value: impl FnMut(i64, usize) -> f64) {
-        let mut passed = 0;
-        for (step, out) in out.iter_mut().enumerate() {
-            let time = self.shift.apply(self.steps.time(step));
-            while passed < times.len() && times[passed] <= time {
-                passed += 1;
-            }
+    fn visit(&self, times: &[i64], passed: &[u32], out: &mut [f64], mut value: impl FnMut(i64, usize) -> f64) {
+        for (step, (out, &passed)) in out.iter_mut().zip(passed).enumerate() {
+            let (time, passed) = (self.shift.apply(self.steps.time(step)), passed as usize);
             *out = match passed {
                 0 => ABSENT,
                 _ if times[passed - 1] <= time.saturating_sub(self.lookback) => ABSENT,
@@ -125,32 +114,48 @@ impl Latest {
             };
         }
     }
+}
 
-    /// A stale marker's bits are those of an absent value, so it needs no look.
-    fn values(&self, series: &Series, out: &mut [f64]) {
-        self.visit(&series.times, out, |_, passed| series.values[passed - 1]);
+/// Between the samples before and after a time, the value of the straight line through them.
+fn smoothed(series: &Series, time: i64, passed: usize) -> f64 {
+    let (times, values) = (&series.times, &series.values);
+    let value = values[passed - 1];
+    match times.get(passed) {
+        Some(&next) if times[passed - 1] < time && is_present(value) && is_present(values[passed]) => {
+            let share = (time - times[passed - 1]) as f64 / (next - times[passed - 1]) as f64;
+            value + (values[passed] - value) * share
+        }
+        _ => value,
     }
+}
 
-    /// One of `times` in place of each value; 0 where they have no time for it.
-    fn times(&self, times: &[i64], series: &Series, out: &mut [f64]) {
-        self.visit(&series.times, out, |_, passed| match series.values[passed - 1] {
-            value if is_present(value) => seconds(times.get(passed - 1).copied().unwrap_or(0)),
-            _ => ABSENT,
-        });
+/// One of `times`, in seconds, in place of the value; 0 where they have no time for it.
+fn in_place_of(values: &[f64], times: &[i64], passed: usize) -> f64 {
+    match values[passed - 1] {
+        value if is_present(value) => seconds(times.get(passed - 1).copied().unwrap_or(0)),
+        _ => ABSENT,
     }
+}
 
-    /// Between the samples before and after a step, the value of the straight line through them.
-    fn smooth(&self, series: &Series, out: &mut [f64]) {
-        let (times, values) = (&series.times, &series.values);
-        self.visit(times, out, |time, passed| {
-            let value = values[passed - 1];
-            match times.get(passed) {
-                Some(&next) if times[passed - 1] < time && is_present(value) && is_present(values[passed]) => {
-                    let share = (time - times[passed - 1]) as f64 / (next - times[passed - 1]) as f64;
-                    value + (values[passed] - value) * share
-                }
-                _ => value,
-            }
-        });
+/// How many samples there are up to each step: kept from series to series, as most have the same times.
+#[derive(Default)]
+struct Passed {
+    times: Option<Arc<[i64]>>,
+    counts: Vec<u32>,
+}
+
+impl Passed {
+    fn at(&mut self, latest: &Latest, times: &Arc<[i64]>) -> &[u32] {
+        if !self.times.as_ref().is_some_and(|known| Arc::ptr_eq(known, times)) {
+            self.times = Some(Arc::clone(times));
+            let mut passed = 0;
+            self.counts.clear();
+            self.counts.extend((0..latest.steps.count).map(|step| {
+                let time = latest.shift.apply(latest.steps.time(step));
+                passed += times[passed..].iter().take_while(|&&sample| sample <= time).count();
+                passed as u32
+            }));
+        }
+        &self.counts
     }
 }

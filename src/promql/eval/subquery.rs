@@ -1,5 +1,7 @@
 //! Subqueries: a vector expression evaluated at steps of its own, and its results taken for samples.
 
+use std::sync::Arc;
+
 use crate::promql::{
     ast::Subquery,
     eval::{
@@ -31,7 +33,7 @@ impl<'a> Eval<'a> {
         let _held = self.hold(steps.count)?;
         self.stream(&subquery.expr, steps, &mut |row| {
             let present = || row.points.floats.iter().enumerate().filter(|&(_, &value)| is_present(value));
-            let times: Vec<i64> = present().map(|(step, _)| steps.time(step)).collect();
+            let times: Arc<[i64]> = present().map(|(step, _)| steps.time(step)).collect();
             if times.is_empty() {
                 return Ok(());
             }

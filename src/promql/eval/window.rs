@@ -1,6 +1,6 @@
 //! Range selectors: a window moving over the samples of a series.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use crate::{
     model::{Labels, TimeRange},
@@ -9,10 +9,12 @@ use crate::{
         eval::{
             Eval, Patience, Result, Scalars,
             duration::Shift,
+            read::Request,
             series::{ABSENT, is_present},
             steps::Steps,
         },
     },
+    select::Series,
 };
 
 /// Where the windows of a range selector or subquery lie.
@@ -41,7 +43,7 @@ impl Frame {
     }
 
     /// The time all its windows lie in.
-    fn time_range(&self) -> TimeRange {
+    pub(super) fn time_range(&self) -> TimeRange {
         let (before, after) = self.margins();
         let first = self.shift.apply(self.steps.start).saturating_sub(self.range).saturating_sub(before);
         let last = self.shift.apply(self.steps.end()).saturating_add(after);
@@ -59,6 +61,8 @@ pub(crate) struct Windows<'w> {
     pub values: &'w [f64],
     /// Their start timestamps, 0 where there is none; empty where none has one.
     pub starts: &'w [i64],
+    /// For each step, the first of its samples and the one behind its last.
+    pub bounds: &'w [(u32, u32)],
     /// The numbers given to the function beside the range.
     pub args: &'w [Scalars],
     /// Asked in inner loops.
@@ -93,27 +97,48 @@ impl<'w> Windows<'w> {
     /// Fills a column: what `of` makes of each window that has samples; absent elsewhere.
     #[inline]
     pub(crate) fn each(&self, out: &mut [f64], mut of: impl FnMut(&Window<'w>) -> Option<f64>) -> Result<()> {
-        let (before, after) = self.frame.margins();
-        let (mut from, mut to) = (0, 0);
-        for (step, out) in out.iter_mut().enumerate() {
-            let end = self.frame.shift.apply(self.frame.steps.time(step));
-            let start = end.saturating_sub(self.frame.range);
-            let (earliest, latest) = (start.saturating_sub(before), end.saturating_add(after));
-            while to < self.times.len() && self.times[to] <= latest {
-                to += 1;
-            }
-            while from < to && self.times[from] <= earliest {
-                from += 1;
-            }
+        for (step, (out, &(from, to))) in out.iter_mut().zip(self.bounds).enumerate() {
+            let (from, to) = (from as usize, to as usize);
             *out = ABSENT;
             if from < to {
                 self.patience.spend(to - from)?;
                 let (times, values) = (&self.times[from..to], &self.values[from..to]);
+                let end = self.frame.shift.apply(self.frame.steps.time(step));
+                let start = end.saturating_sub(self.frame.range);
                 let window = Window { times, values, first: from, start, end, step };
                 *out = of(&window).unwrap_or(ABSENT);
             }
         }
         Ok(())
+    }
+}
+
+/// Where the windows of a series begin and end among its samples: kept from series to series, as most have the same
+/// times.
+#[derive(Default)]
+pub(crate) struct Bounds {
+    times: Option<Arc<[i64]>>,
+    bounds: Vec<(u32, u32)>,
+}
+
+impl Bounds {
+    /// Those of samples at `times`. A `Bounds` serves one frame.
+    pub(crate) fn of(&mut self, frame: Frame, times: &Arc<[i64]>) -> &[(u32, u32)] {
+        if !self.times.as_ref().is_some_and(|known| Arc::ptr_eq(known, times)) {
+            self.times = Some(Arc::clone(times));
+            let (before, after) = frame.margins();
+            let (mut from, mut to) = (0, 0);
+            self.bounds.clear();
+            self.bounds.extend((0..frame.steps.count).map(|step| {
+                let end = frame.shift.apply(frame.steps.time(step));
+                let (earliest, latest) =
+                    (end.saturating_sub(frame.range).saturating_sub(before), end.saturating_add(after));
+                to += times[to..].iter().take_while(|&&time| time <= latest).count();
+                from += times[from..to].iter().take_while(|&&time| time <= earliest).count();
+                (from as u32, to as u32)
+            }));
+        }
+        &self.bounds
     }
 }
 
@@ -124,7 +149,7 @@ pub(crate) struct RawSeries {
     /// See [`super::series::Row::drop_name`].
     pub drop_name: bool,
     /// Times, ascending.
-    pub times: Vec<i64>,
+    pub times: Arc<[i64]>,
     /// Values, none of them a stale marker.
     pub values: Vec<f64>,
     /// Start timestamps, 0 where there is none; empty where none has one.
@@ -171,21 +196,19 @@ impl<'a> Eval<'a> {
         frame: Frame,
         sink: &mut dyn FnMut(RawSeries) -> Result<()>,
     ) -> Result<()> {
-        self.read(&matrix.selector.matchers, frame.time_range(), &mut |series| {
-            let starts = if self.options.start_timestamps { series.starts } else { Vec::new() };
-            let mut raw = RawSeries {
-                labels: series.labels,
-                drop_name: false,
-                times: series.times,
-                values: series.values,
-                starts,
-            };
-            raw.remove_stale();
-            if raw.times.is_empty() {
-                return Ok(());
-            }
-            sink(raw)
-        })
+        let make = |(): &mut (), _: &Patience<'_>, series| Ok(self.raw(series));
+        self.read(Request { matchers: &matrix.selector.matchers, range: frame.time_range(), width: 0 }, &make, sink)
+    }
+
+    /// What windows see of a series: no stale markers, and start timestamps only where they count.
+    pub(super) fn raw(&self, series: Series) -> Option<RawSeries> {
+        let Series { labels, times, values, mut starts } = series;
+        if !self.options.start_timestamps {
+            starts.clear();
+        }
+        let mut raw = RawSeries { labels, drop_name: false, times, values, starts };
+        raw.remove_stale();
+        (!raw.times.is_empty()).then_some(raw)
     }
 }
 
@@ -195,18 +218,11 @@ impl RawSeries {
         if self.values.iter().all(|&value| is_present(value)) {
             return;
         }
-        let mut kept = 0;
-        for index in 0..self.values.len() {
-            if is_present(self.values[index]) {
-                (self.times[kept], self.values[kept]) = (self.times[index], self.values[index]);
-                if !self.starts.is_empty() {
-                    self.starts[kept] = self.starts[index];
-                }
-                kept += 1;
-            }
+        let fresh: Vec<usize> = (0..self.values.len()).filter(|&index| is_present(self.values[index])).collect();
+        self.times = fresh.iter().map(|&index| self.times[index]).collect();
+        self.values = fresh.iter().map(|&index| self.values[index]).collect();
+        if !self.starts.is_empty() {
+            self.starts = fresh.iter().map(|&index| self.starts[index]).collect();
         }
-        self.times.truncate(kept);
-        self.values.truncate(kept);
-        self.starts.truncate(kept);
     }
 }

@@ -1,11 +1,14 @@
 //! Limits, interrupts, what is read, and names dropped at once.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
 
 use crate::{
     model::{Labels, Matcher, TimeRange},
     promql::{Answer, Error, Options, Stop, Value, eval, parse},
-    select::{self, Series, Source},
+    select::{self, Batch, Series, Source},
 };
 
 const SECOND: i64 = 1_000_000_000;
@@ -17,19 +20,15 @@ struct Endless {
 }
 
 impl Source for Endless {
-    fn select<'a>(
-        &'a self,
-        _: &'a [Matcher],
-        range: TimeRange,
-    ) -> Result<Box<dyn Iterator<Item = Result<Series, select::Error>> + 'a>, select::Error> {
+    fn batches<'a>(&'a self, _: &'a [Matcher], range: TimeRange, _: usize) -> Result<Vec<Batch<'a>>, select::Error> {
         let first = range.start.div_euclid(SECOND) + 1;
-        let times: Vec<i64> =
+        let times: Arc<[i64]> =
             (first..).map(|second| second * SECOND).take_while(|&time| range.contains(time)).collect();
         let series = self.names.iter().flat_map(move |name| (0..self.count).map(move |index| (name, index)));
-        Ok(Box::new(series.map(move |(name, index)| {
+        Ok(vec![Box::new(series.map(move |(name, index)| {
             let labels = Labels::from([("__name__", *name), ("i", &index.to_string())]);
             Ok(Series { labels, values: vec![1.0; times.len()], times: times.clone(), starts: Vec::new() })
-        })))
+        }))])
     }
 }
 

@@ -1,13 +1,13 @@
 //! A range query gives at each of its steps what an instant query gives there.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use fastrand::Rng;
 
 use crate::{
     model::{Labels, Matcher, TimeRange},
     promql::{Options, STALE_MARKER, Sample, Value, eval, parse},
-    select::{self, Series, Source},
+    select::{self, Batch, Series, Source},
 };
 
 const SECOND: i64 = 1_000_000_000;
@@ -15,18 +15,20 @@ const SECOND: i64 = 1_000_000_000;
 struct Memory(Vec<Series>);
 
 impl Source for Memory {
-    fn select<'a>(
+    fn batches<'a>(
         &'a self,
         matchers: &'a [Matcher],
         range: TimeRange,
-    ) -> Result<Box<dyn Iterator<Item = Result<Series, select::Error>> + 'a>, select::Error> {
+        _: usize,
+    ) -> Result<Vec<Batch<'a>>, select::Error> {
         let passes = |series: &&Series| matchers.iter().all(|m| m.matches(series.labels.get(&m.name)));
         let cut = move |series: &Series| {
             let inside = range.indices_in(&series.times);
-            let (times, values) = (series.times[inside.clone()].to_vec(), series.values[inside].to_vec());
+            let times: Arc<[i64]> = series.times[inside.clone()].into();
+            let values = series.values[inside].to_vec();
             (!times.is_empty()).then(|| Ok(Series { labels: series.labels.clone(), times, values, starts: Vec::new() }))
         };
-        Ok(Box::new(self.0.iter().filter(passes).filter_map(cut)))
+        Ok(self.0.chunks(2).map(|few| Box::new(few.iter().filter(passes).filter_map(cut)) as Batch<'a>).collect())
     }
 }
 
@@ -52,7 +54,7 @@ fn data(rng: &mut Rng) -> Memory {
         let group = if i < "3" { "a" } else { "b" };
         series.push(Series {
             labels: Labels::from([("__name__", name), ("g", group), ("i", i)]),
-            times,
+            times: times.into(),
             values,
             starts: Vec::new(),
         });
