@@ -1,7 +1,11 @@
 //! Sums that keep the digits plain addition loses.
 //!
-//! Neumaier's variant of Kahan summation (A. Neumaier, "Rundungsfehleranalyse einiger Verfahren zur Summation
-//! endlicher Summen", 1974): what an addition rounds away is collected apart and added at the end.
+//! Compensated summation: what an addition rounds away is collected apart and added at the end, as in Neumaier's variant
+//! of Kahan's (A. Neumaier, "Rundungsfehleranalyse einiger Verfahren zur Summation endlicher Summen", 1974), here
+//! found without a branch by D. Knuth's two-sum (The Art of Computer Programming, vol. 2, 4.2.2).
+
+/// Sums of long windows run in this many independent lanes, so that they do not wait for each other.
+const LANES: usize = 4;
 
 /// A sum and what rounding took from it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -13,17 +17,12 @@ pub(crate) struct Sum {
 }
 
 impl Sum {
-    /// Adds a number. An infinite sum has lost nothing.
+    /// Adds a number.
     #[inline]
     pub(crate) fn add(&mut self, value: f64) {
         let total = self.total + value;
-        self.lost = if total.is_infinite() {
-            0.0
-        } else if self.total.abs() >= value.abs() {
-            self.lost + ((self.total - total) + value)
-        } else {
-            self.lost + ((value - total) + self.total)
-        };
+        let added = total - self.total;
+        self.lost += (self.total - (total - added)) + (value - added);
         self.total = total;
     }
 
@@ -34,16 +33,30 @@ impl Sum {
         self.lost += other.lost;
     }
 
-    /// The sum.
+    /// The sum. One that is not finite has lost nothing.
     pub(crate) fn value(self) -> f64 {
-        self.total + self.lost
+        if self.total.is_finite() { self.total + self.lost } else { self.total }
     }
 
-    /// The sum of all values.
-    pub(crate) fn of(values: &[f64]) -> f64 {
+    /// The sum of all values in their order.
+    pub(crate) fn of(values: &[f64]) -> Self {
         let mut sum = Self::default();
         values.iter().for_each(|&value| sum.add(value));
-        sum.value()
+        sum
+    }
+
+    /// The sum of all values in any order.
+    pub(crate) fn of_any_order(values: &[f64]) -> Self {
+        let (rows, rest) = values.as_chunks::<LANES>();
+        let mut lanes = [Self::default(); LANES];
+        for row in rows {
+            for (lane, &value) in lanes.iter_mut().zip(row) {
+                lane.add(value);
+            }
+        }
+        let mut sum = Self::of(rest);
+        lanes.into_iter().for_each(|lane| sum.join(lane));
+        sum
     }
 }
 

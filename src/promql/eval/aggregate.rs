@@ -1,6 +1,8 @@
 //! Aggregations: groups, and series folded or picked within them.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
+
+use hashbrown::HashMap;
 
 use crate::{
     model::Labels,

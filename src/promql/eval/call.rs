@@ -1,6 +1,6 @@
 //! Function calls: the arguments a function's body works on.
 
-use std::collections::HashSet;
+use hashbrown::HashSet;
 
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 

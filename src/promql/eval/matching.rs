@@ -1,6 +1,8 @@
 //! Operators between two vectors: which series belong together, and what their result is called.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
+
+use hashbrown::HashMap;
 
 use crate::{
     model::{Labels, METRIC_NAME},

@@ -1,6 +1,8 @@
 //! Series on their way through a query: a column with one place per step.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
+
+use hashbrown::HashMap;
 
 use crate::{
     model::{Labels, METRIC_NAME},

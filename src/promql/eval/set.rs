@@ -1,6 +1,6 @@
 //! The set operators: `and`, `or`, `unless`.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use crate::{
     model::Labels,

@@ -9,28 +9,26 @@ use crate::promql::{
     },
     functions::{
         Kernel, Naming, extended, rate,
-        sliding::{Greatest, Least, Sliding},
+        sliding::{Greatest, Least, each_total},
     },
     kahan::{Mean, Sum, Variance},
     quantile,
 };
 
 pub(super) fn sum(windows: &Windows<'_>, out: &mut [f64]) -> Result<()> {
-    let mut sums = Sliding::<Sum>::new(windows.values);
-    windows.each(out, |window| match sums.of(window.indices()) {
-        sum if sum.total.is_finite() => Some(sum.value()),
-        _ => Some(Sum::of(window.values)), // what an infinity leaves behind depends on the order
+    each_total(windows, out, |window, sum: Sum| match sum.total.is_finite() {
+        true => sum.value(),
+        false => Sum::of(window.values).value(), // what an infinity leaves behind depends on the order
     })
 }
 
 pub(super) fn avg(windows: &Windows<'_>, out: &mut [f64]) -> Result<()> {
-    let mut sums = Sliding::<Sum>::new(windows.values);
-    windows.each(out, |window| match sums.of(window.indices()) {
-        sum if sum.total.is_finite() => {
+    each_total(windows, out, |window, sum: Sum| match sum.total.is_finite() {
+        true => {
             let count = window.values.len() as f64;
-            Some(sum.total / count + sum.lost / count)
+            sum.total / count + sum.lost / count
         }
-        _ => Some(Mean::of(window.values)),
+        false => Mean::of(window.values),
     })
 }
 
@@ -51,13 +49,11 @@ pub(super) fn last(windows: &Windows<'_>, out: &mut [f64]) -> Result<()> {
 }
 
 pub(super) fn min(windows: &Windows<'_>, out: &mut [f64]) -> Result<()> {
-    let mut least = Sliding::<Least>::new(windows.values);
-    windows.each(out, |window| Some(least.of(window.indices()).0))
+    each_total(windows, out, |_, least: Least| least.0)
 }
 
 pub(super) fn max(windows: &Windows<'_>, out: &mut [f64]) -> Result<()> {
-    let mut greatest = Sliding::<Greatest>::new(windows.values);
-    windows.each(out, |window| Some(greatest.of(window.indices()).0))
+    each_total(windows, out, |_, greatest: Greatest| greatest.0)
 }
 
 pub(super) fn ts_of_first(windows: &Windows<'_>, out: &mut [f64]) -> Result<()> {

@@ -69,7 +69,20 @@ fn extrapolated(windows: &Windows<'_>, out: &mut [f64], growth: Growth) -> Resul
 
 /// The indices of samples before which the counter restarted.
 fn reset_indices(windows: &Windows<'_>) -> Vec<usize> {
-    (1..windows.values.len()).filter(|&index| is_reset(windows, index)).collect()
+    let (values, mut resets) = (windows.values, Vec::new());
+    if !windows.starts.is_empty() {
+        resets.extend((1..values.len()).filter(|&index| is_reset(windows, index)));
+        return resets;
+    }
+    // Each place is written and then counted or not, so that values that go up and down cost no mispredicted branch.
+    resets.resize(values.len(), 0);
+    let mut count = 0;
+    for (index, pair) in (1..).zip(values.windows(2)) {
+        resets[count] = index;
+        count += usize::from(pair[1] < pair[0]);
+    }
+    resets.truncate(count);
+    resets
 }
 
 /// Whether a counter restarted between the sample before `index` and that one: because the value fell, or because the

@@ -7,10 +7,25 @@
 
 use std::ops::Range;
 
-use crate::promql::kahan::Sum;
+use crate::promql::{
+    eval::{
+        Result,
+        window::{Window, Windows},
+    },
+    kahan::Sum,
+};
+
+/// Windows that have more samples than this many times those of the series are not worked out one by one.
+const SHARED: usize = 4;
 
 /// Totals that can be put together from those of parts. The default is the total of nothing.
 pub(super) trait Total: Copy + Default {
+    /// The total of some values.
+    fn of(values: &[f64]) -> Self {
+        let mut total = Self::default();
+        values.iter().for_each(|&value| total.add(value));
+        total
+    }
     /// Takes in the next sample behind.
     fn add(&mut self, value: f64);
     /// Takes in the total of all that is behind.
@@ -18,6 +33,10 @@ pub(super) trait Total: Copy + Default {
 }
 
 impl Total for Sum {
+    fn of(values: &[f64]) -> Self {
+        Sum::of_any_order(values)
+    }
+
     fn add(&mut self, value: f64) {
         Sum::add(self, value);
     }
@@ -71,8 +90,22 @@ impl Total for Greatest {
     }
 }
 
+/// Fills a column with what `value_of` makes of each window and the total of its values.
+pub(super) fn each_total<T: Total>(
+    windows: &Windows<'_>,
+    out: &mut [f64],
+    value_of: impl Fn(&Window<'_>, T) -> f64,
+) -> Result<()> {
+    let in_windows: usize = windows.bounds.iter().map(|&(from, to)| (to - from) as usize).sum();
+    if in_windows <= SHARED * windows.values.len() {
+        return windows.each(out, |window| Some(value_of(window, T::of(window.values))));
+    }
+    let mut totals = Sliding::<T>::new(windows.values);
+    windows.each(out, |window| Some(value_of(window, totals.of(window.indices()))))
+}
+
 /// Totals of windows over some values.
-pub(super) struct Sliding<'v, T> {
+struct Sliding<'v, T> {
     values: &'v [f64],
     /// Totals of `values[index..split]`, that of the shortest first.
     front: Vec<T>,
@@ -83,12 +116,12 @@ pub(super) struct Sliding<'v, T> {
 }
 
 impl<'v, T: Total> Sliding<'v, T> {
-    pub(super) fn new(values: &'v [f64]) -> Self {
+    fn new(values: &'v [f64]) -> Self {
         Self { values, front: Vec::new(), split: 0, back: T::default(), end: 0 }
     }
 
     /// The total of a window, neither end of which is before that of the last one.
-    pub(super) fn of(&mut self, window: Range<usize>) -> T {
+    fn of(&mut self, window: Range<usize>) -> T {
         if window.start >= self.split {
             self.turn(window.start);
         }
@@ -141,7 +174,7 @@ mod tests {
                 if start < end {
                     let window = &values[start..end];
                     let sum = sums.of(start..end).value();
-                    prop_assert!((sum - Sum::of(window)).abs() <= 1e-15 * window.iter().map(|v| v.abs()).sum::<f64>());
+                    prop_assert!((sum - Sum::of(window).value()).abs() <= 1e-15 * window.iter().map(|v| v.abs()).sum::<f64>());
                     prop_assert_eq!(least.of(start..end).0, window.iter().copied().fold(f64::INFINITY, f64::min));
                     prop_assert_eq!(greatest.of(start..end).0, window.iter().copied().fold(f64::NEG_INFINITY, f64::max));
                 }
