@@ -4,9 +4,6 @@
 //! of Kahan's (A. Neumaier, "Rundungsfehleranalyse einiger Verfahren zur Summation endlicher Summen", 1974), here
 //! found without a branch by D. Knuth's two-sum (The Art of Computer Programming, vol. 2, 4.2.2).
 
-/// Sums of long windows run in this many independent lanes, so that they do not wait for each other.
-const LANES: usize = 4;
-
 /// A sum and what rounding took from it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sum {
@@ -42,20 +39,6 @@ impl Sum {
     pub(crate) fn of(values: &[f64]) -> Self {
         let mut sum = Self::default();
         values.iter().for_each(|&value| sum.add(value));
-        sum
-    }
-
-    /// The sum of all values in any order.
-    pub(crate) fn of_any_order(values: &[f64]) -> Self {
-        let (rows, rest) = values.as_chunks::<LANES>();
-        let mut lanes = [Self::default(); LANES];
-        for row in rows {
-            for (lane, &value) in lanes.iter_mut().zip(row) {
-                lane.add(value);
-            }
-        }
-        let mut sum = Self::of(rest);
-        lanes.into_iter().for_each(|lane| sum.join(lane));
         sum
     }
 }

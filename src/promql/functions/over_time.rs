@@ -24,10 +24,8 @@ pub(super) fn sum(windows: &Windows<'_>, out: &mut [f64]) -> Result<()> {
 
 pub(super) fn avg(windows: &Windows<'_>, out: &mut [f64]) -> Result<()> {
     each_total(windows, out, |window, sum: Sum| match sum.total.is_finite() {
-        true => {
-            let count = window.values.len() as f64;
-            sum.total / count + sum.lost / count
-        }
+        // One rounding of the sum: so it does not depend on how windows share their sums.
+        true => sum.value() / window.values.len() as f64,
         false => Mean::of(window.values),
     })
 }

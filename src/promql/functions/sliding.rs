@@ -33,10 +33,6 @@ pub(super) trait Total: Copy + Default {
 }
 
 impl Total for Sum {
-    fn of(values: &[f64]) -> Self {
-        Sum::of_any_order(values)
-    }
-
     fn add(&mut self, value: f64) {
         Sum::add(self, value);
     }
