@@ -73,8 +73,6 @@ pub struct Committer {
     reserve: Reserve,
     samples: u64,
     group: Vec<Submission>,
-    /// Void numbers that no segment says are void yet.
-    unsaid: Option<(SeqNo, SeqNo)>,
     record_mode: RecordMode,
     record_void: RecordVoid,
     encoder: RowsEncoder,
@@ -118,7 +116,6 @@ impl Committer {
             reserve: start.reserve,
             samples: start.samples,
             group: Vec::new(),
-            unsaid: None,
             record_mode: start.record_mode,
             record_void: start.record_void,
             encoder: RowsEncoder::default(),
@@ -274,8 +271,8 @@ impl Committer {
         let first = self.next;
         self.next = SeqNo(first.0 + self.group.len() as u64);
         let last = SeqNo(self.next.0 - 1);
-        self.shared.voids.lock().push((first, last));
-        self.unsaid = Some((self.unsaid.map_or(first, |(first, _)| first), last));
+        let mut void = self.shared.void.lock();
+        *void = Some((void.map_or(first, |(first, _)| first), last));
     }
 
     /// Lets writes go on, if they have stopped: once all that was inserted is in parts, and a fresh segment says which
@@ -309,13 +306,13 @@ impl Committer {
         if self.shared.policy().stage == StageKind::Container {
             return Ok(());
         }
-        let Some((first, last)) = self.unsaid else { return Ok(()) };
+        let Some((first, last)) = self.shared.unrecorded_void() else { return Ok(()) };
         let safe = self.shared.watermarks().power_safe;
         self.log.void(first, FrameOf { number: last, safe, samples: self.samples })?;
         self.note_files();
         // The segment goes once it is in parts; what was said of these numbers is remembered.
         (self.record_void)(first, last).map_err(Error::Reserve)?;
-        self.unsaid = None;
+        *self.shared.void.lock() = None;
         Ok(())
     }
 

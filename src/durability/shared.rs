@@ -71,8 +71,8 @@ pub struct Durability {
     pub(super) process_safe: AtomicU64,
     pub(super) power_safe: AtomicU64,
     pub(super) stopped: ArcSwapOption<Stopped>,
-    /// Numbers that were given out and rejected. Each stop of writes adds one range at most.
-    pub(super) voids: Mutex<Vec<(SeqNo, SeqNo)>>,
+    /// Numbers that were given out and rejected, until that is recorded. No write is taken meanwhile, so it is one range.
+    pub(super) void: Mutex<Option<(SeqNo, SeqNo)>>,
     pub(super) flusher: Bell,
 }
 
@@ -107,7 +107,7 @@ impl Durability {
             process_safe: AtomicU64::new(recovered.0),
             power_safe: AtomicU64::new(recovered.0),
             stopped: ArcSwapOption::empty(),
-            voids: Mutex::default(),
+            void: Mutex::default(),
             flusher: Bell::default(),
         })
     }

@@ -142,6 +142,21 @@ fn a_record_that_fails_is_not_there_and_the_next_one_begins_a_new_manifest() {
 }
 
 #[test]
+fn a_manifest_that_begins_anew_forgets_what_is_beyond_the_bounds_of_memory() {
+    use crate::disk::{Disk, Errno, Fault, SimDisk};
+    let (disk, dir) = (SimDisk::new(1), Path::new("/data"));
+    disk.create_dir_all(dir).unwrap();
+    let many = State { lost: (0..20_000).map(|n| (SeqNo(n * 2), SeqNo(n * 2))).collect(), ..State::default() };
+    let mut manifest = Manifest::create(Arc::new(disk.clone()), dir, 1, many).unwrap();
+    disk.inject(Fault::new(Errno::IO));
+    assert!(manifest.record(&Edit { samples: Some(4), ..Edit::default() }).is_err());
+    manifest.record(&Edit { samples: Some(5), ..Edit::default() }).unwrap();
+    let lost = &manifest.state().lost;
+    assert_eq!((lost.len(), lost[lost.len() - 1].0), (10_000, SeqNo(39_998)));
+    assert_eq!(manifest::Loaded::read(&disk, dir).unwrap().state, *manifest.state());
+}
+
+#[test]
 fn either_copy_of_a_manifest_is_enough_and_every_damaged_byte_is_noticed() {
     use crate::disk::{Disk, SimDisk};
     let (disk, dir) = (SimDisk::new(1), Path::new("/data"));

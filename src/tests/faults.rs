@@ -5,8 +5,8 @@ use std::{path::Path, sync::Arc, time::Duration};
 use crate::{
     disk::{CrashKind, Disk, Errno, Fault, OpKind, SimDisk},
     durability::{AckLevel, Mode, StageKind, SwitchError, Ticket},
-    engine::{Engine, Error},
-    model::{Labels, TimeRange},
+    engine::{Engine, Error, Receipt},
+    model::{Labels, Position, SeqNo, TimeRange},
     select::{Series, View},
     tests::{
         self,
@@ -260,13 +260,16 @@ fn numbers_of_a_group_that_could_not_be_written_are_void_and_stay_so() {
     let mut second = batch(&engine, "b", AckLevel::Disk);
     commit(&engine);
     assert!(matches!(answer(&mut second), Some(Err(_))));
-    assert!(engine.next_number() > before && engine.durability().is_void(before));
+    assert_eq!(engine.durability().unrecorded_void(), Some((before, SeqNo(engine.next_number().0 - 1))));
+    let rejected = Position { incarnation: 1, number: before };
+    assert_eq!(engine.receipt(rejected), Receipt::Lost);
     disk.clear_faults();
     commit(&engine);
     flush(&engine).unwrap();
     flush(&engine).unwrap();
     commit(&engine);
-    assert_eq!(engine.problem(), None);
+    assert_eq!((engine.problem(), engine.receipt(rejected)), (None, Receipt::Lost));
+    assert_eq!(engine.durability().unrecorded_void(), None, "the manifest remembers");
     let mut third = batch(&engine, "c", AckLevel::Disk);
     commit(&engine);
     sync(&engine);
