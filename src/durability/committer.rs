@@ -25,12 +25,8 @@ pub struct Start {
     pub next: SeqNo,
     /// The first number it may not give out before more are reserved.
     pub limit: SeqNo,
-    /// Reserves more.
-    pub reserve: Reserve,
-    /// Records a change of the mode, durably.
-    pub record_mode: RecordMode,
-    /// Records numbers that are void, durably.
-    pub record_void: RecordVoid,
+    /// Where that and more is recorded.
+    pub record: Box<dyn Record>,
     /// Samples accepted before, since the directory was made.
     pub samples: u64,
     /// The number of the first log segment it opens.
@@ -47,14 +43,18 @@ pub struct Start {
     pub segment_size_max: u64,
 }
 
-/// Reserves more numbers, durably: the first number that may not be given out.
-pub type Reserve = Box<dyn FnMut() -> Result<SeqNo, Box<dyn std::error::Error + Send + Sync>> + Send>;
+/// Why something could not be recorded.
+pub type RecordError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Records that a mode is in force from a number on.
-pub type RecordMode = Box<dyn FnMut(Mode, SeqNo) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + Send>;
-
-/// Records that the numbers from the first to the last were rejected.
-pub type RecordVoid = Box<dyn FnMut(SeqNo, SeqNo) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + Send>;
+/// What a committer needs to be remembered over a crash. Durable when a call returns.
+pub trait Record: Send {
+    /// Reserves more numbers: the first number that may not be given out.
+    fn reserve(&mut self) -> Result<SeqNo, RecordError>;
+    /// A mode is in force from a number on.
+    fn mode(&mut self, mode: Mode, first: SeqNo) -> Result<(), RecordError>;
+    /// The numbers from the first to the last were rejected.
+    fn void(&mut self, first: SeqNo, last: SeqNo) -> Result<(), RecordError>;
+}
 
 /// Bytes of batches that one write takes, unless the first alone is larger: more would only make the answers later.
 const GROUP_SIZE_MAX: usize = 16 << 20;
@@ -70,11 +70,9 @@ pub struct Committer {
     next: SeqNo,
     /// Numbers from here on must be reserved first.
     limit: SeqNo,
-    reserve: Reserve,
+    record: Box<dyn Record>,
     samples: u64,
     group: Vec<Submission>,
-    record_mode: RecordMode,
-    record_void: RecordVoid,
     encoder: RowsEncoder,
 }
 
@@ -113,11 +111,9 @@ impl Committer {
             generation,
             next: start.next,
             limit: start.limit,
-            reserve: start.reserve,
+            record: start.record,
             samples: start.samples,
             group: Vec::new(),
-            record_mode: start.record_mode,
-            record_void: start.record_void,
             encoder: RowsEncoder::default(),
         }
     }
@@ -209,7 +205,7 @@ impl Committer {
     fn commit(&mut self, now: Duration) -> Result<(), Error> {
         let first = self.next;
         while self.next.0 + self.group.len() as u64 > self.limit.0 {
-            self.limit = (self.reserve)().map_err(Error::Reserve)?;
+            self.limit = self.record.reserve().map_err(Error::Record)?;
         }
         if self.shared.policy().stage == StageKind::Log {
             self.log()?;
@@ -311,7 +307,7 @@ impl Committer {
         self.log.void(first, FrameOf { number: last, safe, samples: self.samples })?;
         self.note_files();
         // The segment goes once it is in parts; what was said of these numbers is remembered.
-        (self.record_void)(first, last).map_err(Error::Reserve)?;
+        self.record.void(first, last).map_err(Error::Record)?;
         *self.shared.void.lock() = None;
         Ok(())
     }
@@ -321,7 +317,7 @@ impl Committer {
         let Switch { mode, reply } = switch;
         let (old, first) = (self.shared.mode(), self.next);
         self.rotate();
-        let recorded = (self.record_mode)(mode, first).map_err(|error| SwitchError::Record(error_chain(&*error)));
+        let recorded = self.record.mode(mode, first).map_err(|error| SwitchError::Record(error_chain(&*error)));
         if recorded.is_ok() {
             self.shared.set_mode(mode);
             self.log.seal();

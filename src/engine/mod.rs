@@ -33,6 +33,7 @@ mod plan;
 mod policy;
 mod probe;
 mod receipts;
+mod recorder;
 mod recover;
 mod replay;
 mod report;

@@ -22,6 +22,7 @@ use super::{
     pages::Opened,
     partset::Parts,
     plan::Plan,
+    recorder::{NUMBERS_AHEAD, Recorder},
     recover::StageContents,
     replay::ReplayState,
     reserve::Reserve,
@@ -40,8 +41,6 @@ use crate::{
     model::{Day, SeqNo},
 };
 
-/// Sequence numbers reserved with one manifest record: minutes at the highest rate, so that it costs nothing.
-const NUMBERS_AHEAD: u64 = 1 << 24;
 /// File numbers skipped at a start: more than one start can write without recording any.
 const FILES_AHEAD: u64 = 1 << 10;
 
@@ -319,9 +318,7 @@ impl Open {
             incarnation: start.number,
             next: start.first,
             limit: self.state.reserved,
-            reserve: reserve(&manifest),
-            record_mode: record_mode(&manifest),
-            record_void: record_void(&manifest),
+            record: Box::new(Recorder(Arc::clone(&manifest))),
             samples: self.state.samples,
             next_segment: stage.last_ids[0] + 1,
             log_dirs: self.logs.written.clone(),
@@ -400,30 +397,4 @@ fn wall_clock() -> i64 {
 fn arena_options(options: &Options) -> ArenaOptions {
     let spare_size_max = ArenaOptions::default().spare_size_max.min(options.memory_size_max / 2);
     ArenaOptions { chunk_size: options.chunk_size, spare_size_max }
-}
-
-fn reserve(manifest: &Arc<Mutex<Manifest>>) -> crate::durability::Reserve {
-    let manifest = Arc::clone(manifest);
-    Box::new(move || {
-        let mut manifest = manifest.lock();
-        let limit = SeqNo(manifest.state().reserved.0 + NUMBERS_AHEAD);
-        manifest.record(&super::Edit { reserved: Some(limit), ..super::Edit::default() })?;
-        Ok(limit)
-    })
-}
-
-fn record_void(manifest: &Arc<Mutex<Manifest>>) -> crate::durability::RecordVoid {
-    let manifest = Arc::clone(manifest);
-    Box::new(move |first, last| {
-        let edit = super::Edit { lost: vec![(first, last)], ..super::Edit::default() };
-        Ok(manifest.lock().record(&edit)?)
-    })
-}
-
-fn record_mode(manifest: &Arc<Mutex<Manifest>>) -> crate::durability::RecordMode {
-    let manifest = Arc::clone(manifest);
-    Box::new(move |mode, first| {
-        let edit = super::Edit { mode: Some((mode.to_string(), first)), ..super::Edit::default() };
-        Ok(manifest.lock().record(&edit)?)
-    })
 }
