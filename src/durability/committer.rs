@@ -379,7 +379,9 @@ impl Committer {
             waiters.into_iter().map(|(waiter, _)| waiter).partition(|waiter| waiter.level == AckLevel::Memory);
         self.shared.park(later.into_iter());
         self.shared.set_visible(last);
-        self.shared.answer_visible(at_once, now);
+        if !at_once.is_empty() {
+            self.shared.answer_visible(at_once, now);
+        }
         self.note_files();
         let mut work = self.shared.work.lock();
         let pending = &mut work.pending;
