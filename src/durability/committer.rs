@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use crate::{
     disk::Disk,
     durability::{
-        AckLevel, Durability, Error, Mirror, Mode, StageKind, Stopped, SwitchError, Unasked,
+        AckLevel, Durability, Error, Mode, StageKind, Stopped, SwitchError, Unasked,
         answers::Waiter,
         inbox::{Submission, Switch},
         log::{FrameOf, LogOptions, LogWriter, segment_size},
@@ -34,7 +34,7 @@ pub struct Start {
     /// Where log segments go: a copy to each.
     pub log_dirs: Vec<PathBuf>,
     /// How many of the copies must work.
-    pub log_mirror: Mirror,
+    pub log_copies_needed: usize,
     /// Whether batches in it are compressed.
     pub log_compression: Compression,
     /// Bytes reserved for a log segment.
@@ -88,10 +88,9 @@ impl Committer {
         let (writer, generation) = memtable.generation(start.next);
         shared.generations.push(&generation);
         let segment_size = segment_size(shared.policy(), start.segment_size, start.segment_size_max);
-        let needed = if start.log_mirror == Mirror::OneOfTwo { 1 } else { start.log_dirs.len() };
         let options = LogOptions {
             dirs: start.log_dirs,
-            needed,
+            needed: start.log_copies_needed,
             compression: start.log_compression,
             usual_size: start.segment_size,
             size_max: start.segment_size_max,

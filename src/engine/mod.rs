@@ -41,6 +41,7 @@ mod reserve;
 mod threads;
 mod ticks;
 mod verdict;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -75,7 +76,7 @@ use crate::{
     durability::{AckLevel, AtRisk, Durability, Failure, Mode, Refused, Switched, Ticket, Watermarks, Workers},
     engine::{
         days::Days, flushing::NewFields, names::StreamIds, partset::Parts, replay::ReplayState, reserve::Reserve,
-        threads::Threads,
+        threads::Threads, watch::Watch,
     },
     index::Index,
     memtable::{Catalogue, Generation, Memtable},
@@ -112,6 +113,7 @@ pub struct Engine {
     clock: Clock,
     lock: Box<dyn Lock>,
     reserve: Reserve,
+    watch: Watch,
     /// Files to be removed after the next record: those of a record that failed, which a start may count until a later one is
     /// durable, and those that could not be removed before.
     abandoned: Mutex<Vec<PathBuf>>,

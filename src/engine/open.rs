@@ -28,6 +28,7 @@ use super::{
     reserve::Reserve,
     threads::Threads,
     ticks::encode_pages,
+    watch::Watch,
 };
 use crate::{
     disk::Disk,
@@ -226,8 +227,8 @@ impl Open {
 
     /// On a small disk segments are smaller: several must fit, beside the parts that take over what they hold.
     fn segment_size_max(&self) -> u64 {
-        let total = |dir: &PathBuf| self.disk.space(dir).map_or(u64::MAX, |space| space.total);
-        let smallest = self.logs.written.iter().map(total).min().unwrap_or(u64::MAX);
+        let total = |dir| self.disk.space(dir).map_or(u64::MAX, |space| space.total);
+        let smallest = self.logs.written().map(|(_, dir)| total(dir)).min().unwrap_or(u64::MAX);
         (smallest / 64).max(SEGMENT_SIZE_MIN)
     }
 
@@ -321,8 +322,8 @@ impl Open {
             record: Box::new(Recorder(Arc::clone(&manifest))),
             samples: self.state.samples,
             next_segment: stage.last_ids[0] + 1,
-            log_dirs: self.logs.written.clone(),
-            log_mirror: self.options.wal_mirror,
+            log_dirs: self.logs.written().map(|(_, dir)| dir.to_owned()).collect(),
+            log_copies_needed: self.logs.needed,
             log_compression: self.options.wal_compression,
             segment_size: self.options.segment_size,
             segment_size_max: self.segment_size_max(),
@@ -350,6 +351,7 @@ impl Open {
         }
         let workers = Workers::new(Arc::clone(&durability), committer, syncer);
         let reserve = Reserve::new(Arc::clone(&self.disk), self.paths.reserve());
+        let watch = Watch::new(self.logs.clone(), &self.metrics);
         self.recovery.duration = self.clock.now();
         self.report(start.number);
         Ok(Arc::new(Engine {
@@ -377,6 +379,7 @@ impl Open {
             clock: self.clock,
             lock,
             reserve,
+            watch,
             abandoned: Mutex::default(),
         }))
     }
