@@ -229,9 +229,9 @@ impl Committer {
         let (retired, bad_segment) = (std::mem::take(&mut work.retired), work.bad_segment);
         drop(work);
         self.log.avoid(bad_segment);
-        if let Err(error) = self.log.retire(retired) {
-            // All they hold is in parts: what stays behind takes space, and the next start removes it.
-            tracing::warn!("{}", error_chain(&error));
+        let unremoved = self.log.retire(retired);
+        if !unremoved.is_empty() {
+            self.shared.work.lock().keep_unremoved(unremoved);
         }
         let Err(error) = self.write_group() else { return Ok(()) };
         let failed = self.log.seal();

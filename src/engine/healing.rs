@@ -25,7 +25,7 @@ impl Engine {
         self.make_spare();
         let flushed = self.flush_next(now);
         // On a full disk their space is wanted.
-        self.remove_files(self.durability.take_unused(&*self.disk).into_iter());
+        self.durability.remove_unused(&*self.disk);
         match &flushed {
             // Who waits for the flush waits in vain.
             Err(error) if self.durability.is_broken() => drop(self.durability.stop(&error_chain(error))),

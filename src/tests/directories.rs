@@ -3,15 +3,17 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use crate::{
-    disk::{Disk, SimDisk},
+    disk::{Disk, Errno, Fault, OpKind, SimDisk},
     durability::{AckLevel, Mirror, Mode, Ticket},
     engine::{Engine, Error, Options},
     metrics::{Directory, Metrics},
     model::{Labels, MatchOp, Matcher, TimeRange},
     select::{Series, Source, View},
+    stage::{FileKind, list_files},
     tests::stored,
 };
 
+const WAL: &str = "/data/wal";
 const MIRROR: &str = "/mirror/wal";
 const FAST: &str = "/fast/wal";
 
@@ -135,4 +137,54 @@ fn a_log_directory_that_was_replaced_stops_writes_until_it_is_back() {
     assert!(writes(&engine, 2));
     drop(engine);
     assert_eq!(found(&open(&disk, &Options { wal_dir: Some(FAST.into()), ..options() }).unwrap()), [1, 2]);
+}
+
+fn segments(disk: &SimDisk, dir: &str) -> usize {
+    list_files(disk, Path::new(dir), FileKind::Log).unwrap().len()
+}
+
+/// Many segments, all but the newest in parts; none is retired yet.
+fn with_old_segments(disk: &SimDisk) -> Arc<Engine> {
+    let engine = open(disk, &options()).unwrap();
+    (0..1_000).for_each(|name| assert!(writes(&engine, name % 10)));
+    engine.durability().request_rotation();
+    commit(&engine);
+    assert!(segments(disk, WAL) > 20, "{}", segments(disk, WAL));
+    engine
+}
+
+#[test]
+fn one_segment_that_cannot_be_removed_keeps_no_other_and_is_tried_again() {
+    let disk = SimDisk::new(1);
+    let engine = with_old_segments(&disk);
+    assert!(engine.flush_step(Duration::from_secs(3)).unwrap());
+    disk.inject(Fault::new(Errno::IO).of(OpKind::Remove).at("wal/").times(2));
+    let before = segments(&disk, WAL);
+    assert!(writes(&engine, 1));
+    // Seven are kept for reuse, beside one made ahead, and one is written.
+    assert_eq!(segments(&disk, WAL), 10, "of {before}, two could not be removed");
+    engine.flush_step(Duration::from_secs(4)).unwrap();
+    assert_eq!(segments(&disk, WAL), 8);
+}
+
+#[test]
+fn nothing_is_removed_or_reused_in_a_directory_that_was_replaced_just_now() {
+    let disk = SimDisk::new(1);
+    let engine = with_old_segments(&disk);
+    assert!(engine.flush_step(Duration::from_secs(3)).unwrap());
+    // Nobody has looked since: another server's directory is here now, with segments of the same names.
+    disk.rename(Path::new("/data"), Path::new("/moved")).unwrap();
+    drop(open(&disk, &options()).unwrap());
+    let names = |dir: &str| disk.list(Path::new(dir)).unwrap().into_iter().map(|entry| entry.path).collect::<Vec<_>>();
+    for path in names("/moved/wal") {
+        let file = disk.create(&Path::new(WAL).join(path.file_name().unwrap())).unwrap();
+        file.write_at(b"theirs", 0).unwrap();
+    }
+    let theirs = names(WAL);
+    (0..30).for_each(|name| drop(submit(&engine, name)));
+    commit(&engine);
+    for path in &theirs {
+        assert_eq!(disk.read_file(path).unwrap(), b"theirs", "{}", path.display());
+    }
+    assert!(theirs.iter().all(|path| names(WAL).contains(path)));
 }
