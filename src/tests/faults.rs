@@ -170,6 +170,7 @@ fn after_a_failed_sync_the_generation_is_flushed_and_writes_go_on_in_a_fresh_fil
         commit(&engine);
         sync(&engine);
         assert_eq!((answer(&mut first), answer(&mut second)), (None, None), "{mode}: not before the flush");
+        assert_eq!(engine.metrics().stage_failures.get(), 1, "{mode}: nothing more is written to a file that failed");
         assert!(flush(&engine).unwrap());
         sync(&engine);
         let served = Some(Ok(AckLevel::Disk));
