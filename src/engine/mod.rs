@@ -103,6 +103,9 @@ pub struct Engine {
     page_fields: Mutex<BTreeMap<Day, NewFields>>,
     parts: Parts,
     manifest: Arc<Mutex<Manifest>>,
+    /// Lost parts of which something is put back, each with the last number of that: the manifest names them until it is in
+    /// parts.
+    refilled: Mutex<Vec<(PartId, SeqNo)>>,
     next_file: AtomicU64,
     /// Files of the stage that earlier incarnations wrote, until all they hold is in parts; and whether they are damaged.
     leftovers: Mutex<Vec<(PathBuf, bool)>>,

@@ -106,7 +106,14 @@ fn a_damaged_part_is_set_aside_and_named_and_the_rest_is_served() {
     disk.corrupt(&path, 3, 0xff).unwrap();
     let engine = open_in(&disk, Mode::WalSync).unwrap();
     assert_eq!((engine.recovery().damaged_files.len(), engine.recovery().quarantined.len()), (1, 1));
-    assert_eq!(found(&engine), 1);
+    assert_eq!((found(&engine), engine.recovery().damaged.len()), (2, 0), "the log still holds what was in it");
+    engine.close().unwrap();
+    drop(engine);
+    // Nothing is left in the log.
+    let path = disk.entries().into_iter().find(|entry| !entry.is_dir && is_first(&entry.path)).unwrap().path;
+    disk.corrupt(&path, 3, 0xff).unwrap();
+    let engine = open_in(&disk, Mode::WalSync).unwrap();
+    assert_eq!((found(&engine), &*engine.recovery().damaged), (1, &[(SeqNo(1), SeqNo(1))][..]));
 }
 
 #[test]
