@@ -99,6 +99,9 @@ pub trait File: Send + Sync {
     fn sync_data(&self) -> io::Result<()>;
     /// Whether the file still has a name. A sync of one that has none succeeds and keeps nothing: ask after it.
     fn is_linked(&self) -> io::Result<bool>;
+    /// Whether a path leads to this file. It does not where the file was renamed or removed, or a directory on the way was
+    /// replaced: then what is there, if anything, may be another server's.
+    fn is_at(&self, path: &Path) -> io::Result<bool>;
     /// The file's length in bytes.
     fn size(&self) -> io::Result<u64>;
     /// Cuts or extends (with zeros) the file.

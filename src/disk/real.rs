@@ -101,12 +101,16 @@ struct RealLock {
 
 impl Lock for RealLock {
     fn is_held(&self) -> io::Result<bool> {
-        let ours = self.file.metadata()?;
-        match fs::metadata(&self.path) {
-            Ok(there) => Ok((there.dev(), there.ino()) == (ours.dev(), ours.ino())),
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(false),
-            Err(error) => Err(error),
-        }
+        leads_to(&self.path, &self.file)
+    }
+}
+
+fn leads_to(path: &Path, file: &fs::File) -> io::Result<bool> {
+    let ours = file.metadata()?;
+    match fs::metadata(path) {
+        Ok(there) => Ok((there.dev(), there.ino()) == (ours.dev(), ours.ino())),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
@@ -158,6 +162,10 @@ impl File for RealFile {
 
     fn is_linked(&self) -> io::Result<bool> {
         Ok(self.file.metadata()?.nlink() > 0)
+    }
+
+    fn is_at(&self, path: &Path) -> io::Result<bool> {
+        leads_to(path, &self.file)
     }
 
     fn size(&self) -> io::Result<u64> {

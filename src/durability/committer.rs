@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use crate::{
     disk::Disk,
     durability::{
-        AckLevel, Durability, Error, Mirror, Mode, StageKind, Stopped, SwitchError, Unasked,
+        AckLevel, Durability, Error, Mode, StageKind, Stopped, SwitchError, Unasked,
         answers::Waiter,
         inbox::{Submission, Switch},
         log::{FrameOf, LogOptions, LogWriter, segment_size},
@@ -25,12 +25,8 @@ pub struct Start {
     pub next: SeqNo,
     /// The first number it may not give out before more are reserved.
     pub limit: SeqNo,
-    /// Reserves more.
-    pub reserve: Reserve,
-    /// Records a change of the mode, durably.
-    pub record_mode: RecordMode,
-    /// Records numbers that are void, durably.
-    pub record_void: RecordVoid,
+    /// Where that and more is recorded.
+    pub record: Box<dyn Record>,
     /// Samples accepted before, since the directory was made.
     pub samples: u64,
     /// The number of the first log segment it opens.
@@ -38,7 +34,7 @@ pub struct Start {
     /// Where log segments go: a copy to each.
     pub log_dirs: Vec<PathBuf>,
     /// How many of the copies must work.
-    pub log_mirror: Mirror,
+    pub log_copies_needed: usize,
     /// Whether batches in it are compressed.
     pub log_compression: Compression,
     /// Bytes reserved for a log segment.
@@ -47,14 +43,18 @@ pub struct Start {
     pub segment_size_max: u64,
 }
 
-/// Reserves more numbers, durably: the first number that may not be given out.
-pub type Reserve = Box<dyn FnMut() -> Result<SeqNo, Box<dyn std::error::Error + Send + Sync>> + Send>;
+/// Why something could not be recorded.
+pub type RecordError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Records that a mode is in force from a number on.
-pub type RecordMode = Box<dyn FnMut(Mode, SeqNo) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + Send>;
-
-/// Records that the numbers from the first to the last were rejected.
-pub type RecordVoid = Box<dyn FnMut(SeqNo, SeqNo) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + Send>;
+/// What a committer needs to be remembered over a crash. Durable when a call returns.
+pub trait Record: Send {
+    /// Reserves more numbers: the first number that may not be given out.
+    fn reserve(&mut self) -> Result<SeqNo, RecordError>;
+    /// A mode is in force from a number on.
+    fn mode(&mut self, mode: Mode, first: SeqNo) -> Result<(), RecordError>;
+    /// The numbers from the first to the last were rejected.
+    fn void(&mut self, first: SeqNo, last: SeqNo) -> Result<(), RecordError>;
+}
 
 /// Bytes of batches that one write takes, unless the first alone is larger: more would only make the answers later.
 const GROUP_SIZE_MAX: usize = 16 << 20;
@@ -70,13 +70,9 @@ pub struct Committer {
     next: SeqNo,
     /// Numbers from here on must be reserved first.
     limit: SeqNo,
-    reserve: Reserve,
+    record: Box<dyn Record>,
     samples: u64,
     group: Vec<Submission>,
-    /// Void numbers that no segment says are void yet.
-    unsaid: Option<(SeqNo, SeqNo)>,
-    record_mode: RecordMode,
-    record_void: RecordVoid,
     encoder: RowsEncoder,
 }
 
@@ -92,10 +88,9 @@ impl Committer {
         let (writer, generation) = memtable.generation(start.next);
         shared.generations.push(&generation);
         let segment_size = segment_size(shared.policy(), start.segment_size, start.segment_size_max);
-        let needed = if start.log_mirror == Mirror::OneOfTwo { 1 } else { start.log_dirs.len() };
         let options = LogOptions {
             dirs: start.log_dirs,
-            needed,
+            needed: start.log_copies_needed,
             compression: start.log_compression,
             usual_size: start.segment_size,
             size_max: start.segment_size_max,
@@ -115,12 +110,9 @@ impl Committer {
             generation,
             next: start.next,
             limit: start.limit,
-            reserve: start.reserve,
+            record: start.record,
             samples: start.samples,
             group: Vec::new(),
-            unsaid: None,
-            record_mode: start.record_mode,
-            record_void: start.record_void,
             encoder: RowsEncoder::default(),
         }
     }
@@ -212,7 +204,7 @@ impl Committer {
     fn commit(&mut self, now: Duration) -> Result<(), Error> {
         let first = self.next;
         while self.next.0 + self.group.len() as u64 > self.limit.0 {
-            self.limit = (self.reserve)().map_err(Error::Reserve)?;
+            self.limit = self.record.reserve().map_err(Error::Record)?;
         }
         if self.shared.policy().stage == StageKind::Log {
             self.log()?;
@@ -237,9 +229,9 @@ impl Committer {
         let (retired, bad_segment) = (std::mem::take(&mut work.retired), work.bad_segment);
         drop(work);
         self.log.avoid(bad_segment);
-        if let Err(error) = self.log.retire(retired) {
-            // All they hold is in parts: what stays behind takes space, and the next start removes it.
-            tracing::warn!("{}", error_chain(&error));
+        let unremoved = self.log.retire(retired);
+        if !unremoved.is_empty() {
+            self.shared.work.lock().keep_unremoved(unremoved);
         }
         let Err(error) = self.write_group() else { return Ok(()) };
         let failed = self.log.seal();
@@ -274,8 +266,8 @@ impl Committer {
         let first = self.next;
         self.next = SeqNo(first.0 + self.group.len() as u64);
         let last = SeqNo(self.next.0 - 1);
-        self.shared.voids.lock().push((first, last));
-        self.unsaid = Some((self.unsaid.map_or(first, |(first, _)| first), last));
+        let mut void = self.shared.void.lock();
+        *void = Some((void.map_or(first, |(first, _)| first), last));
     }
 
     /// Lets writes go on, if they have stopped: once all that was inserted is in parts, and a fresh segment says which
@@ -309,13 +301,13 @@ impl Committer {
         if self.shared.policy().stage == StageKind::Container {
             return Ok(());
         }
-        let Some((first, last)) = self.unsaid else { return Ok(()) };
+        let Some((first, last)) = self.shared.unrecorded_void() else { return Ok(()) };
         let safe = self.shared.watermarks().power_safe;
         self.log.void(first, FrameOf { number: last, safe, samples: self.samples })?;
         self.note_files();
         // The segment goes once it is in parts; what was said of these numbers is remembered.
-        (self.record_void)(first, last).map_err(Error::Reserve)?;
-        self.unsaid = None;
+        self.record.void(first, last).map_err(Error::Record)?;
+        *self.shared.void.lock() = None;
         Ok(())
     }
 
@@ -324,7 +316,7 @@ impl Committer {
         let Switch { mode, reply } = switch;
         let (old, first) = (self.shared.mode(), self.next);
         self.rotate();
-        let recorded = (self.record_mode)(mode, first).map_err(|error| SwitchError::Record(error_chain(&*error)));
+        let recorded = self.record.mode(mode, first).map_err(|error| SwitchError::Record(error_chain(&*error)));
         if recorded.is_ok() {
             self.shared.set_mode(mode);
             self.log.seal();
@@ -386,7 +378,9 @@ impl Committer {
             waiters.into_iter().map(|(waiter, _)| waiter).partition(|waiter| waiter.level == AckLevel::Memory);
         self.shared.park(later.into_iter());
         self.shared.set_visible(last);
-        self.shared.answer_visible(at_once, now);
+        if !at_once.is_empty() {
+            self.shared.answer_visible(at_once, now);
+        }
         self.note_files();
         let mut work = self.shared.work.lock();
         let pending = &mut work.pending;

@@ -113,20 +113,16 @@ impl Copies {
         }
     }
 
-    /// The files.
-    pub(crate) fn paths(&self) -> impl Iterator<Item = PathBuf> {
-        self.copies.iter().map(|copy| copy.path.clone())
-    }
-
     /// The files as a spare, in the order of the log's directories, where all of them work.
     pub(crate) fn to_spare(&self) -> Option<Spare> {
         let works = self.copies.iter().all(|copy| !copy.is_out());
-        works.then(|| Spare { paths: self.copies.iter().map(|copy| copy.path.clone()).collect(), size: self.size })
+        let files = self.copies.iter().map(|copy| (copy.path.clone(), Arc::clone(&copy.file)));
+        works.then(|| Spare { files: files.collect(), size: self.size })
     }
 
-    /// Removes every copy; one that is gone is as good as removed.
+    /// Removes every copy; one that is gone is as good as removed. Fails where one stays.
     pub(crate) fn remove(&self, disk: &dyn Disk) -> Result<(), stage::Error> {
-        let removed = self.copies.iter().map(|copy| remove(disk, &copy.path));
+        let removed = self.copies.iter().map(|copy| remove(disk, &copy.path, &*copy.file));
         removed.fold(Ok(()), Result::and)
     }
 }
@@ -181,7 +177,7 @@ impl OpenSegment {
         let (mut segments, mut copies, mut failed) = (Vec::new(), Vec::new(), None);
         for (lane, dir) in dirs.iter().enumerate() {
             let opened = match spare {
-                Some(spare) => Segment::recycle(disk, dir, header, &spare.paths[lane]),
+                Some(Spare { files, .. }) => Segment::recycle(disk, dir, header, (&files[lane].0, &*files[lane].1)),
                 None => Segment::create(disk, dir, header, capacity),
             };
             match opened {
@@ -293,9 +289,11 @@ fn tell_out(error: &Error, metrics: &Metrics) {
     metrics.wal_mirror_out.inc();
 }
 
-/// Removes a file; one that is gone is as good as removed.
-pub(crate) fn remove(disk: &dyn Disk, path: &Path) -> Result<(), stage::Error> {
-    match disk.remove(path) {
+/// Removes a file; one that is gone is as good as removed. What else its path leads to, in a directory that was replaced,
+/// is not ours and stays.
+pub(crate) fn remove(disk: &dyn Disk, path: &Path, file: &dyn File) -> Result<(), stage::Error> {
+    let removed = file.is_at(path).and_then(|is_there| if is_there { disk.remove(path) } else { Ok(()) });
+    match removed {
         Err(source) if source.kind() != io::ErrorKind::NotFound => {
             Err(stage::Error::Io { action: "remove", path: path.to_owned(), source })
         }

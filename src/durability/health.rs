@@ -75,13 +75,8 @@ impl Durability {
         work.pending.upto <= work.pending.safe && work.broken.is_none()
     }
 
-    /// The numbers that were given out and rejected since the start: ranges, first and last.
-    pub fn voids(&self) -> Vec<(SeqNo, SeqNo)> {
-        self.voids.lock().clone()
-    }
-
-    /// Whether a number was given out and rejected.
-    pub fn is_void(&self, number: SeqNo) -> bool {
-        self.voids.lock().iter().any(|(first, last)| (*first..=*last).contains(&number))
+    /// The numbers that were given out and rejected, first and last; `None` where all such are recorded.
+    pub fn unrecorded_void(&self) -> Option<(SeqNo, SeqNo)> {
+        *self.void.lock()
     }
 }

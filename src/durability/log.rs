@@ -144,7 +144,7 @@ impl LogWriter {
             Some(file) => file.last = segment.last(),
             None => {
                 let copies = Arc::clone(segment.copies());
-                self.files.push(LogFile { copies, last: segment.last(), is_bad: false });
+                self.files.push(LogFile { copies, last: segment.last(), is_bad: false, is_stuck: false });
             }
         }
         Ok(())
@@ -210,18 +210,17 @@ impl LogWriter {
 
     /// Takes back retired segments: keeps some for reuse, and removes the others.
     ///
-    /// A crash may undo a removal; the segment's frames are in parts then, and a start sees that.
-    pub(crate) fn retire(&mut self, files: Vec<LogFile>) -> Result<(), Error> {
-        for file in files {
+    /// A crash may undo a removal; the segment's frames are in parts then, and a start sees that. Those that cannot be
+    /// removed are given back.
+    pub(crate) fn retire(&mut self, mut files: Vec<LogFile>) -> Vec<LogFile> {
+        files.retain_mut(|file| {
             let is_usual = file.copies.size() == self.options.segment_size && !file.is_bad;
             // A segment that began with one copy of two has no file for the other.
-            let is_whole = |spare: &Spare| spare.paths.len() == self.options.dirs.len();
+            let is_whole = |spare: &Spare| spare.files.len() == self.options.dirs.len();
             let spare = file.copies.to_spare().filter(|spare| is_usual && is_whole(spare));
-            if spare.is_none_or(|spare| self.spares.keep(spare).is_err()) {
-                file.copies.remove(&*self.disk)?;
-            }
-        }
-        Ok(())
+            spare.is_none_or(|spare| self.spares.keep(spare).is_err()) && !file.remove(&*self.disk)
+        });
+        files
     }
 }
 

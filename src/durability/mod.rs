@@ -42,7 +42,7 @@ mod tests;
 
 pub use answers::{Ack, RenewLedger, Ticket};
 pub use bell::Bell;
-pub use committer::{Committer, RecordMode, RecordVoid, Reserve, Start, error_chain};
+pub use committer::{Committer, Record, RecordError, Start, error_chain};
 pub use copies::Mirror;
 pub use defined::Defined;
 pub use generations::Generations;
@@ -72,9 +72,9 @@ pub enum Error {
         /// The disk's answer.
         source: std::io::Error,
     },
-    /// No more sequence numbers could be reserved.
+    /// Sequence numbers could not be recorded: more as reserved, or rejected ones as void.
     #[error("record sequence numbers")]
-    Reserve(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Record(#[source] RecordError),
     /// The ledger could not be made anew.
     #[error("begin the ledger anew")]
     Ledger(#[source] std::io::Error),

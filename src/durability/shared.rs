@@ -17,7 +17,6 @@ use crate::{
     durability::{
         AckLevel, Bell, Failure, Generations, Mode, Policy, StageKind, Stopped,
         answers::Answers,
-        committer::error_chain,
         due::{Due, Pending},
         inbox::Inbox,
         spares::Spares,
@@ -71,8 +70,8 @@ pub struct Durability {
     pub(super) process_safe: AtomicU64,
     pub(super) power_safe: AtomicU64,
     pub(super) stopped: ArcSwapOption<Stopped>,
-    /// Numbers that were given out and rejected. Each stop of writes adds one range at most.
-    pub(super) voids: Mutex<Vec<(SeqNo, SeqNo)>>,
+    /// Numbers that were given out and rejected, until that is recorded. No write is taken meanwhile, so it is one range.
+    pub(super) void: Mutex<Option<(SeqNo, SeqNo)>>,
     pub(super) flusher: Bell,
 }
 
@@ -107,7 +106,7 @@ impl Durability {
             process_safe: AtomicU64::new(recovered.0),
             power_safe: AtomicU64::new(recovered.0),
             stopped: ArcSwapOption::empty(),
-            voids: Mutex::default(),
+            void: Mutex::default(),
             flusher: Bell::default(),
         })
     }
@@ -190,20 +189,26 @@ impl Durability {
         let mut work = self.work.lock();
         let work = &mut *work;
         let kept = work.files.iter().position(|file| file.last > flushed).unwrap_or(work.files.len());
-        for file in work.files.drain(..kept).chain(work.retired.drain(..)) {
-            if let Err(error) = file.copies.remove(disk) {
-                tracing::warn!("{}", error_chain(&error));
-            }
-        }
+        let all = work.files.drain(..kept).chain(work.retired.drain(..)).chain(work.unremoved.drain(..));
+        all.for_each(|mut file| _ = file.remove(disk));
     }
 
-    /// The files of log segments that nobody will write to: all they hold is in parts, and writes have stopped, or the mode
-    /// has no log. Those made ahead are removed.
-    pub fn take_unused(&self, disk: &dyn Disk) -> Vec<PathBuf> {
-        if self.stopped().is_none() && self.policy().stage == StageKind::Log {
-            return Vec::new();
+    /// Removes the log segments that nobody will write to: all they hold is in parts, and writes have stopped, or the mode
+    /// has no log; those made ahead, too. In any case those that could not be removed before.
+    pub fn remove_unused(&self, disk: &dyn Disk) {
+        let has_log = self.stopped().is_none() && self.policy().stage == StageKind::Log;
+        let mut work = self.work.lock();
+        let mut unused = std::mem::take(&mut work.unremoved);
+        if !has_log {
+            unused.append(&mut work.retired);
         }
-        self.spares.clear(disk);
-        self.work.lock().take_retired()
+        drop(work);
+        if !has_log {
+            self.spares.clear(disk);
+        }
+        unused.retain_mut(|file| !file.remove(disk));
+        if !unused.is_empty() {
+            self.work.lock().keep_unremoved(unused);
+        }
     }
 }

@@ -5,11 +5,19 @@
 //! rounds on ext4 over virtio, machine busy).
 //! A file made ahead is named `spare-000001`, which no start takes for a segment; the next start removes it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use parking_lot::Mutex;
 
-use crate::{disk::Disk, durability::copies::remove, stage};
+use crate::{
+    disk::{Disk, File},
+    durability::copies::remove,
+    stage,
+};
 
 /// Retired segments kept for reuse: enough for the log of one generation at the default sizes.
 const SPARES_MAX: usize = 8;
@@ -18,10 +26,9 @@ const SPARES_MAX: usize = 8;
 const PREFIX: &str = "spare-";
 
 /// The files of a segment, all its copies.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Spare {
     /// One in each of the log's directories.
-    pub(crate) paths: Vec<PathBuf>,
+    pub(crate) files: Vec<(PathBuf, Arc<dyn File>)>,
     /// Bytes of each.
     pub(crate) size: u64,
 }
@@ -81,10 +88,10 @@ impl Spares {
             inner.made += 1;
             (inner.made, wanted)
         };
-        let paths = dirs.iter().map(|dir| dir.join(format!("{PREFIX}{number:06}"))).collect();
-        let spare = Spare { paths, size };
-        for path in &spare.paths {
-            make_file(disk, path, size).inspect_err(|_| discard(disk, &spare))?;
+        let mut spare = Spare { files: Vec::new(), size };
+        for dir in &dirs {
+            let made = make_file(disk, dir.join(format!("{PREFIX}{number:06}")), size, &mut spare);
+            made.inspect_err(|_| discard(disk, &spare))?;
         }
         self.0.lock().ready.push(spare);
         Ok(())
@@ -98,16 +105,21 @@ impl Spares {
     }
 }
 
-fn make_file(disk: &dyn Disk, path: &Path, size: u64) -> Result<(), stage::Error> {
-    let failed = |action| move |source| stage::Error::Io { action, path: path.to_owned(), source };
-    let file = disk.create(path).map_err(failed("create"))?;
-    file.allocate(size).map_err(failed("reserve space for"))
+fn make_file(disk: &dyn Disk, path: PathBuf, size: u64, spare: &mut Spare) -> Result<(), stage::Error> {
+    let failed = |action| {
+        let path = path.clone();
+        move |source| stage::Error::Io { action, path, source }
+    };
+    let file = disk.create(&path).map_err(failed("create"))?;
+    let allocated = file.allocate(size).map_err(failed("reserve space for"));
+    spare.files.push((path, file));
+    allocated
 }
 
 fn discard(disk: &dyn Disk, spare: &Spare) {
-    for path in &spare.paths {
+    for (path, file) in &spare.files {
         // What cannot be removed now, the next start removes: all it holds is in parts.
-        let _ = remove(disk, path);
+        let _ = remove(disk, path, &**file);
     }
 }
 
@@ -115,5 +127,11 @@ fn discard(disk: &dyn Disk, spare: &Spare) {
 pub fn remove_spares(disk: &dyn Disk, dir: &Path) -> Result<(), stage::Error> {
     let listed = disk.list(dir).map_err(|source| stage::Error::Io { action: "list", path: dir.to_owned(), source })?;
     let is_spare = |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PREFIX));
-    listed.iter().filter(|entry| is_spare(&entry.path)).try_for_each(|entry| remove(disk, &entry.path))
+    let remove = |path: &Path| match disk.remove(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(stage::Error::Io { action: "remove", path: path.to_owned(), source })
+        }
+        _ => Ok(()),
+    };
+    listed.iter().filter(|entry| is_spare(&entry.path)).try_for_each(|entry| remove(&entry.path))
 }

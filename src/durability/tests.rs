@@ -1,15 +1,18 @@
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use super::{
     adaptive::{Controller, Observed, choose},
     answers::{Answers, Waiter},
+    copies::OpenSegment,
     due::{Due, Pending, due},
     marks::Exposure,
+    work::{LogFile, Work},
     *,
 };
 use crate::{
     disk::{CrashKind, Errno, Fault, OpKind, SimDisk},
     model::SeqNo,
+    stage::{FileHeader, FileKind},
 };
 
 const fn at(millis: u64) -> Duration {
@@ -164,6 +167,29 @@ fn while_a_sync_is_overdue_nothing_more_is_put_at_risk() {
     assert!(!desk.may_commit(&desk.inbox.lock(), at(100)));
     desk.set_overdue(None);
     assert!(desk.may_commit(&desk.inbox.lock(), at(9_999)));
+}
+
+#[test]
+fn what_was_written_to_a_segment_that_failed_meanwhile_depends_on_a_flush_too() {
+    let (disk, dirs) = (SimDisk::new(1), [std::path::PathBuf::from("/")]);
+    let written = |id, last| {
+        let header = FileHeader { kind: FileKind::Log, incarnation: 1, id };
+        let metrics = crate::metrics::Metrics::new();
+        let segment = OpenSegment::begin(&disk, &dirs, 1, header, 4096, None, &metrics).unwrap();
+        LogFile { copies: Arc::clone(segment.copies()), last: SeqNo(last), is_bad: false, is_stuck: false }
+    };
+    let mut work = Work::default();
+    let first = written(1, 3);
+    let again = LogFile { copies: Arc::clone(&first.copies), last: SeqNo(5), ..first };
+    work.note_file(first);
+    work.pending.upto = SeqNo(3);
+    // The syncer finds it to fail while the committer appends batches 4 and 5.
+    work.break_stage(1, SeqNo(3));
+    assert_eq!(work.broken, Some(SeqNo(3)));
+    work.note_file(again);
+    assert_eq!((work.broken, work.files[0].is_bad), (Some(SeqNo(5)), true));
+    work.note_file(written(2, 6));
+    assert_eq!((work.broken, work.files[1].is_bad), (Some(SeqNo(5)), false), "that one works");
 }
 
 #[test]

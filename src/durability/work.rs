@@ -8,14 +8,19 @@ use std::{
 };
 
 use crate::{
+    disk::Disk,
     durability::{
         Policy,
+        committer::error_chain,
         copies::Copies,
         due::{Due, Pending, due},
         syncer::Tick,
     },
     model::SeqNo,
 };
+
+/// Segments that wait to be removed: few beside the files that a process may have open.
+const UNREMOVED_MAX: usize = 100;
 
 /// A log segment as the syncer and the flusher see it.
 pub(crate) struct LogFile {
@@ -24,11 +29,23 @@ pub(crate) struct LogFile {
     pub(crate) last: SeqNo,
     /// It failed, or a sync of it: it is neither synced nor used again.
     pub(crate) is_bad: bool,
+    /// It could not be removed, and that has been said.
+    pub(crate) is_stuck: bool,
 }
 
 impl LogFile {
     pub(crate) fn id(&self) -> u64 {
         self.copies.id()
+    }
+
+    /// Removes its files; whether all are gone. Says so where they are not, once.
+    pub(crate) fn remove(&mut self, disk: &dyn Disk) -> bool {
+        let removed = self.copies.remove(disk);
+        if let (Err(error), false) = (&removed, self.is_stuck) {
+            tracing::warn!("{}; it is tried again", error_chain(error));
+            self.is_stuck = true;
+        }
+        removed.is_ok()
     }
 }
 
@@ -39,6 +56,8 @@ pub(crate) struct Work {
     pub(crate) files: VecDeque<LogFile>,
     /// Retired log segments, for the log's writer to reuse (all but the bad ones) or remove.
     pub(crate) retired: Vec<LogFile>,
+    /// Retired log segments that could not be removed; the flusher tries again.
+    pub(crate) unremoved: Vec<LogFile>,
     /// Containers that are not retired, each with the highest number it covers.
     pub(crate) containers: Vec<(PathBuf, SeqNo)>,
     /// Rows that no commit covers, oldest first; only the last still grows.
@@ -100,9 +119,12 @@ impl Work {
         done.into_iter().map(|(path, _)| path).collect()
     }
 
-    /// Takes out the files of retired segments.
-    pub(crate) fn take_retired(&mut self) -> Vec<PathBuf> {
-        std::mem::take(&mut self.retired).iter().flat_map(|file| file.copies.paths()).collect()
+    /// Keeps segments that could not be removed, to try again. Each holds its files open, so of very many the oldest are
+    /// left to the next start, which looks at them and removes them.
+    pub(crate) fn keep_unremoved(&mut self, files: Vec<LogFile>) {
+        self.unremoved.extend(files);
+        let forgotten = self.unremoved.len().saturating_sub(UNREMOVED_MAX);
+        self.unremoved.drain(..forgotten);
     }
 
     /// Bytes of the log's segments that a flush lets go of: all but the newest, which is written.

@@ -166,6 +166,13 @@ impl State {
         }
     }
 
+    /// What of a run of batches is left by the end that an earlier start found.
+    pub(crate) fn before_end(&self, run: Span) -> Option<Span> {
+        let start = self.incarnations.iter().find(|start| start.number == run.incarnation);
+        let to = start.and_then(|start| start.end).map_or(run.to, |end| run.to.min(end));
+        (run.from <= to).then_some(Span { to, ..run })
+    }
+
     /// A range of numbers as a span of the start they belong to.
     pub(crate) fn span(&self, from: SeqNo, to: SeqNo) -> Option<Span> {
         let start = self.incarnations.iter().rev().find(|start| start.first <= from)?;

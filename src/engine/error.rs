@@ -93,8 +93,8 @@ pub enum Error {
         /// What went wrong.
         source: crate::index::Error,
     },
-    /// The data directory was moved away or replaced.
-    #[error("the data directory {} is gone, or is another one now", .0.display())]
+    /// A directory was moved away or replaced.
+    #[error("the directory {} is gone, or is another one now", .0.display())]
     Gone(PathBuf),
     /// A thread could not be started.
     #[error("start a thread")]

@@ -22,8 +22,7 @@ impl Open {
                 Ok(part) => opened.push(part),
                 Err(error) => {
                     self.set_aside_damage(&path, error)?;
-                    self.state.parts.remove(&entry.id);
-                    self.lost_parts.push(entry.numbers);
+                    self.lost_parts.push(entry);
                 }
             }
         }

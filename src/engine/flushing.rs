@@ -91,6 +91,9 @@ impl Engine {
             self.write_index_part(day, new, written)?;
         }
         written.edit.flushed = Some(summary.last);
+        let refilled = self.refilled.lock();
+        written.edit.remove_parts.extend(refilled.iter().filter(|(_, last)| *last <= summary.last).map(|(id, _)| *id));
+        drop(refilled);
         if generation.first() >= self.first_number {
             // Of what earlier starts accepted, the count was recorded when this one began.
             written.edit.samples = Some(self.manifest.lock().state().samples + summary.samples);
@@ -219,6 +222,7 @@ impl Engine {
         written.edit.remove_parts.extend(files.map(|(id, _)| *id));
         // A record that failed may be there after a crash, so its files stay until a later one is durable.
         self.record(&written.edit).inspect_err(|_| self.abandoned.lock().extend(written.files.drain(..)))?;
+        self.refilled.lock().retain(|(id, _)| !written.edit.remove_parts.contains(id));
         for (day, fields) in written.fields {
             for (stream, fields) in fields {
                 fields.into_iter().for_each(|field| self.days.note(day, stream, field));

@@ -10,14 +10,14 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{Engine, Error, reserve::Reserve};
+use super::{Engine, Error};
 use crate::{disk::Space, durability::error_chain};
 
 impl Engine {
     /// One turn of the flusher: looks after the disk, then does the most urgent thing there is to write, if any. Whether
     /// something was written.
     pub fn flush_step(&self, now: Duration) -> Result<bool, Error> {
-        let problem = self.problem_of_disk();
+        let problem = self.problem_of_disks();
         if let Some(problem) = &problem {
             self.durability.stop(problem);
         }
@@ -25,7 +25,7 @@ impl Engine {
         self.make_spare();
         let flushed = self.flush_next(now);
         // On a full disk their space is wanted.
-        self.remove_files(self.durability.take_unused(&*self.disk).into_iter());
+        self.durability.remove_unused(&*self.disk);
         match &flushed {
             // Who waits for the flush waits in vain.
             Err(error) if self.durability.is_broken() => drop(self.durability.stop(&error_chain(error))),
@@ -58,30 +58,7 @@ impl Engine {
     }
 
     /// Free bytes that are kept. On a small disk, fewer.
-    fn floor(&self, space: Space) -> u64 {
+    pub(super) fn floor(&self, space: Space) -> u64 {
         self.options.free_space_min.min(space.total / 50)
-    }
-
-    /// Why nothing should be written here now, if so: the directory is another one, or the disk is nearly full. What is
-    /// left then is for flushing what was acknowledged.
-    fn problem_of_disk(&self) -> Option<String> {
-        let root = &self.paths.root;
-        if let Err(error) = self.check_directory() {
-            return Some(error.to_string());
-        }
-        let space = match self.disk.space(root) {
-            Ok(space) => space,
-            Err(error) => return Some(format!("the space on the disk of {} is not known: {error}", root.display())),
-        };
-        let floor = self.floor(space);
-        if space.available < floor {
-            let (free, floor) = (space.available >> 20, floor >> 20);
-            return Some(format!("the disk of {} is full: {free} MiB are free, {floor} are kept", root.display()));
-        }
-        if space.available >= floor + Reserve::size() {
-            // Without it a full disk is harder to heal, and nothing else: the next turn tries again.
-            let _ = self.reserve.hold();
-        }
-        None
     }
 }

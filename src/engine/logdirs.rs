@@ -16,7 +16,8 @@ use std::{
 use super::{Error, Options, Paths, io_error};
 use crate::{
     disk::{self, Disk},
-    durability::remove_spares,
+    durability::{Mirror, remove_spares},
+    metrics::Directory,
     stage::{FileKind, list_files},
 };
 
@@ -27,8 +28,10 @@ const NOTE_SIZE_MAX: u64 = 64 << 10;
 /// The directories of the log.
 #[derive(Clone, Debug)]
 pub(crate) struct LogDirs {
-    /// Where new segments go, a copy to each.
-    pub(crate) written: Vec<PathBuf>,
+    /// Where new segments go, a copy to each: the log's directory and its mirror's, if any.
+    written: Vec<PathBuf>,
+    /// How many copies must work.
+    pub(crate) needed: usize,
     /// Where segments may be.
     pub(crate) read: Vec<PathBuf>,
     /// The written ones outside of the data directory.
@@ -55,10 +58,28 @@ impl LogDirs {
         let outside: Vec<_> = written.iter().filter(|dir| **dir != paths.wal()).cloned().collect();
         let read = [paths.wal()].into_iter().chain(outside.iter().cloned()).collect();
         let note = Note::read(disk, &paths.log_note())?;
-        let dirs = Self { written, read, outside, note };
+        let needed = if options.wal_mirror == Mirror::OneOfTwo { 1 } else { written.len() };
+        let dirs = Self { written, needed, read, outside, note };
         dirs.check_used(disk, paths)?;
         dirs.check_owners(disk)?;
         Ok(dirs)
+    }
+
+    /// Where new segments go, a copy to each.
+    pub(crate) fn written(&self) -> impl Iterator<Item = (Directory, &Path)> {
+        [Directory::Wal, Directory::WalMirror].into_iter().zip(self.written.iter().map(PathBuf::as_path))
+    }
+
+    /// Fails where a directory outside is not there any more, or is another one now. After [`claim`](Self::claim).
+    pub(crate) fn check_there(&self, disk: &dyn Disk, dir: &Path) -> Result<(), Error> {
+        let Some(note) = self.note.as_ref().filter(|_| self.outside.iter().any(|outside| outside == dir)) else {
+            return Ok(());
+        };
+        let owner = Note::read(disk, &dir.join(OWNER))?;
+        match owner.is_some_and(|owner| owner.id == note.id) {
+            true => Ok(()),
+            false => Err(Error::Gone(dir.to_owned())),
+        }
     }
 
     /// What was used last is there, and is used again or empty.
@@ -90,7 +111,7 @@ impl LogDirs {
 
     /// Makes the directories and notes which they are, durably; removes spares that were made ahead. The id comes first,
     /// then the directories take it, and only then they are named: a crash in between leaves nothing that a start refuses.
-    pub(crate) fn claim(&self, disk: &dyn Disk, paths: &Paths) -> Result<(), Error> {
+    pub(crate) fn claim(&mut self, disk: &dyn Disk, paths: &Paths) -> Result<(), Error> {
         let named = self.note.as_ref().map(|note| &note.dirs[..]).unwrap_or_default();
         if *named != self.outside {
             let note_file = paths.log_note();
@@ -102,7 +123,9 @@ impl LogDirs {
                 disk::make_dir(disk, dir).map_err(io_error("create directory", dir))?;
                 Note { id: id.clone(), dirs: vec![paths.root.clone()] }.write(disk, &dir.join(OWNER))?;
             }
-            Note { id, dirs: self.outside.clone() }.write(disk, &note_file)?;
+            let note = Note { id, dirs: self.outside.clone() };
+            note.write(disk, &note_file)?;
+            self.note = Some(note);
         }
         Ok(self.read.iter().try_for_each(|dir| remove_spares(disk, dir))?)
     }

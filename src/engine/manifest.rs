@@ -129,6 +129,7 @@ impl Manifest {
         }
         // A number of its own for each attempt: nothing is written twice to a file that failed.
         self.number += 1;
+        self.state.forget();
         (self.files, self.end) = begin(&*self.disk, &self.dir, self.number, &self.state)?;
         self.failed = false;
         if let Err(error) = remove_older(&*self.disk, &self.dir, self.number) {

@@ -33,6 +33,7 @@ mod plan;
 mod policy;
 mod probe;
 mod receipts;
+mod recorder;
 mod recover;
 mod replay;
 mod report;
@@ -40,6 +41,7 @@ mod reserve;
 mod threads;
 mod ticks;
 mod verdict;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -74,7 +76,7 @@ use crate::{
     durability::{AckLevel, AtRisk, Durability, Failure, Mode, Refused, Switched, Ticket, Watermarks, Workers},
     engine::{
         days::Days, flushing::NewFields, names::StreamIds, partset::Parts, replay::ReplayState, reserve::Reserve,
-        threads::Threads,
+        threads::Threads, watch::Watch,
     },
     index::Index,
     memtable::{Catalogue, Generation, Memtable},
@@ -101,6 +103,9 @@ pub struct Engine {
     page_fields: Mutex<BTreeMap<Day, NewFields>>,
     parts: Parts,
     manifest: Arc<Mutex<Manifest>>,
+    /// Lost parts of which something is put back, each with the last number of that: the manifest names them until it is in
+    /// parts.
+    refilled: Mutex<Vec<(PartId, SeqNo)>>,
     next_file: AtomicU64,
     /// Files of the stage that earlier incarnations wrote, until all they hold is in parts; and whether they are damaged.
     leftovers: Mutex<Vec<(PathBuf, bool)>>,
@@ -111,6 +116,7 @@ pub struct Engine {
     clock: Clock,
     lock: Box<dyn Lock>,
     reserve: Reserve,
+    watch: Watch,
     /// Files to be removed after the next record: those of a record that failed, which a start may count until a later one is
     /// durable, and those that could not be removed before.
     abandoned: Mutex<Vec<PathBuf>>,

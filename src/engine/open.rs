@@ -10,7 +10,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    Clock, Engine, Error, Incarnation, Loss, Options, Paths, RecoveryPolicy, State, Verdict,
+    Clock, Engine, Error, FileEntry, Incarnation, Loss, Options, Paths, RecoveryPolicy, State, Verdict,
     days::Days,
     directory::{holds_data, make_dirs, take_lock},
     flushing::NewFields,
@@ -22,11 +22,13 @@ use super::{
     pages::Opened,
     partset::Parts,
     plan::Plan,
+    recorder::{NUMBERS_AHEAD, Recorder},
     recover::StageContents,
     replay::ReplayState,
     reserve::Reserve,
     threads::Threads,
     ticks::encode_pages,
+    watch::Watch,
 };
 use crate::{
     disk::Disk,
@@ -37,11 +39,9 @@ use crate::{
     index::{Index, SchemaLimits},
     memtable::{ArenaOptions, ArenaPool, Catalogue, Memtable},
     metrics::Metrics,
-    model::{Day, SeqNo},
+    model::{Day, PartId, SeqNo},
 };
 
-/// Sequence numbers reserved with one manifest record: minutes at the highest rate, so that it costs nothing.
-const NUMBERS_AHEAD: u64 = 1 << 24;
 /// File numbers skipped at a start: more than one start can write without recording any.
 const FILES_AHEAD: u64 = 1 << 10;
 
@@ -56,7 +56,8 @@ pub struct Recovery {
     pub damaged: Vec<(SeqNo, SeqNo)>,
     /// Bytes of the stage that hold something but no valid frame: damage, and what a crash tore at the end.
     pub damaged_bytes: u64,
-    /// Parts and index parts that are damaged or missing; what was in them is gone from the answers.
+    /// Parts and index parts that are damaged or missing; what was in them, and is not in the log any more, is gone from the
+    /// answers.
     pub damaged_files: Vec<PathBuf>,
     /// What the end of the start before took of what it had acknowledged; `None` at the first start.
     pub loss: Option<Loss>,
@@ -82,8 +83,9 @@ pub struct Open {
     pub(super) memtable: Arc<Memtable>,
     pub(super) days: Days,
     pub(super) parts: Parts,
-    /// The numbers of parts that are damaged or missing.
-    pub(super) lost_parts: Vec<(SeqNo, SeqNo)>,
+    /// Parts that are damaged or missing. The manifest goes on to name those of which something is put back, until that is in
+    /// parts again.
+    pub(super) lost_parts: Vec<FileEntry>,
     pub(super) state: State,
     /// The highest file number seen anywhere.
     pub(super) last_file: u64,
@@ -117,8 +119,11 @@ impl Engine {
 pub(crate) struct Found {
     pub(crate) stage: StageContents,
     pub(crate) verdict: Verdict,
+    pub(crate) plan: Plan,
     /// Numbers that had been safe and are missing, whatever the policy makes of it.
     pub(crate) damaged: Vec<(SeqNo, SeqNo)>,
+    /// Numbers that are gone with the parts they were in.
+    lost: Vec<(SeqNo, SeqNo)>,
     boot: u128,
     /// A write or sync failed before: what is found may not be on the disk.
     is_troubled: bool,
@@ -169,10 +174,14 @@ impl Open {
         if self.options.recovery == RecoveryPolicy::PointInTime {
             verdict.cut_before_damage(self.state.flushed);
         }
+        let plan = Plan::new(&stage.runs, &stage.commits, &verdict, self.state.flushed, &self.lost_parts);
+        let lost = plan.lost(&verdict);
         let boot = self.boot();
-        self.recovery.loss = self.assess_loss(&stage, &verdict, ledger.as_ref(), boot);
+        self.recovery.loss = self.assess_loss(&stage, &verdict, &lost, ledger.as_ref(), boot);
         let is_troubled = ledger.is_some_and(|record| record.is_troubled);
-        let found = Found { stage, verdict, damaged, boot, is_troubled };
+        let mut damaged = [damaged, lost.clone()].concat();
+        damaged.sort_unstable();
+        let found = Found { stage, verdict, plan, damaged, lost, boot, is_troubled };
         match found.damage() {
             Some(damage) if self.options.recovery == RecoveryPolicy::Strict => Err(Error::Damaged(damage)),
             _ => Ok(found),
@@ -186,7 +195,7 @@ impl Open {
         manifest_number: u64,
         lock: Box<dyn crate::disk::Lock>,
     ) -> Result<Arc<Engine>, Error> {
-        let Found { stage, verdict, damaged, boot, is_troubled } = found;
+        let Found { stage, verdict, plan, damaged, lost, boot, is_troubled } = found;
         let flushed = self.state.flushed;
         // What is served from now on must not be lost to a power cut: it may be in the page cache only.
         if is_troubled {
@@ -194,26 +203,37 @@ impl Open {
         }
         stage.sync()?;
         let samples = stage.samples_at(verdict.end).map_or(0, |(_, samples)| samples).max(self.state.samples);
-        let manifest = self.begin(manifest_number, &verdict, stage.largest, stage.largest_stream, samples)?;
+        let refilled = self.refilled(&plan);
+        let manifest = self.begin(manifest_number, &verdict, &lost, stage.largest, stage.largest_stream, samples)?;
         // What it told is in the manifest now, so the ledger can be used again.
         let marks = Watermarks { visible: verdict.end, process_safe: verdict.end, power_safe: verdict.end };
         let first = LedgerRecord::first(self.state.incarnation(), boot, marks, samples);
         let first = LedgerRecord { clock: wall_clock(), ..first };
         let path = self.paths.ledger();
         let ledger = Ledger::create(&*self.disk, &path, &first).map_err(io_error("begin the ledger", &path))?;
-        let plan = Plan::new(&stage.runs, &stage.commits, &verdict, flushed);
         let opened = Opened::new(&stage, &plan, &verdict, &self.index)?;
         self.parts.change(&opened.pages, &[]);
         self.recovery.end = verdict.end;
-        self.recovery.damaged = [damaged, std::mem::take(&mut self.lost_parts)].concat();
-        self.recovery.damaged.sort_unstable();
+        self.recovery.damaged = damaged;
         self.recovery.damaged_bytes = stage.damage.iter().map(|(.., bytes)| bytes).sum::<u64>() + stage.torn_bytes;
         self.recovery.replayed_batches = plan.batches(&stage.commits, flushed);
-        let engine = self.assemble(stage, plan, opened.fields, manifest, (ledger, first), lock)?;
+        let engine = self.assemble(stage, plan, refilled, opened.fields, manifest, (ledger, first), lock)?;
         if engine.recovery.replayed_batches == 0 {
             engine.remove_leftovers();
         }
         Ok(engine)
+    }
+
+    /// The lost parts of which the log still holds something. The others count no more.
+    fn refilled(&mut self, plan: &Plan) -> Vec<(PartId, SeqNo)> {
+        let refilled = plan.refilled(&self.lost_parts);
+        for part in &self.lost_parts {
+            match refilled.iter().any(|(id, _)| *id == part.id) {
+                true => tracing::warn!("what the log still holds of part {}/{} is put back", part.day, part.id),
+                false => drop(self.state.parts.remove(&part.id)),
+            }
+        }
+        refilled
     }
 
     /// This boot of the machine. Where that cannot be known, a number no other start has: then a ledger never counts as of
@@ -227,8 +247,8 @@ impl Open {
 
     /// On a small disk segments are smaller: several must fit, beside the parts that take over what they hold.
     fn segment_size_max(&self) -> u64 {
-        let total = |dir: &PathBuf| self.disk.space(dir).map_or(u64::MAX, |space| space.total);
-        let smallest = self.logs.written.iter().map(total).min().unwrap_or(u64::MAX);
+        let total = |dir| self.disk.space(dir).map_or(u64::MAX, |space| space.total);
+        let smallest = self.logs.written().map(|(_, dir)| total(dir)).min().unwrap_or(u64::MAX);
         (smallest / 64).max(SEGMENT_SIZE_MIN)
     }
 
@@ -237,6 +257,7 @@ impl Open {
         &self,
         stage: &StageContents,
         verdict: &Verdict,
+        lost: &[(SeqNo, SeqNo)],
         ledger: Option<&LedgerRecord>,
         boot: u128,
     ) -> Option<Loss> {
@@ -246,7 +267,7 @@ impl Open {
         let recorded = (end == self.state.flushed || end < last.first).then_some(self.state.samples);
         let told = stage.samples_at(end).filter(|(number, _)| *number == end).map(|(_, samples)| samples);
         let is_ours = |(from, _): &&(SeqNo, SeqNo)| *from >= last.first;
-        let damaged = verdict.damaged.iter().filter(is_ours).chain(&self.lost_parts);
+        let damaged = verdict.damaged.iter().filter(is_ours).chain(lost);
         Some(Loss::assess(Evidence {
             incarnation: last.number,
             first: last.first,
@@ -263,6 +284,7 @@ impl Open {
         &mut self,
         manifest_number: u64,
         verdict: &Verdict,
+        lost: &[(SeqNo, SeqNo)],
         largest: SeqNo,
         largest_stream: u32,
         samples: u64,
@@ -273,7 +295,7 @@ impl Open {
         let number = state.incarnation() + 1;
         state.incarnations.push(Incarnation { number, first, end: None });
         // Of a batch that spans several parts, some may be left; to whoever asks it is lost.
-        state.lost = [&verdict.voids[..], &verdict.damaged, &self.lost_parts].concat();
+        state.lost = [&verdict.voids[..], &verdict.damaged, lost].concat();
         state.lost.sort_unstable();
         state.losses.extend(self.recovery.loss);
         state.forget();
@@ -296,6 +318,7 @@ impl Open {
         mut self,
         stage: StageContents,
         plan: Plan,
+        refilled: Vec<(PartId, SeqNo)>,
         page_fields: BTreeMap<Day, NewFields>,
         manifest: Manifest,
         ledger: (Ledger, LedgerRecord),
@@ -319,13 +342,11 @@ impl Open {
             incarnation: start.number,
             next: start.first,
             limit: self.state.reserved,
-            reserve: reserve(&manifest),
-            record_mode: record_mode(&manifest),
-            record_void: record_void(&manifest),
+            record: Box::new(Recorder(Arc::clone(&manifest))),
             samples: self.state.samples,
             next_segment: stage.last_ids[0] + 1,
-            log_dirs: self.logs.written.clone(),
-            log_mirror: self.options.wal_mirror,
+            log_dirs: self.logs.written().map(|(_, dir)| dir.to_owned()).collect(),
+            log_copies_needed: self.logs.needed,
             log_compression: self.options.wal_compression,
             segment_size: self.options.segment_size,
             segment_size_max: self.segment_size_max(),
@@ -353,6 +374,7 @@ impl Open {
         }
         let workers = Workers::new(Arc::clone(&durability), committer, syncer);
         let reserve = Reserve::new(Arc::clone(&self.disk), self.paths.reserve());
+        let watch = Watch::new(self.logs.clone(), &self.metrics);
         self.recovery.duration = self.clock.now();
         self.report(start.number);
         Ok(Arc::new(Engine {
@@ -372,6 +394,7 @@ impl Open {
             page_fields: Mutex::new(page_fields),
             parts: self.parts,
             manifest,
+            refilled: Mutex::new(refilled),
             next_file: AtomicU64::new(self.last_file + 1),
             leftovers: Mutex::new(leftovers),
             replay,
@@ -380,6 +403,7 @@ impl Open {
             clock: self.clock,
             lock,
             reserve,
+            watch,
             abandoned: Mutex::default(),
         }))
     }
@@ -400,30 +424,4 @@ fn wall_clock() -> i64 {
 fn arena_options(options: &Options) -> ArenaOptions {
     let spare_size_max = ArenaOptions::default().spare_size_max.min(options.memory_size_max / 2);
     ArenaOptions { chunk_size: options.chunk_size, spare_size_max }
-}
-
-fn reserve(manifest: &Arc<Mutex<Manifest>>) -> crate::durability::Reserve {
-    let manifest = Arc::clone(manifest);
-    Box::new(move || {
-        let mut manifest = manifest.lock();
-        let limit = SeqNo(manifest.state().reserved.0 + NUMBERS_AHEAD);
-        manifest.record(&super::Edit { reserved: Some(limit), ..super::Edit::default() })?;
-        Ok(limit)
-    })
-}
-
-fn record_void(manifest: &Arc<Mutex<Manifest>>) -> crate::durability::RecordVoid {
-    let manifest = Arc::clone(manifest);
-    Box::new(move |first, last| {
-        let edit = super::Edit { lost: vec![(first, last)], ..super::Edit::default() };
-        Ok(manifest.lock().record(&edit)?)
-    })
-}
-
-fn record_mode(manifest: &Arc<Mutex<Manifest>>) -> crate::durability::RecordMode {
-    let manifest = Arc::clone(manifest);
-    Box::new(move |mode, first| {
-        let edit = super::Edit { mode: Some((mode.to_string(), first)), ..super::Edit::default() };
-        Ok(manifest.lock().record(&edit)?)
-    })
 }

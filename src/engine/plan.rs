@@ -1,10 +1,14 @@
 //! What of the stage is put back: decided from what was found, before anything is done.
+//!
+//! Beside what is in no part yet that is what lost parts held, as far as the log still has it. Those batches make
+//! generations of their own, between the parts of their neighbours, and of the lost days alone: in another order an older
+//! sample would win over a newer one.
 
 use super::{
-    Span, Verdict,
+    FileEntry, Span, Verdict,
     recover::{PagesAt, Run},
 };
-use crate::model::SeqNo;
+use crate::model::{Day, PartId, SeqNo};
 
 /// Which batches and pages come back.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -13,6 +17,21 @@ pub(crate) struct Plan {
     pub(crate) pieces: Vec<Piece>,
     /// The commits whose pages count, by their place in the stage's list.
     pub(crate) commits: Vec<usize>,
+    /// What lost parts leave open, apart from each other, in order.
+    pub(crate) gaps: Vec<Gap>,
+}
+
+/// Numbers whose rows of some days were in parts that are damaged or missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Gap {
+    pub(crate) numbers: (SeqNo, SeqNo),
+    pub(crate) days: Vec<Day>,
+}
+
+impl Gap {
+    fn is_of(&self, part: &FileEntry) -> bool {
+        part.numbers.0 <= self.numbers.0 && self.numbers.1 <= part.numbers.1
+    }
 }
 
 /// Batches of one run.
@@ -24,45 +43,104 @@ pub(crate) struct Piece {
     pub(crate) numbers: (SeqNo, SeqNo),
     /// Not of one generation with the piece before: the numbers of generations and of pages never interleave.
     pub(crate) is_apart: bool,
+    /// The gap it fills, by its place: only rows of the gap's days come back, as those of others are in parts.
+    pub(crate) gap: Option<usize>,
 }
 
 impl Plan {
-    /// What counts by the verdict, and has a number above `flushed`.
-    pub(crate) fn new(runs: &[Run], commits: &[PagesAt], verdict: &Verdict, flushed: SeqNo) -> Self {
-        let mut plan = Self::default();
+    /// What counts by the verdict, and has a number above `flushed` or was in a lost part. Of the latter the log's batches:
+    /// a container goes with the generation whose parts took its place, the log's newest segments stay for a while.
+    pub(crate) fn new(
+        runs: &[Run],
+        commits: &[PagesAt],
+        verdict: &Verdict,
+        flushed: SeqNo,
+        lost: &[FileEntry],
+    ) -> Self {
+        let mut plan = Self { gaps: gaps(lost), ..Self::default() };
         let counts = |span: Span| span.to > flushed && verdict.keeps(span);
         plan.commits = (0..commits.len()).filter(|index| counts(commits[*index].span)).collect();
         let covered: Vec<_> = plan.commits.iter().map(|index| commits[*index].span.numbers()).collect();
         let mut holes = [&verdict.voids[..], &covered].concat();
         holes.sort_unstable();
+        let within = plan.gaps.iter().map(|gap| gap.numbers).enumerate().map(|(gap, numbers)| (Some(gap), numbers));
+        let within: Vec<_> = within.chain([(None, (flushed.next(), SeqNo(u64::MAX)))]).collect();
         let mut order: Vec<usize> = (0..runs.len()).collect();
         order.sort_by_key(|run| (runs[*run].span.from, *run));
-        let mut next = flushed.next();
-        for run in order {
-            let Some((from, to)) = verdict.kept(runs[run].span) else { continue };
-            for numbers in without((from.max(next), to), &holes) {
-                plan.add(run, runs, numbers, &covered);
+        for (gap, (first, last)) in within {
+            let mut next = first;
+            for run in order.iter().copied() {
+                let Some((from, to)) = verdict.kept(runs[run].span) else { continue };
+                for numbers in without((from.max(next), to.min(last)), &holes) {
+                    plan.add(run, runs, numbers, gap, &covered);
+                }
+                next = next.max(to.next());
             }
-            next = next.max(to.next());
         }
         plan
     }
 
-    fn add(&mut self, run: usize, runs: &[Run], numbers: (SeqNo, SeqNo), covered: &[(SeqNo, SeqNo)]) {
+    fn add(
+        &mut self,
+        run: usize,
+        runs: &[Run],
+        numbers: (SeqNo, SeqNo),
+        gap: Option<usize>,
+        covered: &[(SeqNo, SeqNo)],
+    ) {
         let is_apart = self.pieces.last().is_some_and(|before| {
             let between = before.numbers.1..numbers.0;
             runs[before.run].span.incarnation != runs[run].span.incarnation
+                || before.gap != gap
                 || covered.iter().any(|pages| between.contains(&pages.0))
         });
-        self.pieces.push(Piece { run, numbers, is_apart });
+        self.pieces.push(Piece { run, numbers, is_apart, gap });
     }
 
     /// How many batches it puts back.
     pub(crate) fn batches(&self, commits: &[PagesAt], flushed: SeqNo) -> u64 {
-        let count = |(first, last): (SeqNo, SeqNo)| last.0 - first.0.max(flushed.0 + 1) + 1;
-        let pieces = self.pieces.iter().map(|piece| count(piece.numbers));
-        pieces.chain(self.commits.iter().map(|index| count(commits[*index].span.numbers()))).sum()
+        let pieces = self.pieces.iter().map(|Piece { numbers: (first, last), .. }| last.0 - first.0 + 1);
+        let spans = self.commits.iter().map(|index| commits[*index].span);
+        pieces.chain(spans.map(|span| span.to.0 - span.from.0.max(flushed.0 + 1) + 1)).sum()
     }
+
+    /// The lost parts of which something is put back, each with the last number of that.
+    pub(crate) fn refilled(&self, lost: &[FileEntry]) -> Vec<(PartId, SeqNo)> {
+        let last = |part: &FileEntry| {
+            let is_of = |piece: &&Piece| piece.gap.is_some_and(|gap| self.gaps[gap].is_of(part));
+            self.pieces.iter().filter(is_of).map(|piece| piece.numbers.1).max()
+        };
+        lost.iter().filter_map(|part| Some((part.id, last(part)?))).collect()
+    }
+
+    /// The numbers whose batches are gone, in whole or in part, with lost parts: those that counted, and are neither put
+    /// back nor known to be lost since an earlier start.
+    pub(crate) fn lost(&self, verdict: &Verdict) -> Vec<(SeqNo, SeqNo)> {
+        let put_back = self.pieces.iter().filter(|piece| piece.gap.is_some()).map(|piece| piece.numbers);
+        let mut holes: Vec<_> = verdict.voids.iter().copied().chain(put_back).collect();
+        holes.sort_unstable();
+        let mut lost = Vec::new();
+        for gap in &self.gaps {
+            for start in &verdict.incarnations {
+                let end = start.end.expect("the verdict ends every start");
+                lost.extend(without((gap.numbers.0.max(start.first), gap.numbers.1.min(end)), &holes));
+            }
+        }
+        lost
+    }
+}
+
+/// What parts leave open that are lost: ranges of numbers, each with all days it misses.
+fn gaps(lost: &[FileEntry]) -> Vec<Gap> {
+    let mut edges: Vec<SeqNo> = lost.iter().flat_map(|part| [part.numbers.0, part.numbers.1.next()]).collect();
+    edges.sort_unstable();
+    edges.dedup();
+    let between = edges.windows(2).map(|edges| Gap { numbers: (edges[0], SeqNo(edges[1].0 - 1)), days: Vec::new() });
+    let with_days = between.map(|gap| {
+        let days = lost.iter().filter(|part| gap.is_of(part)).map(|part| part.day).collect();
+        Gap { days, ..gap }
+    });
+    with_days.filter(|gap| !gap.days.is_empty()).collect()
 }
 
 /// A range of numbers without the holes, which are sorted.

@@ -36,7 +36,7 @@ impl Receipt {
 pub(crate) struct Current {
     pub(crate) incarnation: u32,
     pub(crate) first: SeqNo,
-    /// The highest number given out.
+    /// The highest number given out and taken.
     pub(crate) given: SeqNo,
     pub(crate) power_safe: SeqNo,
     /// The number that is asked for was given out and rejected.
@@ -46,8 +46,9 @@ pub(crate) struct Current {
 impl Current {
     fn receipt(&self, number: SeqNo) -> Receipt {
         match number {
-            _ if number < self.first || number > self.given => Receipt::Unknown,
+            // It may be above what is in memory, where nothing was inserted since.
             _ if self.is_rejected => Receipt::Lost,
+            _ if number < self.first || number > self.given => Receipt::Unknown,
             _ if number <= self.power_safe => Receipt::Safe,
             _ => Receipt::Pending,
         }
@@ -85,12 +86,13 @@ impl Engine {
     /// What became of a batch.
     pub fn receipt(&self, position: Position) -> Receipt {
         let marks = self.watermarks();
+        // First what is not recorded, then what is: a range on its way from one to the other is seen in one of them.
         let current = Current {
             incarnation: self.incarnation,
             first: self.first_number,
             given: self.durability.inserted(),
             power_safe: marks.power_safe,
-            is_rejected: self.durability.is_void(position.number),
+            is_rejected: contains(self.durability.unrecorded_void().as_slice(), position.number),
         };
         receipt(self.manifest.lock().state(), current, position)
     }

@@ -207,7 +207,7 @@ impl StageContents {
     ///
     /// `promised` is the highest number that the ledger calls safe: a frame tells only of what was safe before it.
     pub(crate) fn verdict(&self, state: &State, promised: SeqNo) -> Verdict {
-        let runs = self.runs.iter().map(|run| run.span);
+        let runs = self.runs.iter().filter_map(|run| state.before_end(run.span));
         let spans = runs.chain(self.commits.iter().map(|commit| commit.span)).collect();
         Verdict::new(state, self.safe.max(promised), spans, self.voids.clone())
     }

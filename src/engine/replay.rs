@@ -24,7 +24,7 @@ use crate::{
     durability::Generations,
     index::Index,
     memtable::{Memtable, Writer},
-    model::{Batch, LayoutId, Rows, SeqNo, Slot, StreamId},
+    model::{Batch, Day, LayoutId, Rows, SeqNo, Slot, StreamId},
     stage::{Found, Kind, LayoutDefinition, RowsDecoder, Scan, decode_batch},
 };
 
@@ -210,6 +210,10 @@ impl Job {
                 let (batch, orphaned) =
                     localize(batch, &reader.layouts, |stream| slot(&mut self.slots, stream, index, memtable));
                 self.orphaned_rows += orphaned;
+                let batch = match piece.gap {
+                    Some(gap) => of_days(batch, &self.plan.gaps[gap].days),
+                    None => batch,
+                };
                 size += batch.size();
                 self.insert(number, &batch, index, memtable, generations);
             }
@@ -300,6 +304,17 @@ fn localize(batch: Batch, layouts: &Layouts, mut slot: impl FnMut(StreamId) -> O
         });
     }
     (local, orphaned)
+}
+
+/// The rows of some days.
+fn of_days(batch: Batch, days: &[Day]) -> Batch {
+    let groups = batch.groups.into_iter().map(|rows| {
+        let is_wanted = |time| days.contains(&Day::of(time));
+        let slots = rows.times.iter().zip(&rows.slots).map(|(time, slot)| is_wanted(*time).then_some(*slot));
+        let (slots, order): (Vec<_>, Vec<_>) = (slots.collect(), (0..rows.width as u16).collect());
+        reordered(&rows, &slots, rows.layout, &order)
+    });
+    Batch { groups: groups.filter(|rows| !rows.is_empty()).collect() }
 }
 
 /// The rows that have slots, their values in another order.

@@ -4,7 +4,6 @@ use std::fmt::Write;
 
 use super::{
     Engine, Error, Loss, Open, Options, Paths, directory::take_lock, logdirs::LogDirs, manifest::Loaded, open::Found,
-    plan::Plan,
 };
 use crate::{disk::Disk, metrics::Metrics, model::SeqNo};
 
@@ -91,15 +90,14 @@ impl Engine {
 impl Open {
     fn describe(&self, found: &Found) -> String {
         let (state, verdict, stage) = (&self.state, &found.verdict, &found.stage);
-        let plan = Plan::new(&stage.runs, &stage.commits, verdict, state.flushed);
-        let batches = plan.batches(&stage.commits, state.flushed);
+        let batches = found.plan.batches(&stage.commits, state.flushed);
         let mut lines = vec![
             format!("dry run of start {}: nothing was changed", state.incarnation() + 1),
             format!(
                 "everything up to batch {} counts: up to {} in {} parts, {batches} batches in {} files of the stage",
                 verdict.end,
                 state.flushed,
-                state.parts.len(),
+                state.parts.len() - self.lost_parts.len(),
                 stage.files.len()
             ),
         ];

@@ -44,6 +44,23 @@ fn what_an_earlier_start_cut_off_is_never_revived() {
 }
 
 #[test]
+fn a_commit_that_goes_beyond_the_end_an_earlier_start_found_covers_nothing() {
+    let state = state(0, &[(1, 1, Some(4)), (2, 100, None)]);
+    // Its pages count as a whole or not at all, so batches 3 and 4 are nowhere else.
+    let verdict = Verdict::new(&state, SeqNo(4), vec![span(1, 1, 2), span(1, 3, 6)], Vec::new());
+    assert_eq!((verdict.end, verdict.damaged), (SeqNo(4), vec![(SeqNo(3), SeqNo(4))]));
+}
+
+#[test]
+fn of_a_run_of_batches_what_lies_before_an_earlier_start_s_end_counts() {
+    let state = state(0, &[(1, 1, Some(4)), (2, 100, None)]);
+    assert_eq!(state.before_end(span(1, 3, 6)), Some(span(1, 3, 4)));
+    assert_eq!(state.before_end(span(1, 3, 4)), Some(span(1, 3, 4)));
+    assert_eq!(state.before_end(span(1, 5, 6)), None);
+    assert_eq!(state.before_end(span(2, 100, 900)), Some(span(2, 100, 900)));
+}
+
+#[test]
 fn numbers_in_parts_need_no_frame() {
     let state = state(10, &[(1, 1, None)]);
     let verdict = Verdict::new(&state, SeqNo(0), vec![span(1, 8, 12)], Vec::new());
@@ -137,6 +154,41 @@ fn a_record_that_fails_is_not_there_and_the_next_one_begins_a_new_manifest() {
             disk.restart();
             let loaded = manifest::Loaded::read(&disk, dir).unwrap();
             assert_eq!((&loaded.state, loaded.number, loaded.clean), (manifest.state(), 2, true));
+        }
+    }
+}
+
+#[test]
+fn a_manifest_that_begins_anew_forgets_what_is_beyond_the_bounds_of_memory() {
+    use crate::disk::{Disk, Errno, Fault, SimDisk};
+    let (disk, dir) = (SimDisk::new(1), Path::new("/data"));
+    disk.create_dir_all(dir).unwrap();
+    let many = State { lost: (0..20_000).map(|n| (SeqNo(n * 2), SeqNo(n * 2))).collect(), ..State::default() };
+    let mut manifest = Manifest::create(Arc::new(disk.clone()), dir, 1, many).unwrap();
+    disk.inject(Fault::new(Errno::IO));
+    assert!(manifest.record(&Edit { samples: Some(4), ..Edit::default() }).is_err());
+    manifest.record(&Edit { samples: Some(5), ..Edit::default() }).unwrap();
+    let lost = &manifest.state().lost;
+    assert_eq!((lost.len(), lost[lost.len() - 1].0), (10_000, SeqNo(39_998)));
+    assert_eq!(manifest::Loaded::read(&disk, dir).unwrap().state, *manifest.state());
+}
+
+#[test]
+fn both_copies_of_a_manifest_outlast_a_power_cut() {
+    use crate::disk::{CrashKind, Disk, SimDisk};
+    for records in 0..3 {
+        let (disk, dir) = (SimDisk::new(1), Path::new("/data"));
+        disk.create_dir_all(dir).unwrap();
+        disk.sync_dir(Path::new("/")).unwrap();
+        let mut manifest = Manifest::create(Arc::new(disk.clone()), dir, 1, State::default()).unwrap();
+        (0..records).for_each(|n| manifest.record(&Edit { samples: Some(5 + n), ..Edit::default() }).unwrap());
+        disk.crash(CrashKind::PowerNone);
+        disk.restart();
+        for damaged in [dir.join("MANIFEST-000001"), dir.join("MANIFEST-000001.copy")] {
+            disk.corrupt(&damaged, 0, 1).unwrap();
+            let loaded = manifest::Loaded::read(&disk, dir).unwrap();
+            assert_eq!((&loaded.state, loaded.number), (manifest.state(), 1), "{records}, {}", damaged.display());
+            disk.corrupt(&damaged, 0, 1).unwrap();
         }
     }
 }

@@ -149,9 +149,8 @@ impl Engine {
         self.finish_replay()?;
         while self.flush_step(self.clock.now())? {}
         // The frames that say so go with the log; receipts of this start are asked for later, too.
-        let lost = self.durability.voids();
-        if !lost.is_empty() {
-            self.record(&Edit { lost, ..Edit::default() })?;
+        if let Some(void) = self.durability.unrecorded_void() {
+            self.record(&Edit { lost: vec![void], ..Edit::default() })?;
         }
         let path = self.paths.ledger();
         self.durability.finish_ledger(self.clock.now()).map_err(super::io_error("finish", &path))?;

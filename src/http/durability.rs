@@ -44,6 +44,7 @@ pub(super) async fn status(call: Call) -> Result<Reply, Error> {
         "recovery": recovery(engine.recovery()),
         "probe": engine.probe().map(probe),
         "problem": call.server.problem(),
+        "warnings": engine.warnings(),
         "modes": Mode::ALL.map(row),
     });
     success(&call, &data)

@@ -26,7 +26,10 @@ pub(super) async fn ping(call: Call) -> Result<Reply, Error> {
 /// `/health`: whether all is well.
 pub(super) async fn health(call: Call) -> Result<Reply, Error> {
     let (status, message, code) = match call.server.problem() {
-        None => ("pass", "ready for queries and writes".to_owned(), StatusCode::OK),
+        None => {
+            let all = [vec!["ready for queries and writes".to_owned()], call.server.engine.warnings()].concat();
+            ("pass", all.join("; "), StatusCode::OK)
+        }
         Some(why) => ("fail", why, StatusCode::SERVICE_UNAVAILABLE),
     };
     let body = serde_json::json!({

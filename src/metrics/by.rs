@@ -73,6 +73,18 @@ label! {
 }
 
 label! {
+    /// The directories a server writes to.
+    Directory "directory" {
+        /// The data directory.
+        Data "data",
+        /// Where the log is.
+        Wal "wal",
+        /// Where the log's second copy is.
+        WalMirror "wal-mirror",
+    }
+}
+
+label! {
     /// The watermark a write waited for.
     AckLevel "level" {
         /// Visible to queries.

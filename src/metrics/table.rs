@@ -8,7 +8,7 @@ use prometheus::{
     core::{Atomic, Collector, GenericCounterVec, GenericGaugeVec},
 };
 
-use crate::metrics::{AckLevel, By, Failure, FileKind, Label, PREFIX, QueryResult, Rejection};
+use crate::metrics::{AckLevel, By, Directory, Failure, FileKind, Label, PREFIX, QueryResult, Rejection};
 
 /// Syncs: from a fast NVMe drive (50 µs) to a disk that makes everybody wait.
 const SYNC_SECONDS: &[f64] =
@@ -105,6 +105,10 @@ metrics! {
     write_stops: IntCounter = counter("write_stops_total"),
     /// Whether writes have stopped now: 1 if so.
     writes_stopped: IntGauge = gauge("writes_stopped"),
+    /// Free bytes on the disk of a directory; NaN where there is no such directory.
+    disk_free: By<Directory, Gauge> = float_gauge_by("disk_free_bytes"),
+    /// Whether a directory cannot be written to now, as it is full, gone, or another one: 1 if so.
+    directory_problem: By<Directory, IntGauge> = gauge_by("directory_problem"),
     /// Which start of this data directory the server is.
     incarnation: IntGauge = gauge("incarnation"),
     /// Median of the syncs tried in the data directory at the last start.

@@ -128,7 +128,17 @@ impl Segment {
     }
 
     /// Takes over the file of a retired segment, whose space is allocated and written already: a sync is cheaper there.
-    pub fn recycle(disk: &dyn Disk, dir: &Path, header: FileHeader, spare: &Path) -> Result<Self, Error> {
+    /// Fails where the spare's path does not lead to `file` any more: in a directory that was replaced, what is there now
+    /// is not ours.
+    pub fn recycle(
+        disk: &dyn Disk,
+        dir: &Path,
+        header: FileHeader,
+        (spare, file): (&Path, &dyn File),
+    ) -> Result<Self, Error> {
+        if !file.is_at(spare).map_err(io_error("look for", spare))? {
+            return Err(io_error("look for", spare)(io::ErrorKind::NotFound.into()));
+        }
         let path = dir.join(file_name(header.kind, header.id));
         disk.rename(spare, &path).map_err(io_error("rename a spare file to", &path))?;
         let file = disk.open(&path).map_err(io_error("open", &path))?;

@@ -90,9 +90,7 @@ fn a_scan_goes_on_behind_damage_at_any_byte() {
 fn what_a_recycled_file_held_before_does_not_pass_for_new() {
     let disk = disk();
     let old = segment_of_three(&disk);
-    let path = old.path().to_owned();
-    drop(old);
-    let mut new = Segment::recycle(&disk, Path::new(DIR), log(9), &path).unwrap();
+    let mut new = Segment::recycle(&disk, Path::new(DIR), log(9), (old.path(), &*old.file())).unwrap();
     assert_eq!(scanned(&disk, 9), (vec![], 0));
     append(&mut new, 50, b"new");
     assert_eq!(scanned(&disk, 9), (vec![(50, b"new".to_vec())], 0));
@@ -397,8 +395,7 @@ fn a_torn_tail_is_measured_and_the_remains_of_a_recycled_file_are_not() {
     disk.corrupt(&path, FILE_HEADER_SIZE + 160 + 100, 1).unwrap();
     disk.corrupt(&path, segment.end() - 160, 1).unwrap();
     assert_eq!(torn(), 157, "the frame before it; of the last one, whose header is gone, nothing is known");
-    drop(segment);
-    Segment::recycle(&disk, Path::new(DIR), log(9), &path).unwrap();
+    Segment::recycle(&disk, Path::new(DIR), log(9), (&path, &*segment.file())).unwrap();
     let path = Path::new(DIR).join(file_name(FileKind::Log, 9));
     let mut scan = Scan::new(disk.open(&path).unwrap(), &path, 9).unwrap();
     assert_eq!((scan.next().unwrap(), scan.torn_bytes().unwrap()), (None, 0));

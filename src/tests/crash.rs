@@ -12,9 +12,9 @@ use fastrand::Rng;
 use crate::{
     disk::{CrashKind, Errno, Fault, OpKind, SimDisk},
     durability::{Ack, AckLevel, Failure, Mirror, Mode, Ticket, survives},
-    engine::{Engine, Options},
+    engine::{Engine, Options, Receipt},
     metrics::Metrics,
-    model::{Batch, Labels, Matcher, Rows, SeqNo, StreamKey, TimeRange},
+    model::{Batch, Labels, Matcher, Position, Rows, SeqNo, StreamKey, TimeRange},
     select::{Source, View},
     stage::{Compression, RowsEncoder},
 };
@@ -206,7 +206,8 @@ impl World {
                     batch.ticket = None;
                 }
                 Ok(Err(_)) => {
-                    batch.is_void = batch.number == SeqNo(0) || engine.durability().is_void(batch.number);
+                    let position = Position { incarnation: engine.incarnation(), number: batch.number };
+                    batch.is_void = batch.number == SeqNo(0) || engine.receipt(position) == Receipt::Lost;
                     batch.ticket = None;
                 }
                 Err(tokio::sync::oneshot::error::TryRecvError::Closed) => batch.ticket = None,

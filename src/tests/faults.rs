@@ -5,8 +5,8 @@ use std::{path::Path, sync::Arc, time::Duration};
 use crate::{
     disk::{CrashKind, Disk, Errno, Fault, OpKind, SimDisk},
     durability::{AckLevel, Mode, StageKind, SwitchError, Ticket},
-    engine::{Engine, Error},
-    model::{Labels, TimeRange},
+    engine::{Engine, Error, Receipt},
+    model::{Labels, Position, SeqNo, TimeRange},
     select::{Series, View},
     tests::{
         self,
@@ -106,7 +106,14 @@ fn a_damaged_part_is_set_aside_and_named_and_the_rest_is_served() {
     disk.corrupt(&path, 3, 0xff).unwrap();
     let engine = open_in(&disk, Mode::WalSync).unwrap();
     assert_eq!((engine.recovery().damaged_files.len(), engine.recovery().quarantined.len()), (1, 1));
-    assert_eq!(found(&engine), 1);
+    assert_eq!((found(&engine), engine.recovery().damaged.len()), (2, 0), "the log still holds what was in it");
+    engine.close().unwrap();
+    drop(engine);
+    // Nothing is left in the log.
+    let path = disk.entries().into_iter().find(|entry| !entry.is_dir && is_first(&entry.path)).unwrap().path;
+    disk.corrupt(&path, 3, 0xff).unwrap();
+    let engine = open_in(&disk, Mode::WalSync).unwrap();
+    assert_eq!((found(&engine), &*engine.recovery().damaged), (1, &[(SeqNo(1), SeqNo(1))][..]));
 }
 
 #[test]
@@ -170,6 +177,7 @@ fn after_a_failed_sync_the_generation_is_flushed_and_writes_go_on_in_a_fresh_fil
         commit(&engine);
         sync(&engine);
         assert_eq!((answer(&mut first), answer(&mut second)), (None, None), "{mode}: not before the flush");
+        assert_eq!(engine.metrics().stage_failures.get(), 1, "{mode}: nothing more is written to a file that failed");
         assert!(flush(&engine).unwrap());
         sync(&engine);
         let served = Some(Ok(AckLevel::Disk));
@@ -260,13 +268,16 @@ fn numbers_of_a_group_that_could_not_be_written_are_void_and_stay_so() {
     let mut second = batch(&engine, "b", AckLevel::Disk);
     commit(&engine);
     assert!(matches!(answer(&mut second), Some(Err(_))));
-    assert!(engine.next_number() > before && engine.durability().is_void(before));
+    assert_eq!(engine.durability().unrecorded_void(), Some((before, SeqNo(engine.next_number().0 - 1))));
+    let rejected = Position { incarnation: 1, number: before };
+    assert_eq!(engine.receipt(rejected), Receipt::Lost);
     disk.clear_faults();
     commit(&engine);
     flush(&engine).unwrap();
     flush(&engine).unwrap();
     commit(&engine);
-    assert_eq!(engine.problem(), None);
+    assert_eq!((engine.problem(), engine.receipt(rejected)), (None, Receipt::Lost));
+    assert_eq!(engine.durability().unrecorded_void(), None, "the manifest remembers");
     let mut third = batch(&engine, "c", AckLevel::Disk);
     commit(&engine);
     sync(&engine);

@@ -240,6 +240,14 @@ fn point_in_time_ends_before_the_first_damage_for_good() {
     assert_eq!(engine.receipt(Position { incarnation: 1, number: SeqNo(4) }), Receipt::Lost);
     drop(engine);
     assert_eq!(names(&open_with(&disk, RecoveryPolicy::Salvage).unwrap()), "ab");
+    // Nor does it change anything where the damage heals, and the batches stand in one run again.
+    let third = five().1[2].header.place.offset;
+    disk.corrupt(&Path::new(WAL).join("000001.wal"), third + 60, 1).unwrap();
+    assert_eq!(frames(&disk, 1).len(), 5);
+    for _ in 0..2 {
+        let engine = open_with(&disk, RecoveryPolicy::Strict).unwrap();
+        assert_eq!((names(&engine).as_str(), engine.recovery().damaged.len()), ("ab", 0));
+    }
 }
 
 #[test]

@@ -27,10 +27,14 @@ impl Lock for SimLock {
     fn is_held(&self) -> io::Result<bool> {
         let world = self.world.lock();
         world.check_epoch(self.epoch)?;
-        match world.names.find(&self.path) {
-            Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Err(error),
-            found => Ok(found.ok() == Some(self.ino)),
-        }
+        leads_to(&world, &self.path, self.ino)
+    }
+}
+
+fn leads_to(world: &World, path: &Path, ino: Ino) -> io::Result<bool> {
+    match world.names.find(path) {
+        Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Err(error),
+        found => Ok(found.ok() == Some(ino)),
     }
 }
 
@@ -93,6 +97,10 @@ impl File for SimFile {
 
     fn is_linked(&self) -> io::Result<bool> {
         Ok(self.world()?.is_linked(self.ino))
+    }
+
+    fn is_at(&self, path: &Path) -> io::Result<bool> {
+        leads_to(&*self.world()?, path, self.ino)
     }
 
     fn size(&self) -> io::Result<u64> {

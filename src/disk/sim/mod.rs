@@ -154,6 +154,12 @@ impl SimDisk {
         self.world.lock().capacity = size;
     }
 
+    /// What [`space`](Disk::space) says is free in this directory and below, as if it were a disk of its own. Only says:
+    /// writes there find room all the same.
+    pub fn set_available_below(&self, dir: &Path, size: u64) {
+        self.world.lock().available_below.insert(dir.to_owned(), size);
+    }
+
     /// While on, whatever would change something fails with `ReadOnlyFilesystem`, syncs too.
     pub fn set_read_only(&self, is_read_only: bool) {
         self.world.lock().is_read_only = is_read_only;
@@ -275,7 +281,8 @@ impl Disk for SimDisk {
     fn space(&self, dir: &Path) -> io::Result<Space> {
         let world = self.up()?;
         world.names.find(dir)?;
-        Ok(Space { available: world.available(), total: world.capacity })
+        let own = world.available_below.iter().find(|(below, _)| dir.starts_with(below));
+        Ok(Space { available: own.map_or_else(|| world.available(), |(_, size)| *size), total: world.capacity })
     }
 
     /// The same for every directory, without any operation.

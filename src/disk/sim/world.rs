@@ -24,6 +24,8 @@ const DEFAULT_CAPACITY: u64 = 1 << 40;
 pub(super) struct World {
     pub(super) model: Model,
     pub(super) capacity: u64,
+    /// Directories that say another amount is free.
+    pub(super) available_below: BTreeMap<PathBuf, u64>,
     pub(super) is_read_only: bool,
     /// A sync takes any time up to this.
     pub(super) sync_delay_max: Duration,
@@ -64,6 +66,7 @@ impl World {
         Self {
             model,
             capacity: DEFAULT_CAPACITY,
+            available_below: BTreeMap::new(),
             is_read_only: false,
             sync_delay_max: Duration::ZERO,
             crash_at: None,

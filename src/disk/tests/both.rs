@@ -43,6 +43,7 @@ on_both_disks! {
     a_lock_is_exclusive_until_dropped
     a_lock_notices_that_its_path_leads_elsewhere
     a_file_is_linked_while_it_has_a_name
+    a_file_is_where_its_name_or_that_of_its_directory_leads
     space_is_told
     a_boot_has_one_id
     threads_share_a_handle
@@ -230,6 +231,20 @@ fn a_file_is_linked_while_it_has_a_name(disk: &dyn Disk, dir: &Path) {
     new.write_at(b"x", 0).unwrap();
     new.sync_data().unwrap();
     assert!(!new.is_linked().unwrap(), "a sync succeeds all the same");
+}
+
+fn a_file_is_where_its_name_or_that_of_its_directory_leads(disk: &dyn Disk, dir: &Path) {
+    let (below, away) = (dir.join("below"), dir.join("away"));
+    disk.create_dir_all(&below).unwrap();
+    let file = disk.create(&below.join("a")).unwrap();
+    let is_at = |dir: &Path, name: &str| file.is_at(&dir.join(name)).unwrap();
+    assert!(is_at(&below, "a") && !is_at(&below, "b") && !is_at(&away, "a") && !is_at(&below, "a/b"));
+    disk.rename(&below.join("a"), &below.join("b")).unwrap();
+    assert!(is_at(&below, "b") && !is_at(&below, "a"));
+    disk.rename(&below, &away).unwrap();
+    disk.create_dir_all(&below).unwrap();
+    let _other = disk.create(&below.join("b")).unwrap();
+    assert!(is_at(&away, "b") && !is_at(&below, "b"), "another file has its path");
 }
 
 fn space_is_told(disk: &dyn Disk, dir: &Path) {
