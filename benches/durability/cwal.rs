@@ -9,7 +9,10 @@ use plimsoll::{
     stage::{FileHeader, FileKind, FrameHeader, Kind, Segment, put_frame},
 };
 
-use crate::{markdown::median, report::Report, servers::data_dir};
+use crate::{
+    report::{Report, median},
+    servers::data_dir,
+};
 
 const RECORDS: usize = 1_000;
 const RECORD_SIZE: usize = 1_000;

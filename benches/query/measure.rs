@@ -9,12 +9,12 @@ use crate::{
     servers::{Kind, Server},
 };
 
-/// Rounds before those that count; answers are compared in them.
+/// Rounds before those that count; answers are compared in them. A server that takes longer than [`SLOW_MILLIS`] has one.
 const WARM_UP_ROUNDS: u64 = 3;
-/// Rounds that count, for a query that takes less than a second.
+/// Rounds that count.
 const ROUNDS: [usize; 2] = [15, 301];
-/// The same for one that takes more.
-const SLOW_ROUNDS: usize = 5;
+/// The same where one takes longer than [`SLOW_MILLIS`].
+const SLOW_ROUNDS: usize = 3;
 const SLOW_MILLIS: f64 = 1000.0;
 
 /// What one server did.
@@ -48,9 +48,13 @@ impl Figures {
         self.millis.len()
     }
 
+    fn is_slow(&self) -> bool {
+        self.expected_millis > SLOW_MILLIS
+    }
+
     fn rounds_wanted(&self, seconds: f64) -> usize {
         let affordable = (seconds * 1000.0 / self.expected_millis) as usize;
-        let [least, most] = if self.expected_millis > SLOW_MILLIS { [SLOW_ROUNDS; 2] } else { ROUNDS };
+        let [least, most] = if self.is_slow() { [SLOW_ROUNDS; 2] } else { ROUNDS };
         affordable.clamp(least, most)
     }
 }
@@ -94,18 +98,19 @@ impl Cell {
 
     fn warm_up(&mut self, servers: &[Server], asked: &Asked) {
         let mut ours = None;
-        for (server, (kind, figures)) in servers.iter().zip(&mut self.figures) {
+        for (server, (kind, result)) in servers.iter().zip(&mut self.figures) {
+            let Some(figures) = result.as_mut().ok().filter(|figures| !figures.is_slow()) else { continue };
             let answered = ask(server, asked).and_then(|(millis, body)| Ok((millis, Answer::parse(&body)?)));
-            let (millis, answer) = match (answered, &*figures) {
-                (Ok(answered), _) => answered,
-                (Err(error), _) => {
-                    *figures = Err(error);
+            let answer = match answered {
+                Ok((millis, answer)) => {
+                    (figures.expected_millis, figures.entries) = (millis, answer.len());
+                    answer
+                }
+                Err(error) => {
+                    *result = Err(error);
                     continue;
                 }
             };
-            if let Ok(figures) = figures {
-                (figures.expected_millis, figures.entries) = (millis, answer.len());
-            }
             match (&ours, *kind) {
                 (_, Kind::Plimsoll) => ours = Some(answer),
                 (Some(ours), peer) => {

@@ -108,7 +108,7 @@ impl Markdown {
     pub(crate) fn notes(&mut self, cells: &[Cell]) {
         self.section("Answers");
         self.line(
-            "`same`: in three rounds of every query, all answers are equal to 1e-9 relative, label by label and time by \
+            "`same`: in three rounds of every query (one where a server takes over a second), all answers are equal to 1e-9 relative, label by label and time by \
              time. Where several fields are asked for, VictoriaMetrics gets the shorter query TSBS has for it, and its \
              metric names are taken for the label `field`. `topk` is compared by values, since either of two series \
              that are as great is right.\n",

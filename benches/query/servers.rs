@@ -165,7 +165,7 @@ impl Server {
         kib.map_or(f64::NAN, |kib| kib / 1024.0)
     }
 
-    /// Bytes of its files.
+    /// Bytes of its files, without those that we keep empty for a full disk.
     pub(crate) fn disk_bytes(&self) -> u64 {
         bytes_below(&self.dir)
     }
@@ -197,8 +197,10 @@ fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 fn bytes_below(dir: &Path) -> u64 {
+    let is_reserve = |name: &str| name == "RESERVE" || name.starts_with("spare-");
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    let sizes = entries.map(|entry| match entry.metadata() {
+    let used = entries.filter(|entry| !is_reserve(&entry.file_name().to_string_lossy()));
+    let sizes = used.map(|entry| match entry.metadata() {
         Ok(metadata) if metadata.is_dir() => bytes_below(&entry.path()),
         Ok(metadata) => metadata.len(),
         Err(_) => 0, // removed meanwhile
