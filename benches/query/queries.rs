@@ -80,8 +80,8 @@ pub(crate) const QUERIES: [Query; 21] = [
     exact("lastpoint", "the last reading of 10 fields of all hosts", |d| d.instant("{__name__=~\"cpu_usage_.+\"}")),
     Query {
         victoria: Some((
-            Agreement::Series(0.05),
-            "its `rate` begins at the last sample before the window and does not extrapolate: compared within 5 %",
+            Agreement::Series(0.02),
+            "its `rate` begins at the last sample before the window and does not extrapolate: compared within 2 %",
         )),
         ..exact("rate-by-region", "rate over 5 m of a counter, by region, 1 h by minute", |d| {
             d.range("sum by (region) (rate(cpu_busy_seconds_total[5m]))", HOUR, MINUTE)
