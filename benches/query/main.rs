@@ -190,6 +190,7 @@ fn command() -> String {
         match argument.as_str() {
             // Where somebody keeps data is theirs.
             "--data" => arguments.extend([argument, given.next().map_or(String::new(), |_| "DIR".to_owned())]),
+            text if text.starts_with("--data=") => arguments.push("--data=DIR".to_owned()),
             _ => arguments.push(argument),
         }
     }

@@ -30,8 +30,8 @@ pub(crate) struct Figures {
     pub(crate) bytes: usize,
     /// Series or names in the last answer that was compared.
     pub(crate) entries: usize,
-    /// A warm-up round.
-    expected_millis: f64,
+    /// Milliseconds of the warm-up rounds.
+    warm_up_millis: Vec<f64>,
 }
 
 impl Figures {
@@ -49,11 +49,16 @@ impl Figures {
     }
 
     fn is_slow(&self) -> bool {
-        self.expected_millis > SLOW_MILLIS
+        self.expected_millis().is_some_and(|millis| millis > SLOW_MILLIS)
+    }
+
+    /// How long a round takes, as far as is known.
+    fn expected_millis(&self) -> Option<f64> {
+        self.warm_up_millis.iter().copied().reduce(f64::min)
     }
 
     fn rounds_wanted(&self, seconds: f64) -> usize {
-        let affordable = (seconds * 1000.0 / self.expected_millis) as usize;
+        let affordable = self.expected_millis().map_or(0, |millis| (seconds * 1000.0 / millis) as usize);
         let [least, most] = if self.is_slow() { [SLOW_ROUNDS; 2] } else { ROUNDS };
         affordable.clamp(least, most)
     }
@@ -103,7 +108,8 @@ impl Cell {
             let answered = ask(server, asked).and_then(|(millis, body)| Ok((millis, Answer::parse(&body)?)));
             let answer = match answered {
                 Ok((millis, answer)) => {
-                    (figures.expected_millis, figures.entries) = (millis, answer.len());
+                    figures.warm_up_millis.push(millis);
+                    figures.entries = answer.len();
                     answer
                 }
                 Err(error) => {

@@ -22,7 +22,7 @@ impl Markdown {
             "The devops queries of TSBS in PromQL, and others, at the release binary and two peers that hold the same \
              samples (counted before anything is asked). A query has other hosts and another time in every round, the \
              same at every server; servers take turns. Times are from the request's first byte to the answer's last \
-             over a connection that is kept, on loopback. Results are not cached: VictoriaMetrics runs with \
+             over a connection that is kept, on loopback; the one who asks shares the cores. Results are not cached: VictoriaMetrics runs with \
              `-search.disableCache`, the others have no such cache. Files are, in the page cache.\n",
         );
         self.date_and_commit();
