@@ -9,7 +9,8 @@ use crate::{
     servers::{Kind, Server},
 };
 
-/// Rounds before those that count; answers are compared in them. A server that takes longer than [`SLOW_MILLIS`] has one.
+/// Rounds before those that count; answers are compared in them. Of a server that takes longer than [`SLOW_MILLIS`]
+/// there is one.
 const WARM_UP_ROUNDS: u64 = 3;
 /// Rounds that count.
 const ROUNDS: [usize; 2] = [15, 301];

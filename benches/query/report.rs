@@ -20,10 +20,11 @@ impl Markdown {
         self.line("# What queries cost\n");
         self.line(
             "The devops queries of TSBS in PromQL, and others, at the release binary and two peers that hold the same \
-             samples (counted before anything is asked). A query has other hosts and another time in every round, the \
-             same at every server; servers take turns. Times are from the request's first byte to the answer's last \
-             over a connection that is kept, on loopback; the one who asks shares the cores. Results are not cached: VictoriaMetrics runs with \
-             `-search.disableCache`, the others have no such cache. Files are, in the page cache.\n",
+             samples (counted after the load). A query has other hosts and another time in every round, the same at \
+             every server; servers take turns. Times are from the request's first byte to the answer's last over a \
+             connection that is kept, on loopback; the one who asks shares the cores. Results are not cached: \
+             VictoriaMetrics runs with `-search.disableCache`, the others have no such cache. Files are, in the page \
+             cache.\n",
         );
         self.date_and_commit();
         self.line(&format!("- CPUs: {}", cpus()));
@@ -82,8 +83,8 @@ impl Markdown {
     pub(crate) fn cost(&mut self, cells: &[Cell]) {
         self.section("Cost, of Plimsoll / VictoriaMetrics / Prometheus");
         self.line(
-            "CPU time of a query includes what a server does on its own meanwhile. Memory is the most the process had in \
-             the rounds that count, its mapped files included.\n",
+            "CPU time of a query includes what a server does on its own meanwhile. Memory is the most the process had \
+             in the rounds that count, its mapped files included.\n",
         );
         self.row(&["query", "what", "rounds", "CPU ms a query", "peak MiB", "answer KiB", "series or names"]);
         self.rule(7);
@@ -108,10 +109,10 @@ impl Markdown {
     pub(crate) fn notes(&mut self, cells: &[Cell]) {
         self.section("Answers");
         self.line(
-            "`same`: in three rounds of every query (one where a server takes over a second), all answers are equal to 1e-9 relative, label by label and time by \
-             time. Where several fields are asked for, VictoriaMetrics gets the shorter query TSBS has for it, and its \
-             metric names are taken for the label `field`. `topk` is compared by values, since either of two series \
-             that are as great is right.\n",
+            "`same`: in three rounds of every query (one where a server takes over a second), all answers are equal to \
+             1e-9 relative, label by label and time by time. Where several fields are asked for, VictoriaMetrics gets \
+             the shorter query TSBS has for it, and its metric names are taken for the label `field`. `topk` is \
+             compared by values, since either of two series that are as great is right.\n",
         );
         for cell in cells {
             if let Some((_, why)) = cell.query.victoria {
