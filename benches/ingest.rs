@@ -7,6 +7,10 @@
 //! A server is loaded several times and only the later loads count: its memory is warm then. The modes' loads are
 //! interleaved, so that a slow phase of the machine meets all of them.
 
+#[allow(unreachable_pub)] // shared by benches, each of them a crate
+#[path = "common/devops.rs"]
+mod devops;
+
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
@@ -14,11 +18,11 @@ use std::{
     time::Instant,
 };
 
+use devops::FIELD_NAMES;
+
 const MODES: [&str; 2] = ["parts=1s", "wal-sync"];
 const STREAMS: usize = 1_000;
-const FIELDS: usize = 10;
-const FIELD_NAMES: [&str; FIELDS] =
-    ["user", "system", "idle", "nice", "iowait", "irq", "softirq", "steal", "guest", "guest_nice"];
+const FIELDS: usize = FIELD_NAMES.len();
 const CONNECTIONS: usize = 4;
 const BODIES_PER_LOAD: usize = 1_000;
 const WARM_UP_LOADS: usize = 2;
@@ -81,20 +85,10 @@ impl Body {
         let mut body = Self { text: Vec::new(), times: Vec::new() };
         let mut random = fastrand::Rng::with_seed(1);
         for host in 0..STREAMS {
-            let region = ["us-east-1", "eu-west-1", "ap-south-1"][host % 3];
-            write!(
-                body.text,
-                "cpu,hostname=host_{host},region={region},datacenter={region}{},rack={},os=Ubuntu16.04LTS,arch=x64,\
-                 team=SF,service={},service_version={},service_environment=test ",
-                ["a", "b"][host % 2],
-                host % 100,
-                host % 20,
-                host % 2
-            )
-            .expect("a Vec takes all bytes");
+            write!(body.text, "cpu,{} ", devops::tags(host)).expect("a Vec takes all bytes");
             for (index, name) in FIELD_NAMES.iter().enumerate() {
                 let comma = if index > 0 { "," } else { "" };
-                write!(body.text, "{comma}usage_{name}={}i", random.u32(0..100)).expect("a Vec takes all bytes");
+                write!(body.text, "{comma}{name}={}i", random.u32(0..100)).expect("a Vec takes all bytes");
             }
             body.text.push(b' ');
             body.times.push(body.text.len());
@@ -166,7 +160,7 @@ impl Server {
 
     fn count_of(&self, field: &str) -> usize {
         let end = START + 10 * (WARM_UP_LOADS + COUNTED_LOADS) * BODIES_PER_LOAD;
-        let query = format!("sum(count_over_time(cpu_usage_{field}[1y]))");
+        let query = format!("sum(count_over_time(cpu_{field}[1y]))");
         let mut stream = TcpStream::connect(self.address).expect("the server listens");
         let head = format!("GET /api/v1/query?query={query}&time={end} HTTP/1.0\r\n\r\n");
         stream.write_all(head.as_bytes()).expect("the server reads");

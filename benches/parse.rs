@@ -6,10 +6,14 @@
 #[path = "common/mod.rs"]
 #[allow(unreachable_pub)] // shared by all benches, each of them a crate
 mod common;
+#[path = "common/devops.rs"]
+#[allow(unreachable_pub)] // the same
+mod devops;
 
 use std::{fmt::Write as _, hint::black_box};
 
 use common::Case;
+use devops::FIELD_NAMES;
 use hashbrown::HashTable;
 use plimsoll::protocol::line::{DEFAULT_LINE_MAX, Frames, Parser, Precision};
 use xxhash_rust::xxh3::xxh3_128_with_seed;
@@ -18,18 +22,6 @@ const LINES: usize = 1_000;
 const BODIES: usize = 20;
 const ROUNDS: usize = 31;
 const START: i64 = 1_451_606_400_000_000_000;
-const CPU_FIELDS: [&str; 10] = [
-    "usage_user",
-    "usage_system",
-    "usage_idle",
-    "usage_nice",
-    "usage_iowait",
-    "usage_irq",
-    "usage_softirq",
-    "usage_steal",
-    "usage_guest",
-    "usage_guest_nice",
-];
 
 /// Bodies of one kind, and how many samples (values) they carry.
 struct Input {
@@ -77,22 +69,6 @@ fn parse_chunk(parser: &mut Parser, body: &[u8], mut stream: impl FnMut(&[u8])) 
     samples
 }
 
-fn tags(host: usize) -> String {
-    let region = ["eu-central-1", "us-west-2", "sa-east-1", "ap-southeast-1"][host % 4];
-    let os = ["Ubuntu15.10", "Ubuntu16.10", "Ubuntu16.04LTS"][host % 3];
-    format!(
-        "hostname=host_{host},region={region},datacenter={region}{},rack={},os={os},arch={},team={},service={},\
-         service_version={},service_environment={}",
-        ["a", "b", "c"][host % 3],
-        host % 100,
-        ["x86", "x64"][host % 2],
-        ["SF", "NYC", "LON", "CHI"][host % 4],
-        host % 20,
-        host % 2,
-        ["test", "staging", "production"][host % 3],
-    )
-}
-
 fn fields(text: &mut String, names: &[&str], mut value: impl FnMut(&mut String)) {
     for (index, name) in names.iter().enumerate() {
         text.push(if index == 0 { ' ' } else { ',' });
@@ -109,7 +85,7 @@ fn telegraf_line(text: &mut String, random: &mut fastrand::Rng, stream: usize, t
     match stream % 10 {
         0..4 => {
             write!(text, "cpu,cpu=cpu{},{host}", stream % 10).expect("a String takes all");
-            fields(text, &CPU_FIELDS, float);
+            fields(text, &FIELD_NAMES, float);
         }
         4..6 => {
             write!(text, "disk,device=sda{},fstype=ext4,{host},mode=rw,path=/", stream % 10)
@@ -148,13 +124,13 @@ fn inputs() -> Vec<Input> {
     let mut one = random.fork();
     vec![
         Input::new("devops, integers", |text, stream, time| {
-            write!(text, "cpu,{}", tags(stream)).expect("a String takes all");
-            fields(text, &CPU_FIELDS, |text| write!(text, "{}i", int.u32(..=100)).expect("a String takes all"));
+            write!(text, "cpu,{}", devops::tags(stream)).expect("a String takes all");
+            fields(text, &FIELD_NAMES, |text| write!(text, "{}i", int.u32(..=100)).expect("a String takes all"));
             writeln!(text, " {time}").expect("a String takes all");
         }),
         Input::new("devops, two decimals", |text, stream, time| {
-            write!(text, "cpu,{}", tags(stream)).expect("a String takes all");
-            fields(text, &CPU_FIELDS, |text| {
+            write!(text, "cpu,{}", devops::tags(stream)).expect("a String takes all");
+            fields(text, &FIELD_NAMES, |text| {
                 write!(text, "{:.2}", float.f64() * 100.0).expect("a String takes all");
             });
             writeln!(text, " {time}").expect("a String takes all");

@@ -6,8 +6,10 @@ use std::{
 };
 
 use crate::{
-    load::{self, FIELD_NAMES, Phase, Plan, Tally},
-    servers::{Server, Target, cpus, data_dir, machine_cpu_seconds, process_cpu_seconds},
+    devops::FIELD_NAMES,
+    load::{self, Phase, Plan, Tally},
+    process::{cpus, machine_cpu_seconds, process_cpu_seconds},
+    servers::{Server, Target, data_dir},
 };
 
 /// A shape of load.

@@ -17,11 +17,10 @@ use rustix::{
     event::epoll::{self, Event, EventData, EventFlags},
 };
 
+use crate::devops::{self, FIELD_NAMES};
+
 /// Series of tags that are written to.
 pub(crate) const STREAMS: usize = 1_000;
-/// Fields of a line, each a sample.
-pub(crate) const FIELD_NAMES: [&str; 10] =
-    ["user", "system", "idle", "nice", "iowait", "irq", "softirq", "steal", "guest", "guest_nice"];
 /// Distance of a stream's timestamps: a day has room for 864 million lines.
 pub(crate) const STEP_MILLIS: u64 = 100;
 /// Digits of a timestamp in milliseconds.
@@ -303,17 +302,10 @@ impl Request {
 
 /// A line without its timestamp: 10 tags and 10 integer fields of two digits, as the devops set of TSBS has them.
 fn put_line(body: &mut Vec<u8>, host: usize, values: &mut Vec<usize>) {
-    let region = ["us-east-1", "eu-west-1", "ap-south-1"][host % 3];
-    let zone = ["a", "b"][host % 2];
-    let (rack, service, version) = (host % 100, host % 20, host % 2);
-    let tags = format!(
-        "cpu,hostname=host_{host},region={region},datacenter={region}{zone},rack={rack},os=Ubuntu16.04LTS,arch=x64,\
-         team=SF,service={service},service_version={version},service_environment=test"
-    );
-    body.extend_from_slice(tags.as_bytes());
+    body.extend_from_slice(format!("cpu,{}", devops::tags(host)).as_bytes());
     for (index, name) in FIELD_NAMES.iter().enumerate() {
         body.push(if index == 0 { b' ' } else { b',' });
-        body.extend_from_slice(format!("usage_{name}=").as_bytes());
+        body.extend_from_slice(format!("{name}=").as_bytes());
         values.push(body.len());
         body.extend_from_slice(b"00i");
     }

@@ -13,7 +13,16 @@
 
 mod cells;
 mod cwal;
+#[allow(unreachable_pub)] // shared by benches, each of them a crate
+#[path = "../common/devops.rs"]
+mod devops;
 mod load;
+#[allow(unreachable_pub)] // the same
+#[path = "../common/markdown.rs"]
+mod markdown;
+#[allow(unreachable_pub)] // the same
+#[path = "../common/process.rs"]
+mod process;
 mod recovery;
 mod report;
 mod servers;

@@ -7,7 +7,8 @@ use std::{
 
 use crate::{
     cells::yesterday_millis,
-    load::{self, FIELD_NAMES, Phase, Plan, STEP_MILLIS},
+    devops::FIELD_NAMES,
+    load::{self, Phase, Plan, STEP_MILLIS},
     report::Report,
     servers::{Server, Target, data_dir},
 };

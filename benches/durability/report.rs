@@ -1,51 +1,20 @@
-//! Markdown, to the terminal and to a file.
+//! What a run says: its machine, its promises, its tables.
 
-use std::{collections::BTreeMap, path::Path, process::Command, time::Instant};
+use std::{collections::BTreeMap, time::Instant};
 
 use plimsoll::disk::{Disk, RealDisk};
 
+pub(crate) use crate::markdown::Markdown as Report;
 use crate::{
     cells::{FILES, Figures, Shape},
-    servers::{Target, cpus, data_dir, data_parent},
+    process::{cpus, data_parent},
+    servers::{Target, data_dir},
 };
 
 /// What every run of a cell gave, in rounds.
 pub(crate) type Results = BTreeMap<Shape, Vec<(Target, Vec<Result<Figures, String>>)>>;
 
-/// Says everything twice: at once, and for the file.
-#[derive(Default)]
-pub(crate) struct Report {
-    text: String,
-}
-
 impl Report {
-    /// A line of text.
-    pub(crate) fn line(&mut self, text: &str) {
-        println!("{text}");
-        self.text.push_str(text);
-        self.text.push('\n');
-    }
-
-    /// A heading.
-    pub(crate) fn section(&mut self, title: &str) {
-        self.line(&format!("\n## {title}\n"));
-    }
-
-    /// A table's row.
-    pub(crate) fn row(&mut self, cells: &[&str]) {
-        self.line(&format!("| {} |", cells.join(" | ")));
-    }
-
-    /// The rule below a table's head: text to the left, numbers to the right.
-    pub(crate) fn rule(&mut self, columns: usize) {
-        self.line(&format!("|---|{}", "--:|".repeat(columns - 1)));
-    }
-
-    /// Keeps it.
-    pub(crate) fn write(&self, path: &Path) {
-        std::fs::write(path, &self.text).expect("the repository can be written to");
-    }
-
     /// What the figures depend on.
     pub(crate) fn preface(&mut self, command: &str) {
         self.line("# What durability costs\n");
@@ -55,8 +24,7 @@ impl Report {
              data did not all arrive gets no figure. Modes are interleaved, rounds are medians.\n",
         );
         let (device, kind) = disk();
-        self.line(&format!("- Date: {}", jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC")));
-        self.line(&format!("- Commit: {}", commit()));
+        self.date_and_commit();
         self.line(&format!("- CPUs: {}", cpus()));
         self.line(&format!("- Disk: {kind} on {device}; {}", fsync_cost()));
         if runs_in_real_time() {
@@ -300,14 +268,4 @@ fn fsync_cost() -> String {
         .collect();
     times.sort_by(f64::total_cmp);
     format!("4 KiB + fdatasync: {:.0} µs median, {:.0} µs p99", times[COUNT / 2], times[COUNT * 99 / 100])
-}
-
-fn commit() -> String {
-    let git = |arguments: &[&str]| {
-        let output = Command::new("git").args(arguments).output().ok()?;
-        String::from_utf8(output.stdout).ok()
-    };
-    let hash = git(&["log", "-1", "--format=%h %s"]).unwrap_or_else(|| "unknown".to_owned());
-    let changed = git(&["status", "--porcelain", "--", "src", "Cargo.toml"]).is_some_and(|files| !files.is_empty());
-    format!("{}{}", hash.trim(), if changed { " (with changes)" } else { "" })
 }

@@ -3,15 +3,16 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    io::{BufRead, BufReader},
-    net::{SocketAddr, TcpListener, TcpStream},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    net::{SocketAddr, TcpStream},
+    path::Path,
+    process::{Child, Command},
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::process::{data_parent, free_address, process_cpu_seconds, quiet, start_plimsoll};
 
 /// What is measured.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,7 +63,10 @@ impl Server {
     /// Starts a server on a directory, and waits until it answers.
     pub(crate) fn start(target: &Target, dir: &Path, more: &[&str]) -> Self {
         let (child, address) = match target {
-            Target::Plimsoll(mode) => start_plimsoll(mode, dir, more),
+            Target::Plimsoll(mode) => {
+                let (mode, program) = mode.split_once('@').unwrap_or((mode, env!("CARGO_BIN_EXE_plimsoll")));
+                start_plimsoll(program, dir, &[&["--durability", mode], more].concat())
+            }
             Target::VictoriaMetrics => start_victoria_metrics(dir),
             Target::Influx { is_default } => start_influx(dir, *is_default),
         };
@@ -126,7 +130,7 @@ impl Server {
     pub(crate) fn count(&self, field: &str, window: &str, at_millis: Option<u64>) -> u64 {
         match self.target {
             Target::Influx { .. } => {
-                let answer = self.get(&format!("/query?db=bench&q=SELECT+count(usage_{field})+FROM+cpu"));
+                let answer = self.get(&format!("/query?db=bench&q=SELECT+count({field})+FROM+cpu"));
                 let answer: Value = serde_json::from_str(&answer).expect("InfluxDB answers JSON");
                 answer["results"][0]["series"][0]["values"][0][1].as_u64().unwrap_or(0)
             }
@@ -141,7 +145,7 @@ impl Server {
 
     fn count_prometheus(&self, field: &str, window: &str, at_millis: Option<u64>) -> u64 {
         let time = at_millis.map_or_else(String::new, |at| format!("&time={}.{:03}", at / 1000, at % 1000));
-        let query = format!("/api/v1/query?query=sum(count_over_time(cpu_usage_{field}%5B{window}%5D)){time}");
+        let query = format!("/api/v1/query?query=sum(count_over_time(cpu_{field}%5B{window}%5D)){time}");
         let answer: Value = serde_json::from_str(&self.get(&query)).expect("the answer is JSON");
         let number = answer["data"]["result"][0]["value"][1].as_str().and_then(|text| text.parse::<f64>().ok());
         number.map_or(0, |number| number as u64)
@@ -177,39 +181,10 @@ impl Drop for Server {
     }
 }
 
-/// A directory that goes with the measurement. Under `target`, so that it is on the disk that is reported.
+/// A directory that goes with the measurement.
 pub(crate) fn data_dir() -> TempDir {
     let parent = data_parent();
     tempfile::tempdir_in(&parent).unwrap_or_else(|error| panic!("make a directory in {}: {error}", parent.display()))
-}
-
-/// Where data directories are made.
-pub(crate) fn data_parent() -> PathBuf {
-    PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
-}
-
-fn start_plimsoll(mode: &str, dir: &Path, more: &[&str]) -> (Child, SocketAddr) {
-    let (mode, program) = mode.split_once('@').unwrap_or((mode, env!("CARGO_BIN_EXE_plimsoll")));
-    let mut command = Command::new(program);
-    command.args(["serve", "--listen", "127.0.0.1:0", "--log", "info", "--durability", mode, "--data"]).arg(dir);
-    let mut child = command.args(more).stderr(Stdio::piped()).spawn().expect("the server starts");
-    let mut log = BufReader::new(child.stderr.take().expect("it is piped"));
-    let mut said = String::new();
-    let address = loop {
-        let before = said.len();
-        let read = log.read_line(&mut said).expect("the log is text");
-        assert!(read > 0, "the server ended early in {mode}: {said}");
-        if let Some(rest) = said[before..].split("address=").nth(1) {
-            break rest.split_whitespace().next().and_then(|a| a.parse().ok()).expect("an address is there");
-        }
-    };
-    // Read on, or the server would block on a full pipe; show what should not happen.
-    std::thread::spawn(move || {
-        for line in log.lines().map_while(Result::ok).filter(|line| line.contains("ERROR")) {
-            eprintln!("{line}");
-        }
-    });
-    (child, address)
 }
 
 fn start_victoria_metrics(dir: &Path) -> (Child, SocketAddr) {
@@ -237,40 +212,4 @@ fn start_influx(dir: &Path, is_default: bool) -> (Child, SocketAddr) {
     let mut command = Command::new(PEERS[1].2);
     command.args(["-config", &path]);
     (quiet(command), address)
-}
-
-fn quiet(mut command: Command) -> Child {
-    let spawned = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-    spawned.expect("the program is there")
-}
-
-/// A port that is free now.
-fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    listener.local_addr().expect("it is bound")
-}
-
-/// The kernel's unit of CPU time in /proc.
-const TICKS_PER_SECOND: f64 = 100.0;
-
-/// User and system time of a process so far.
-pub(crate) fn process_cpu_seconds(process: &str) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).expect("the process runs");
-    let after_name = stat.rsplit(')').next().expect("there is a name in parentheses");
-    ticks(after_name.split_whitespace().skip(11).take(2))
-}
-
-/// User and system time of all processes so far, niced ones included.
-pub(crate) fn machine_cpu_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/stat").expect("this is Linux");
-    ticks(stat.split_whitespace().skip(1).take(3))
-}
-
-fn ticks<'a>(words: impl Iterator<Item = &'a str>) -> f64 {
-    words.filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / TICKS_PER_SECOND
-}
-
-/// How many cores there are.
-pub(crate) fn cpus() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }
