@@ -16,6 +16,7 @@ mod error;
 mod influx;
 mod json;
 mod options;
+mod pack;
 mod params;
 mod prometheus;
 mod reply;

@@ -9,9 +9,9 @@ use crate::http::{
     body::{self, Limits},
     durability,
     error::{Api, Error},
-    influx,
+    influx, pack,
     params::{self, Params},
-    prometheus, reply,
+    prometheus,
     reply::Reply,
     series, status, write,
 };
@@ -173,7 +173,7 @@ pub(super) struct Asker {
 impl Asker {
     /// The answer, packed if this client takes that.
     pub(super) fn pack(&self, reply: Reply) -> Reply {
-        reply::gzip_if_accepted(&self.head.headers, reply)
+        pack::as_accepted(&self.head.headers, reply)
     }
 }
 

@@ -5,6 +5,7 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use crate::http::{
     body::Body,
     error::Error,
+    pack,
     reply::{self, Reply},
     routes::Call,
     shared::now,
@@ -16,7 +17,7 @@ const PROMETHEUS_VERSION: &str = "3.5.0";
 
 /// 200, and `data` in Prometheus's shape.
 pub(super) fn success(call: &Call, data: &serde_json::Value) -> Result<Reply, Error> {
-    Ok(reply::gzip_if_accepted(&call.head.headers, with_data(data)))
+    Ok(pack::as_accepted(&call.head.headers, with_data(data)))
 }
 
 /// The same, not packed.
@@ -113,7 +114,7 @@ pub(super) async fn metrics(call: Call) -> Result<Reply, Error> {
     call.server.engine.refresh_metrics();
     let mut reply = reply::typed("text/plain", Body::full(call.server.metrics.render()));
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
-    Ok(reply::gzip_if_accepted(&call.head.headers, reply))
+    Ok(pack::as_accepted(&call.head.headers, reply))
 }
 
 /// Whether the process lives.
