@@ -1,8 +1,10 @@
 //! A query's way in: matchers and a time range to series and samples.
 
 mod part_cursor;
+mod reads;
 mod view;
 
+pub use reads::Reads;
 pub use view::View;
 
 use crate::model::{Labels, Matcher, TimeRange};

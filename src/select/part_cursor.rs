@@ -7,7 +7,7 @@ use std::{
 
 use roaring::RoaringBitmap;
 
-use super::Error;
+use super::{Error, reads::Counters};
 use crate::{
     engine::StoredPart,
     model::{Samples, StreamId, TimeRange},
@@ -26,15 +26,22 @@ pub(crate) struct PartCursor<'p> {
     blocks: Option<VecDeque<BlockRef>>,
     /// Decoded rows of streams that are still to be asked for: place and samples.
     decoded: BTreeMap<StreamId, Vec<(usize, Samples)>>,
+    counters: &'p Counters,
 }
 
 impl<'p> PartCursor<'p> {
-    pub(crate) fn new(stored: &'p Arc<StoredPart>, table: &str, fields: &[&str], range: TimeRange) -> Self {
+    pub(super) fn new(
+        stored: &'p Arc<StoredPart>,
+        table: &str,
+        fields: &[&str],
+        range: TimeRange,
+        counters: &'p Counters,
+    ) -> Self {
         let known = fields.iter().enumerate().filter_map(|(place, name)| Some((place, stored.part.field(name)?)));
         let (places, refs): (Vec<_>, Vec<_>) = known.unzip();
         let reader = (!refs.is_empty()).then(|| stored.part.reader(&refs));
         let (table, blocks, decoded) = (table.to_owned(), None, BTreeMap::new());
-        Self { stored, table, range, places, reader, blocks, decoded }
+        Self { stored, table, range, places, reader, blocks, decoded, counters }
     }
 
     /// Adds the stream's samples to `runs`, by place. Streams are asked for in ascending order, all from `streams`.
@@ -51,6 +58,8 @@ impl<'p> PartCursor<'p> {
         }
         let blocks = self.blocks.as_mut().expect("set just above");
         while let Some(block) = blocks.pop_front_if(|block| block.stream_bounds().0 <= stream) {
+            let (samples, bytes) = block.cost(reader.fields());
+            self.counters.block(samples, bytes);
             let rows = match reader.read(&block) {
                 Ok(rows) => rows,
                 Err(error) => {

@@ -7,7 +7,7 @@ use std::{
 
 use roaring::RoaringBitmap;
 
-use super::{Error, Series, Source, part_cursor::PartCursor};
+use super::{Error, Reads, Series, Source, part_cursor::PartCursor, reads::Counters};
 use crate::{
     engine::{Engine, PartSet},
     index::Selection,
@@ -21,6 +21,7 @@ pub struct View {
     upto: SeqNo,
     generations: Arc<Vec<Arc<Generation>>>,
     parts: Arc<PartSet>,
+    counters: Counters,
 }
 
 impl View {
@@ -30,10 +31,16 @@ impl View {
         Self::upto(engine, upto)
     }
 
-    /// A view of what a power cut would leave now.
+    /// A view of what is visible now and a power cut would leave.
     pub fn durable(engine: &Arc<Engine>) -> Self {
-        let upto = engine.watermarks().power_safe;
-        Self::upto(engine, upto)
+        let marks = engine.watermarks();
+        // What was just made safe may not be shown yet, after a start above all.
+        Self::upto(engine, marks.power_safe.min(marks.visible))
+    }
+
+    /// What its queries took so far.
+    pub fn reads(&self) -> Reads {
+        self.counters.reads()
     }
 
     /// The order matters: rows go from generations to parts, so whoever looks at generations first finds a row that
@@ -41,7 +48,7 @@ impl View {
     fn upto(engine: &Arc<Engine>, upto: SeqNo) -> Self {
         let generations = engine.generations();
         let parts = engine.parts();
-        Self { engine: Arc::clone(engine), upto, generations, parts }
+        Self { engine: Arc::clone(engine), upto, generations, parts, counters: Counters::default() }
     }
 
     /// The names of all labels of the series that pass the matchers and may have samples in the range; sorted.
@@ -93,6 +100,7 @@ impl Source for View {
         range: TimeRange,
     ) -> Result<Box<dyn Iterator<Item = Result<Series, Error>> + 'a>, Error> {
         let index = self.engine.index();
+        self.counters.begin(self.parts.iter().map(|stored| stored.part.summary().blocks).sum());
         let selections = index.streams.select(&index.schema, matchers, None);
         let mut collisions = Collisions::new(self, &selections);
         let mut selections = selections.into_iter();
@@ -146,7 +154,7 @@ impl<'v> Walk<'v> {
         let fields: Vec<&str> = fields.map(|field| schema.field_name(*field)).collect();
         let mut places: Vec<(SeqNo, Place<'v>)> = Vec::new();
         for stored in view.parts.in_range(range) {
-            let cursor = PartCursor::new(stored, table, &fields, range);
+            let cursor = PartCursor::new(stored, table, &fields, range, &view.counters);
             places.push((stored.numbers.0, Place::Part(Box::new(cursor))));
         }
         for generation in view.generations.iter() {
@@ -212,6 +220,7 @@ fn read_memory(
                 Err(_) => (selection.starts == Some(*field)).then_some(selection.fields.len()),
             };
             if let Some(place) = place {
+                view.counters.memory(values.len());
                 runs[place].push(Samples { times: group.times.clone(), values: values.clone() });
             }
         }

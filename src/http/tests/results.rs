@@ -104,6 +104,9 @@ fn label_names_are_unescaped_as_grafana_escapes_them() {
         ("U___20ac_", "€"),
         ("U__bad_zz_", "U__bad_zz_"),
         ("U__open_2e", "U__open_2e"),
+        ("U__plus_+41_", "U__plus_+41_"),
+        ("U__long_0000041_", "U__long_0000041_"),
+        ("U__surrogate_d800_", "U__surrogate_d800_"),
     ] {
         assert_eq!(unescape(escaped), name);
     }

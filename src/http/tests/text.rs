@@ -147,21 +147,39 @@ fn durations_are_seconds_or_units_in_falling_order() {
         assert_eq!(parse_duration(bad), None, "{bad}");
     }
     let params = Params::parse("a=15&b=0.25&c=1m30s&d=-5&e=x&f=1e300").unwrap();
-    let values = ["a", "b", "c", "d"].map(|name| params.duration(name).unwrap().unwrap());
+    let values = ["a", "b", "c", "d"].map(|name| params.duration(name).unwrap());
     assert_eq!(values, [15_000_000_000, 250_000_000, 90_000_000_000, -5_000_000_000]);
     assert_eq!(
         params.duration("e").unwrap_err().message,
         "invalid parameter \"e\": cannot parse \"x\" to a valid duration"
     );
-    assert!(params.duration("f").is_err());
+    assert_eq!(
+        params.duration("f").unwrap_err().message,
+        "invalid parameter \"f\": cannot parse \"1e300\" to a valid duration. It overflows int64"
+    );
+    assert!(params.duration("missing").is_err());
+    assert_eq!(params.optional_duration("missing"), Ok(None));
+    let time = Params::parse("t=tomorrow").unwrap();
+    assert_eq!(
+        time.time("t").unwrap_err().message,
+        "invalid parameter \"t\": cannot parse \"tomorrow\" to a valid timestamp"
+    );
+    assert_eq!(
+        time.optional_time("t").unwrap_err().message,
+        "invalid parameter \"t\": invalid time value for 't': cannot parse \"tomorrow\" to a valid timestamp"
+    );
 }
 
 #[test]
 fn limits_of_zero_mean_all_and_negative_ones_are_refused() {
     let limit = |text: &str| Params::parse(text).unwrap().limit();
     assert_eq!((limit(""), limit("limit=0"), limit("limit=7")), (Ok(None), Ok(None), Ok(Some(7))));
-    assert_eq!(limit("limit=-1").unwrap_err().kind, Kind::BadData);
-    assert_eq!(limit("limit=many").unwrap_err().kind, Kind::BadData);
+    let refused = |text: &str, reason: &str| {
+        assert_eq!(limit(text), Err(Error::parameter("limit", reason)), "{text}");
+    };
+    refused("limit=-1", "limit must be non-negative");
+    refused("limit=many", "strconv.Atoi: parsing \"many\": invalid syntax");
+    refused("limit=99999999999999999999", "strconv.Atoi: parsing \"99999999999999999999\": value out of range");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     model::NANOS_PER_SECOND,
-    promql::eval::{Error, error::Result},
+    promql::eval::{Error, Watch, error::Result},
 };
 
 /// Why a query is to end early.
@@ -34,6 +34,8 @@ pub struct Options<'a> {
     pub start_timestamps: bool,
     /// Asked often, from inner loops too, whether to go on.
     pub interrupt: Option<&'a (dyn Fn() -> Option<Stop> + Sync)>,
+    /// Told what is done, part by part.
+    pub watch: Option<&'a dyn Watch>,
 }
 
 impl Default for Options<'_> {
@@ -45,6 +47,7 @@ impl Default for Options<'_> {
             delayed_name_removal: false,
             start_timestamps: false,
             interrupt: None,
+            watch: None,
         }
     }
 }

@@ -64,6 +64,7 @@ impl Eval<'_> {
                 Pick::Start => latest.times(&series.starts, &series, &mut points.floats),
             }
             if !points.is_empty() {
+                self.note_latest(steps, &points.floats);
                 sink(Row { labels: series.labels, drop_name: false, points: &mut points })?;
                 points.histograms.clear();
             }
