@@ -3,26 +3,8 @@
 
 mod common;
 
-use common::{Server, encode, gzip};
+use common::{T, encode, gzip, server, with_data};
 use serde_json::{Value, json};
-
-const T: i64 = 1_795_154_400;
-
-fn server(flags: &[&str]) -> (Server, tempfile::TempDir) {
-    let dir = tempfile::tempdir().unwrap();
-    (Server::start(dir.path(), flags), dir)
-}
-
-/// Three hosts, four minutes, one sample each ten seconds.
-fn with_data() -> (Server, tempfile::TempDir) {
-    let (server, dir) = server(&[]);
-    let lines: String = (0..24)
-        .flat_map(|i| ["a", "b", "c"].map(|host| format!("cpu,host={host} usage={}.5,idle={i}i {}\n", i, T + i * 10)))
-        .collect();
-    let response = server.post("/write?db=test&precision=s", lines.as_bytes());
-    assert_eq!(response.status, 204, "{}", response.text());
-    (server, dir)
-}
 
 #[test]
 fn a_write_is_acknowledged_with_a_receipt_and_can_be_asked() {
@@ -124,8 +106,8 @@ fn bad_input_gets_a_clear_error_and_the_server_goes_on() {
         ("GET", "/write?db=d", &[], b"", 405, "not allowed"),
         ("POST", "/ping", &[], b"", 405, "not allowed"),
         ("DELETE", "/api/v2/write?bucket=b", &[], b"", 405, "not allowed"),
-        ("PUT", "/api/v1/query", &[], b"", 405, "not allowed"),
-        ("POST", "/api/v1/label/x/values", &[], b"", 405, "not allowed"),
+        ("PUT", "/api/v1/query", &[], b"", 405, "Method Not Allowed"),
+        ("POST", "/api/v1/label/x/values", &[], b"", 405, "Method Not Allowed"),
         ("GET", "/nowhere", &[], b"", 404, "not found"),
         ("POST", "/api/v2/nowhere", &[], b"", 404, "not found"),
         ("POST", "/api/v3/nowhere", &[], b"", 404, "not found"),

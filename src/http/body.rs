@@ -9,10 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use flate2::{
-    Compression,
-    write::{GzEncoder, MultiGzDecoder},
-};
+use flate2::write::MultiGzDecoder;
 use http_body_util::BodyExt;
 use hyper::{
     HeaderMap,
@@ -258,7 +255,8 @@ pub(super) enum Body {
     Pieces(Pieces),
 }
 
-type Pieces = Box<dyn Iterator<Item = Vec<u8>> + Send>;
+/// Text that is made while it is taken.
+pub(super) type Pieces = Box<dyn Iterator<Item = Vec<u8>> + Send>;
 
 impl Body {
     pub(super) fn empty() -> Self {
@@ -275,15 +273,6 @@ impl Body {
 
     pub(super) fn is_empty(&self) -> bool {
         matches!(self, Self::Full(None))
-    }
-
-    /// The same body, packed.
-    pub(super) fn gzip(self) -> Self {
-        let pieces: Pieces = match self {
-            Self::Full(bytes) => Box::new(bytes.into_iter().map(|bytes| bytes.to_vec())),
-            Self::Pieces(pieces) => pieces,
-        };
-        Self::pieces(Gzip { pieces, encoder: Some(GzEncoder::new(Vec::new(), Compression::fast())) })
     }
 }
 
@@ -307,30 +296,6 @@ impl HttpBody for Body {
         match self {
             Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
             Self::Pieces(_) => SizeHint::default(),
-        }
-    }
-}
-
-struct Gzip {
-    pieces: Pieces,
-    encoder: Option<GzEncoder<Vec<u8>>>,
-}
-
-impl Iterator for Gzip {
-    type Item = Vec<u8>;
-
-    fn next(&mut self) -> Option<Vec<u8>> {
-        const NEVER: &str = "a Vec takes all bytes";
-        loop {
-            let Some(piece) = self.pieces.next() else {
-                return Some(self.encoder.take()?.finish().expect(NEVER));
-            };
-            let encoder = self.encoder.as_mut()?;
-            encoder.write_all(&piece).expect(NEVER);
-            // An empty frame would be a wasted write; the encoder keeps small pieces back.
-            if !encoder.get_ref().is_empty() {
-                return Some(std::mem::take(encoder.get_mut()));
-            }
         }
     }
 }

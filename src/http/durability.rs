@@ -203,7 +203,7 @@ fn position(params: &Params) -> Result<Position, Error> {
 }
 
 fn patience(params: &Params) -> Result<Duration, Error> {
-    let Some(nanos) = params.duration("timeout")? else { return Ok(WAIT_USUAL) };
+    let Some(nanos) = params.optional_duration("timeout")? else { return Ok(WAIT_USUAL) };
     let patience = u64::try_from(nanos).ok().map(Duration::from_nanos).filter(|patience| *patience <= WAIT_MAX);
     patience.ok_or_else(|| Error::parameter("timeout", format!("it must be between 0 and {WAIT_MAX:?}")))
 }

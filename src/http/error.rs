@@ -36,6 +36,8 @@ pub(super) enum Kind {
     Execution,
     Canceled,
     Internal,
+    /// The server has the path, but does not offer what it does.
+    Unavailable,
     Timeout,
     Overloaded,
 }
@@ -55,6 +57,7 @@ impl Kind {
             Self::Execution => (422, "execution", "unprocessable entity"),
             Self::Canceled => (499, "canceled", "invalid"),
             Self::Internal => (500, "internal", "internal error"),
+            Self::Unavailable => (500, "unavailable", "unavailable"),
             Self::Timeout => (503, "timeout", "unavailable"),
             Self::Overloaded => (503, "unavailable", "unavailable"),
         }
@@ -100,8 +103,8 @@ impl Error {
         let (_, error_type, code) = self.kind.row();
         let text = match api {
             // A wrong method or path is plain text in Prometheus too: no handler was reached.
+            Api::Text | Api::Prometheus if self.kind == Kind::WrongMethod => "Method Not Allowed\n".to_owned(),
             Api::Text => format!("{}\n", self.message),
-            Api::Prometheus if matches!(self.kind, Kind::WrongMethod) => format!("{}\n", self.message),
             Api::Prometheus => {
                 json::object(&[("status", "error"), ("errorType", error_type), ("error", &self.message)])
             }

@@ -4,8 +4,6 @@
 //! from 1e21 on. Times are numbers in seconds with no decimals or exactly three. Everything is appended to a buffer, so
 //! that an answer of any size is made in pieces.
 
-use std::io::Write;
-
 use crate::model::{Labels, NANOS_PER_MILLI};
 
 /// A JSON string.
@@ -20,7 +18,7 @@ pub(super) fn string(out: &mut Vec<u8>, text: &str) {
             b'\n' => out.extend_from_slice(b"\\n"),
             b'\r' => out.extend_from_slice(b"\\r"),
             b'\t' => out.extend_from_slice(b"\\t"),
-            other => put(out, format_args!("\\u{other:04x}")),
+            other => out.extend_from_slice(format!("\\u{other:04x}").as_bytes()),
         }
         rest = &rest[place + 1..];
     }
@@ -66,6 +64,7 @@ pub(super) fn list<T>(out: &mut Vec<u8>, items: impl IntoIterator<Item = T>, mut
 }
 
 /// `[time,"value"]`
+#[inline]
 pub(super) fn point(out: &mut Vec<u8>, nanos: i64, value: f64) {
     out.push(b'[');
     time(out, nanos);
@@ -75,41 +74,72 @@ pub(super) fn point(out: &mut Vec<u8>, nanos: i64, value: f64) {
 }
 
 /// Seconds, cut to milliseconds.
+#[inline]
 pub(super) fn time(out: &mut Vec<u8>, nanos: i64) {
     let millis = nanos.div_euclid(NANOS_PER_MILLI);
     if millis < 0 {
         out.push(b'-');
     }
-    let (seconds, rest) = (millis.unsigned_abs() / 1000, millis.unsigned_abs() % 1000);
-    match rest {
-        0 => put(out, format_args!("{seconds}")),
-        _ => put(out, format_args!("{seconds}.{rest:03}")),
+    let (seconds, rest) = (millis.unsigned_abs() / 1000, (millis.unsigned_abs() % 1000) as u16);
+    out.extend_from_slice(itoa::Buffer::new().format(seconds).as_bytes());
+    if rest > 0 {
+        let digit = |unit: u16| b'0' + (rest / unit % 10) as u8;
+        out.extend_from_slice(&[b'.', digit(100), digit(10), digit(1)]);
     }
 }
 
+/// From here on floats are whole, but not all whole numbers are floats.
+const WHOLE_MAX: f64 = (1_u64 << 53) as f64;
+
 /// The text of a value, without quotes.
+#[inline]
 pub(super) fn number(out: &mut Vec<u8>, value: f64) {
-    let magnitude = value.abs();
-    if value.is_nan() {
-        out.extend_from_slice(b"NaN");
-    } else if value.is_infinite() {
-        out.extend_from_slice(if value > 0.0 { b"+Inf" } else { b"-Inf" });
-    } else if value != 0.0 && !(1e-6..1e21).contains(&magnitude) {
-        exponent_form(out, value);
+    let whole = value as i64; // saturates, and takes NaN for 0: neither is equal to what it came from
+    if whole as f64 == value && value.abs() < WHOLE_MAX && (whole != 0 || value.is_sign_positive()) {
+        out.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes());
     } else {
-        put(out, format_args!("{value}"));
+        fraction(out, value);
+    }
+}
+
+/// The text of a value that is no small whole number.
+fn fraction(out: &mut Vec<u8>, value: f64) {
+    let mut buffer = zmij::Buffer::new();
+    match value.abs() {
+        _ if value.is_nan() => out.extend_from_slice(b"NaN"),
+        f64::INFINITY => out.extend_from_slice(if value > 0.0 { b"+Inf" } else { b"-Inf" }),
+        0.0 => out.extend_from_slice(b"-0"),
+        size => {
+            let text = buffer.format_finite(value);
+            match text.split_once('e') {
+                None => out.extend_from_slice(text.strip_suffix(".0").unwrap_or(text).as_bytes()),
+                Some((mantissa, exponent)) => {
+                    let exponent = exponent.parse().expect("an integer is behind the e");
+                    let is_plain = (1e-6..1e21).contains(&size);
+                    let write = if is_plain { without_exponent } else { with_exponent };
+                    write(out, mantissa.strip_suffix(".0").unwrap_or(mantissa), exponent);
+                }
+            }
+        }
     }
 }
 
 /// `1.5e+21`, `1e-07`: a sign and at least two digits in the exponent.
-fn exponent_form(out: &mut Vec<u8>, value: f64) {
-    let text = format!("{value:e}");
-    let (mantissa, exponent) = text.split_once('e').expect("`{:e}` writes an e");
-    let exponent: i32 = exponent.parse().expect("`{:e}` writes an integer behind the e");
+fn with_exponent(out: &mut Vec<u8>, mantissa: &str, exponent: i32) {
     let sign = if exponent < 0 { '-' } else { '+' };
-    put(out, format_args!("{mantissa}e{sign}{:02}", exponent.unsigned_abs()));
+    out.extend_from_slice(format!("{mantissa}e{sign}{:02}", exponent.unsigned_abs()).as_bytes());
 }
 
-fn put(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    out.write_fmt(text).expect("a Vec takes all bytes");
+/// `-1.5` and 17 is `-150000000000000000`, `1.5` and -6 is `0.0000015`. The mantissa has one digit before its point.
+fn without_exponent(out: &mut Vec<u8>, mantissa: &str, exponent: i32) {
+    let (sign, mantissa) = if let Some(rest) = mantissa.strip_prefix('-') { ("-", rest) } else { ("", mantissa) };
+    let digits = mantissa.bytes().filter(u8::is_ascii_digit);
+    out.extend_from_slice(sign.as_bytes());
+    match usize::try_from(exponent) {
+        Ok(places) => out.extend(digits.chain(std::iter::repeat(b'0')).take(places + 1)),
+        Err(_) => {
+            out.extend_from_slice(b"0.");
+            out.extend(std::iter::repeat_n(b'0', exponent.unsigned_abs() as usize - 1).chain(digits));
+        }
+    }
 }

@@ -10,22 +10,30 @@
 //! batch on those; bad data is 4xx, never a 5xx, for they send it again on those.
 //! Not here: what a line or a query means (`protocol`, `promql`), and when a write is safe (`durability`).
 
+mod absent;
 mod body;
 mod durability;
 mod error;
+mod explain;
+mod features;
 mod influx;
 mod json;
 mod options;
+mod pack;
 mod params;
 mod prometheus;
 mod reply;
 mod results;
 mod routes;
+mod self_metrics;
 mod series;
 mod server;
 mod shared;
 mod status;
+mod syntax;
+mod texts;
 mod traffic;
+mod tsdb;
 mod write;
 
 #[cfg(test)]

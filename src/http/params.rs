@@ -1,6 +1,9 @@
 //! Parameters, from the URL and from a form, and the kinds of value they have.
 
-use std::time::Duration;
+use std::{
+    num::{IntErrorKind, ParseIntError},
+    time::Duration,
+};
 
 use crate::{
     http::error::Error,
@@ -43,41 +46,71 @@ impl Params {
         self.0.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
-    /// A time in nanoseconds.
-    pub(super) fn time(&self, name: &str) -> Result<Option<i64>, Error> {
-        let parse = |text| parse_time(text).ok_or_else(|| cannot_parse(name, text, "timestamp"));
+    /// A time in nanoseconds that has to be there.
+    pub(super) fn time(&self, name: &str) -> Result<i64, Error> {
+        let text = self.get(name).unwrap_or("");
+        parse_time(text).ok_or_else(|| Error::parameter(name, no_time(text)))
+    }
+
+    /// A time in nanoseconds that may be missing.
+    pub(super) fn optional_time(&self, name: &str) -> Result<Option<i64>, Error> {
+        let parse = |text| {
+            let reason = || format!("invalid time value for '{name}': {}", no_time(text));
+            parse_time(text).ok_or_else(|| Error::parameter(name, reason()))
+        };
         self.non_empty(name).map(parse).transpose()
     }
 
-    /// A duration in nanoseconds; may be negative.
-    pub(super) fn duration(&self, name: &str) -> Result<Option<i64>, Error> {
-        let parse = |text| parse_signed_duration(text).ok_or_else(|| cannot_parse(name, text, "duration"));
-        self.non_empty(name).map(parse).transpose()
+    /// A duration in nanoseconds that has to be there; may be negative.
+    pub(super) fn duration(&self, name: &str) -> Result<i64, Error> {
+        parse_signed_duration(self.get(name).unwrap_or("")).map_err(|reason| Error::parameter(name, reason))
+    }
+
+    /// A duration in nanoseconds that may be missing; may be negative.
+    pub(super) fn optional_duration(&self, name: &str) -> Result<Option<i64>, Error> {
+        self.non_empty(name).map(|_| self.duration(name)).transpose()
     }
 
     /// `limit`: how many results at most; `None` for all.
     pub(super) fn limit(&self) -> Result<Option<usize>, Error> {
         let Some(text) = self.non_empty("limit") else { return Ok(None) };
-        match text.parse::<i64>() {
+        match parse_integer(text) {
             Ok(limit) if limit >= 0 => Ok(usize::try_from(limit).ok().filter(|&limit| limit > 0)),
             Ok(_) => Err(Error::parameter("limit", "limit must be non-negative")),
-            Err(_) => Err(Error::parameter("limit", format!("cannot parse {text:?} to a number"))),
+            Err(reason) => Err(Error::parameter("limit", reason)),
         }
     }
 
-    /// `start` and `end`, both inclusive; all of time where they are missing.
-    pub(super) fn range(&self) -> Result<TimeRange, Error> {
-        let start = self.time("start")?.unwrap_or(TimeRange::ALL.start);
-        let end = self.time("end")?.unwrap_or(TimeRange::ALL.end);
-        if end < start {
-            return Err(Error::parameter("end", "end timestamp must not be before start time"));
+    /// Whether a parameter of ours asks for what it is named after: `1` or `true`, `0` or `false`.
+    pub(super) fn flag(&self, name: &str) -> Result<bool, Error> {
+        match self.non_empty(name) {
+            None | Some("0" | "false") => Ok(false),
+            Some("1" | "true") => Ok(true),
+            Some(other) => Err(Error::parameter(name, format!("{other:?} is neither 1 nor 0"))),
         }
+    }
+
+    /// `start` and `end`, both inclusive; all of time where they are missing. Empty where the end is before the start.
+    pub(super) fn range(&self) -> Result<TimeRange, Error> {
+        let start = self.optional_time("start")?.unwrap_or(TimeRange::ALL.start);
+        let end = self.optional_time("end")?.unwrap_or(TimeRange::ALL.end);
         Ok(TimeRange { start, end: end.saturating_add(1) })
     }
 }
 
-fn cannot_parse(name: &str, text: &str, what: &str) -> Error {
-    Error::parameter(name, format!("cannot parse {text:?} to a valid {what}"))
+/// A decimal integer; what Go's `Atoi` says of a text that is none.
+pub(super) fn parse_integer(text: &str) -> Result<i64, String> {
+    text.parse().map_err(|error: ParseIntError| {
+        let reason = match error.kind() {
+            IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
+            _ => "invalid syntax",
+        };
+        format!("strconv.Atoi: parsing {text:?}: {reason}")
+    })
+}
+
+fn no_time(text: &str) -> String {
+    format!("cannot parse {text:?} to a valid timestamp")
 }
 
 /// Takes off percent encoding; in queries and forms `+` is a space.
@@ -131,13 +164,16 @@ fn saturating_millis(millis: f64) -> i64 {
     (millis as i64).saturating_mul(NANOS_PER_MILLI)
 }
 
-/// Seconds as a float, or `1h30m`; in nanoseconds.
-fn parse_signed_duration(text: &str) -> Option<i64> {
-    if let Ok(seconds) = text.parse::<f64>() {
+/// Seconds as a float, or `1h30m`; in nanoseconds. Or why it is neither.
+fn parse_signed_duration(text: &str) -> Result<i64, String> {
+    let no_duration = || format!("cannot parse {text:?} to a valid duration");
+    if let Some(seconds) = text.parse::<f64>().ok().filter(|seconds| !seconds.is_nan()) {
         let nanos = seconds * NANOS_PER_SECOND as f64;
-        return (seconds.is_finite() && nanos.abs() < i64::MAX as f64).then_some(nanos as i64);
+        let fits = nanos.abs() < i64::MAX as f64;
+        return fits.then_some(nanos as i64).ok_or_else(|| no_duration() + ". It overflows int64");
     }
-    i64::try_from(parse_duration(text)?.as_nanos()).ok()
+    let nanos = parse_duration(text).and_then(|duration| i64::try_from(duration.as_nanos()).ok());
+    nanos.ok_or_else(no_duration)
 }
 
 /// `1h30m`, `250ms`, `1y2w3d`: units from large to small, each at most once; `0` needs none.

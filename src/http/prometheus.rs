@@ -1,4 +1,4 @@
-//! PromQL over HTTP: `query`, `query_range`, `format_query`.
+//! PromQL over HTTP: `query` and `query_range`.
 
 use std::{
     sync::{
@@ -12,16 +12,18 @@ use crate::{
     durability::error_chain,
     http::{
         error::{Error, Kind},
+        explain::{Details, Run, Steps, Times, Watcher},
         json,
         params::Params,
         reply::{self, Reply},
         results,
         routes::{Asker, Call},
         shared::{Shared, now},
+        texts,
     },
     metrics::QueryResult,
     promql::{
-        self, Answer, Stop, Value,
+        self, Answer, Stop, Value, Watch,
         ast::{Expr, ValueType},
     },
     select::View,
@@ -36,8 +38,9 @@ const REMARKS_MAX: usize = 10;
 pub(super) async fn instant(call: Call) -> Result<Reply, Error> {
     let (params, asker) = call.params().await?;
     let query = counted(&asker, Query::new(&params, &asker.server))?;
-    let time = counted(&asker, params.time("time"))?.unwrap_or_else(now);
-    query.answer(&asker, move |view, expr, options| promql::instant(view, expr, time, options)).await
+    let time = counted(&asker, params.optional_time("time"))?.unwrap_or_else(now);
+    let steps = Steps { start: time, step: 0, count: 1 };
+    query.answer(&asker, steps, move |view, expr, options| promql::instant(view, expr, time, options)).await
 }
 
 /// `query_range`: an evaluation per step.
@@ -53,32 +56,18 @@ pub(super) async fn range(call: Call) -> Result<Reply, Error> {
         let reason = format!("invalid expression type {kind:?} for range query, must be Scalar or instant Vector");
         return counted(&asker, Err(Error::parameter("query", reason)));
     }
-    query.answer(&asker, move |view, expr, options| promql::range(view, expr, start, end, step, options)).await
-}
-
-/// `format_query`: the text as we would write it.
-pub(super) async fn format_query(call: Call) -> Result<Reply, Error> {
-    let (params, asker) = call.params().await?;
-    let expr = parse(params.get("query").unwrap_or(""))?;
-    let mut out = br#"{"status":"success","data":"#.to_vec();
-    json::string(&mut out, &promql::pretty(&expr));
-    out.push(b'}');
-    Ok(asker.pack(reply::typed("application/json", crate::http::body::Body::full(out))))
-}
-
-fn parse(text: &str) -> Result<Expr, Error> {
-    promql::parse(text).map_err(|error| Error::parameter("query", error))
+    let count = (end.abs_diff(start) / step.unsigned_abs() + 1) as usize; // at most the limit on points, and one
+    let steps = Steps { start, step, count };
+    query.answer(&asker, steps, move |view, expr, options| promql::range(view, expr, start, end, step, options)).await
 }
 
 /// Start, end and step in nanoseconds.
 fn steps(params: &Params, server: &Shared) -> Result<(i64, i64, i64), Error> {
-    let missing = |name, kind| Error::parameter(name, format!("cannot parse \"\" to a valid {kind}"));
-    let start = params.time("start")?.ok_or_else(|| missing("start", "timestamp"))?;
-    let end = params.time("end")?.ok_or_else(|| missing("end", "timestamp"))?;
+    let (start, end) = (params.time("start")?, params.time("end")?);
     if end < start {
         return Err(Error::parameter("end", "end timestamp must not be before start time"));
     }
-    let step = params.duration("step")?.ok_or_else(|| missing("step", "duration"))?;
+    let step = params.duration("step")?;
     if step <= 0 {
         let reason = "zero or negative query resolution step widths are not accepted. Try a positive integer";
         return Err(Error::parameter("step", reason));
@@ -115,34 +104,39 @@ struct Query {
     timeout: Duration,
     lookback: i64,
     limit: Option<usize>,
-    with_stats: bool,
+    is_durable: bool,
+    details: Details,
 }
 
 impl Query {
     fn new(params: &Params, server: &Shared) -> Result<Self, Error> {
-        let text = params.get("query").unwrap_or("").to_owned();
-        let positive = |name| {
-            let nanos = params.duration(name)?;
-            match nanos {
-                Some(nanos) if nanos <= 0 => Err(Error::parameter(name, "duration must be positive")),
-                nanos => Ok(nanos.map(i64::unsigned_abs).map(Duration::from_nanos)),
-            }
-        };
-        let timeout = positive("timeout")?.unwrap_or(Duration::MAX).min(server.options.query_timeout);
-        let lookback = positive("lookback_delta")?.unwrap_or(server.options.lookback);
+        let limit = params.limit()?;
+        // A time that is up already is no mistake: such a query times out.
+        let timeout =
+            params.optional_duration("timeout")?.map(|nanos| Duration::from_nanos(nanos.max(0).unsigned_abs()));
+        let lookback = params.optional_duration("lookback_delta").map_err(|error| {
+            let reason = error.message.split_once(": ").map_or("", |(_, reason)| reason);
+            Error::parameter("lookback_delta", format!("error parsing lookback delta duration: {reason}"))
+        })?;
+        let usual = || i64::try_from(server.options.lookback.as_nanos()).unwrap_or(i64::MAX);
         Ok(Self {
-            expr: parse(&text)?,
-            text,
-            timeout,
-            lookback: i64::try_from(lookback.as_nanos()).unwrap_or(i64::MAX),
-            limit: params.limit()?,
-            with_stats: params.non_empty("stats").is_some(),
+            expr: texts::parse(params)?,
+            text: params.get("query").unwrap_or("").to_owned(),
+            timeout: timeout.unwrap_or(Duration::MAX).min(server.options.query_timeout),
+            lookback: lookback.filter(|&nanos| nanos > 0).unwrap_or_else(usual),
+            limit,
+            is_durable: params.flag("durable_only")?,
+            details: Details {
+                stats: params.non_empty("stats").is_some(),
+                per_step: params.get("stats") == Some("all"),
+                explain: params.flag("explain")?,
+            },
         })
     }
 
     /// Runs it on a thread of its own and writes its answer. It ends early when its client goes away.
     #[allow(clippy::disallowed_methods)] // the edge: deadlines
-    async fn answer<F>(self, asker: &Asker, evaluate: F) -> Result<Reply, Error>
+    async fn answer<F>(self, asker: &Asker, steps: Steps, evaluate: F) -> Result<Reply, Error>
     where
         F: FnOnce(&View, &Expr, &promql::Options<'_>) -> Result<Answer, promql::Error> + Send + 'static,
     {
@@ -163,43 +157,60 @@ impl Query {
                 (_, true) => Some(Stop::Timeout),
                 _ => None,
             };
+            let watcher = self.details.any().then(|| Watcher::new(started, steps));
             let options = promql::Options {
                 lookback: self.lookback,
                 samples_max,
                 threads: Some(&running.threads),
                 interrupt: Some(&interrupt),
+                watch: watcher.as_ref().map(|watcher| watcher as &dyn Watch),
                 ..promql::Options::default()
             };
-            let answer = evaluate(&View::new(&running.engine), &self.expr, &options);
+            let view = if self.is_durable { View::durable(&running.engine) } else { View::new(&running.engine) };
+            let prepared = started.elapsed();
+            // An expression without selectors never asks.
+            let answer = match interrupt() {
+                None => evaluate(&view, &self.expr, &options),
+                Some(Stop::Timeout) => Err(promql::Error::Timeout),
+                Some(Stop::Canceled) => Err(promql::Error::Canceled),
+            };
             observe(&running, started, &answer);
-            answer.map(|answer| (self, answer))
+            answer.map(|answer| {
+                let times = Times { queued, prepared: prepared - queued, total: started.elapsed() };
+                let details = watcher.map(|watcher| {
+                    self.details.members(&Run {
+                        expr: &self.expr,
+                        text: &self.text,
+                        answer: &answer,
+                        times,
+                        reads: view.reads(),
+                        watcher,
+                    })
+                });
+                (self, answer, details.unwrap_or_default())
+            })
         });
         // A panic over there is a panic here, where it becomes this request's 500.
         let answer = work.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
         drop(canceled);
-        let (query, answer) = answer.map_err(failed)?;
-        Ok(asker.pack(query.reply(answer, queued, started.elapsed())))
+        let (query, answer, details) = answer.map_err(failed)?;
+        Ok(asker.pack(query.reply(answer, &details)))
     }
 
-    fn reply(self, mut answer: Answer, queued: Duration, total: Duration) -> Reply {
+    /// The answer, with further members of `data`.
+    fn reply(self, mut answer: Answer, details: &str) -> Reply {
         let is_cut = self.limit.is_some_and(|limit| truncate(&mut answer.value, limit));
         let texts = |notes: &[promql::Annotation]| notes.iter().map(|note| note.text(&self.text)).collect::<Vec<_>>();
         let mut warnings = texts(&answer.warnings);
         if is_cut {
             warnings.insert(0, TRUNCATED.to_owned());
         }
-        let mut tail = String::new();
-        if self.with_stats {
-            tail += &stats(&answer, queued, total);
-        }
-        tail.push('}');
-        tail += &remarks(&warnings, &texts(&answer.infos));
-        tail.push('}');
+        let tail = format!("{details}}}{}}}", remarks(&warnings, &texts(&answer.infos)));
         reply::typed("application/json", results::body(answer.value, &tail))
     }
 }
 
-/// `,"warnings":[…],"infos":[…]`, each only where there is something to say.
+/// `,"warnings":[…],"infos":[…]`, each only where there is one, and at most ten.
 pub(super) fn remarks(warnings: &[String], infos: &[String]) -> String {
     let mut out = Vec::new();
     for (name, texts) in [("warnings", warnings), ("infos", infos)] {
@@ -209,18 +220,6 @@ pub(super) fn remarks(warnings: &[String], infos: &[String]) -> String {
         }
     }
     String::from_utf8(out).expect("made of strings")
-}
-
-fn stats(answer: &Answer, queued: Duration, total: Duration) -> String {
-    let evaluated = total.saturating_sub(queued).as_secs_f64();
-    let stats = serde_json::json!({
-        "timings": {
-            "evalTotalTime": evaluated, "resultSortTime": 0, "queryPreparationTime": 0, "innerEvalTime": evaluated,
-            "execQueueTime": queued.as_secs_f64(), "execTotalTime": total.as_secs_f64(),
-        },
-        "samples": { "totalQueryableSamples": answer.stats.samples_read, "peakSamples": answer.stats.samples_peak },
-    });
-    format!(",\"stats\":{stats}")
 }
 
 /// Cuts a vector or matrix to `limit` series; whether anything went.

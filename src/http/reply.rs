@@ -1,8 +1,8 @@
 //! Answers: statuses, headers, bodies.
 
 use hyper::{
-    HeaderMap, Response, StatusCode,
-    header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, VARY},
+    Response, StatusCode,
+    header::{CONTENT_TYPE, HeaderName, HeaderValue},
 };
 
 use crate::http::body::Body;
@@ -46,25 +46,4 @@ pub(super) fn set(reply: &mut Reply, name: &'static str, value: &str) {
 /// A header's value that we make.
 pub(super) fn ascii(value: &str) -> HeaderValue {
     HeaderValue::from_str(value).expect("values we make are printable ASCII")
-}
-
-/// Packs the body with gzip where the client said it takes that.
-pub(super) fn gzip_if_accepted(request: &HeaderMap, reply: Reply) -> Reply {
-    if !accepts_gzip(request) || reply.body().is_empty() {
-        return reply;
-    }
-    let (mut head, body) = reply.into_parts();
-    head.headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    head.headers.append(VARY, HeaderValue::from_static("Accept-Encoding"));
-    Reply::from_parts(head, body.gzip())
-}
-
-fn accepts_gzip(request: &HeaderMap) -> bool {
-    let mut offers =
-        request.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(','));
-    offers.any(|offer| {
-        let (name, weight) = offer.split_once(';').unwrap_or((offer, ""));
-        let refused = weight.trim().strip_prefix("q=").is_some_and(|q| q.trim().parse() == Ok(0.0_f32));
-        name.trim().eq_ignore_ascii_case("gzip") && !refused
-    })
 }

@@ -9,18 +9,37 @@ use crate::{
 
 /// A piece is sent when it has grown to this: large enough that a frame's cost does not matter.
 const PIECE_BYTES: usize = 64 << 10;
+/// Room for what a piece grows by beyond that: some labels, or the points of a turn.
+const PIECE_SLACK: usize = 16 << 10;
+/// Points of a series that are written before the size of the piece is looked at again.
+const TURN: usize = 256;
 
 /// `{"status":"success","data":{"resultType":…,"result":…` and then `tail`, which closes what is open.
 pub(super) fn body(value: Value, tail: &str) -> Body {
-    let (kind, items) = match value {
-        Value::Scalar(time, value) => return single("scalar", |out| json::point(out, time, value), tail),
-        Value::String(time, text) => return single("string", |out| text_point(out, time, &text), tail),
-        Value::Vector(samples) => ("vector", Items::Vector(samples.into_iter())),
-        Value::Matrix(series) => ("matrix", Items::Matrix(series.into_iter())),
-    };
-    let mut head = head(kind);
-    head.push(b'[');
-    Body::pieces(Encoder { items, out: head, is_first: true, tail: Some(format!("]{tail}")) })
+    match value {
+        Value::Scalar(time, value) => single("scalar", |out| json::point(out, time, value), tail),
+        Value::String(time, text) => single("string", |out| text_point(out, time, &text), tail),
+        Value::Vector(samples) => {
+            items(head("vector"), samples.into_iter(), |out, sample| vector_sample(out, &sample), tail)
+        }
+        Value::Matrix(series) => encoder(head("matrix"), Matrix { series: series.into_iter(), open: None }, tail),
+    }
+}
+
+/// `head`, a list of items that are made as they are taken, and `tail`.
+pub(super) fn items<T: Send + 'static>(
+    head: Vec<u8>,
+    items: impl Iterator<Item = T> + Send + 'static,
+    write: fn(&mut Vec<u8>, T),
+    tail: &str,
+) -> Body {
+    encoder(head, Items { items, write }, tail)
+}
+
+fn encoder(head: Vec<u8>, items: impl Part + Send + 'static, tail: &str) -> Body {
+    let mut out = head;
+    out.push(b'[');
+    Body::pieces(Encoder { items, out, is_first: true, tail: Some(format!("]{tail}")) })
 }
 
 fn head(kind: &str) -> Vec<u8> {
@@ -42,26 +61,28 @@ fn text_point(out: &mut Vec<u8>, time: i64, text: &str) {
     out.push(b']');
 }
 
-enum Items {
-    Vector(IntoIter<VectorSample>),
-    Matrix(IntoIter<MatrixSeries>),
+/// What an encoder takes from, some at a time.
+trait Part {
+    /// Writes some more, with a comma before each element but the first; false where there is no more.
+    fn write_some(&mut self, out: &mut Vec<u8>, is_first: &mut bool) -> bool;
 }
 
-struct Encoder {
-    items: Items,
+struct Encoder<P> {
+    items: P,
     out: Vec<u8>,
     is_first: bool,
     /// Gone once it is written.
     tail: Option<String>,
 }
 
-impl Iterator for Encoder {
+impl<P: Part> Iterator for Encoder<P> {
     type Item = Vec<u8>;
 
     fn next(&mut self) -> Option<Vec<u8>> {
         self.tail.as_ref()?;
+        self.out.reserve(PIECE_BYTES + PIECE_SLACK);
         while self.out.len() < PIECE_BYTES {
-            if !self.write_next() {
+            if !self.items.write_some(&mut self.out, &mut self.is_first) {
                 let tail = self.tail.take()?;
                 self.out.extend_from_slice(tail.as_bytes());
                 break;
@@ -71,28 +92,86 @@ impl Iterator for Encoder {
     }
 }
 
-impl Encoder {
-    /// Writes one more series; false where there is none.
-    fn write_next(&mut self) -> bool {
-        match &mut self.items {
-            Items::Vector(samples) => match samples.next() {
-                Some(sample) => element(&mut self.out, &mut self.is_first, |out| vector_sample(out, &sample)),
-                None => false,
-            },
-            Items::Matrix(series) => match series.next() {
-                Some(series) => element(&mut self.out, &mut self.is_first, |out| matrix_series(out, &series)),
-                None => false,
-            },
-        }
+/// Elements that are written whole.
+struct Items<I: Iterator> {
+    items: I,
+    write: fn(&mut Vec<u8>, I::Item),
+}
+
+impl<I: Iterator> Part for Items<I> {
+    fn write_some(&mut self, out: &mut Vec<u8>, is_first: &mut bool) -> bool {
+        let Some(item) = self.items.next() else { return false };
+        comma(out, is_first);
+        (self.write)(out, item);
+        true
     }
 }
 
-fn element(out: &mut Vec<u8>, is_first: &mut bool, write: impl FnOnce(&mut Vec<u8>)) -> bool {
+fn comma(out: &mut Vec<u8>, is_first: &mut bool) {
     if !std::mem::take(is_first) {
         out.push(b',');
     }
-    write(out);
-    true
+}
+
+/// Series, of which each may be larger than a piece.
+struct Matrix {
+    series: IntoIter<MatrixSeries>,
+    /// What is left of the one that is being written.
+    open: Option<(Run<f64>, Run<Arc<Histogram>>)>,
+}
+
+impl Part for Matrix {
+    fn write_some(&mut self, out: &mut Vec<u8>, is_first: &mut bool) -> bool {
+        match &mut self.open {
+            Some((floats, histograms)) => {
+                let wrote = floats.write_some(out, |out, time, value| json::point(out, time, *value))
+                    || histograms.write_some(out, histogram_point);
+                if !wrote {
+                    out.push(b'}');
+                    self.open = None;
+                }
+            }
+            None => {
+                let Some(series) = self.series.next() else { return false };
+                comma(out, is_first);
+                out.extend_from_slice(br#"{"metric":"#);
+                json::labels(out, &series.labels);
+                self.open = Some((Run::new("values", series.floats), Run::new("histograms", series.histograms)));
+            }
+        }
+        true
+    }
+}
+
+/// Points that are still to be written as a member of a series; no member where there are none.
+struct Run<T> {
+    name: &'static str,
+    points: IntoIter<(i64, T)>,
+    is_begun: bool,
+}
+
+impl<T> Run<T> {
+    fn new(name: &'static str, points: Vec<(i64, T)>) -> Self {
+        Self { name, points: points.into_iter(), is_begun: false }
+    }
+
+    /// Writes some points; false where all are written.
+    fn write_some(&mut self, out: &mut Vec<u8>, write: impl Fn(&mut Vec<u8>, i64, &T)) -> bool {
+        let Some((time, value)) = self.points.next() else { return false };
+        match std::mem::replace(&mut self.is_begun, true) {
+            false => out.extend_from_slice(format!(",\"{}\":[", self.name).as_bytes()),
+            true => out.push(b','),
+        }
+        write(out, time, &value);
+        for (time, value) in self.points.by_ref().take(TURN - 1) {
+            out.push(b',');
+            write(out, time, &value);
+        }
+        if self.points.len() == 0 {
+            out.push(b']');
+        }
+        true
+    }
 }
 
 fn vector_sample(out: &mut Vec<u8>, sample: &VectorSample) {
@@ -107,20 +186,6 @@ fn vector_sample(out: &mut Vec<u8>, sample: &VectorSample) {
             out.extend_from_slice(br#","histogram":"#);
             histogram_point(out, sample.time, value);
         }
-    }
-    out.push(b'}');
-}
-
-fn matrix_series(out: &mut Vec<u8>, series: &MatrixSeries) {
-    out.extend_from_slice(br#"{"metric":"#);
-    json::labels(out, &series.labels);
-    if !series.floats.is_empty() {
-        out.extend_from_slice(br#","values":"#);
-        json::list(out, &series.floats, |out, (time, value)| json::point(out, *time, *value));
-    }
-    if !series.histograms.is_empty() {
-        out.extend_from_slice(br#","histograms":"#);
-        json::list(out, &series.histograms, |out, (time, value)| histogram_point(out, *time, value));
     }
     out.push(b'}');
 }

@@ -5,15 +5,15 @@ use std::{pin::Pin, sync::Arc};
 use hyper::{Method, body::Incoming, http::request::Parts};
 
 use crate::http::{
-    Shared,
+    Shared, absent,
     body::{self, Limits},
     durability,
     error::{Api, Error},
-    influx,
+    features, influx, pack,
     params::{self, Params},
-    prometheus, reply,
+    prometheus,
     reply::Reply,
-    series, status, write,
+    self_metrics, series, status, texts, tsdb, write,
 };
 
 /// A path, who speaks there, and who answers.
@@ -57,6 +57,7 @@ macro_rules! routes {
 const GET: &[Method] = &[Method::GET];
 const POST: &[Method] = &[Method::POST];
 const BOTH: &[Method] = &[Method::GET, Method::POST];
+const WRITE: &[Method] = &[Method::POST, Method::PUT];
 
 /// The table.
 pub(super) const ROUTES: &[Route] = routes! {
@@ -79,19 +80,35 @@ pub(super) const ROUTES: &[Route] = routes! {
         BOTH "/api/v1/series" "series" series::series;
         BOTH "/api/v1/labels" "labels" series::label_names;
         GET "/api/v1/label/{}/values" "label_values" series::label_values;
-        BOTH "/api/v1/query_exemplars" "query_exemplars" status::exemplars;
-        BOTH "/api/v1/format_query" "format_query" prometheus::format_query;
-        GET "/api/v1/metadata" "metadata" status::metadata;
-        GET "/api/v1/rules" "rules" status::rules;
-        GET "/api/v1/alerts" "alerts" status::alerts;
-        GET "/api/v1/alertmanagers" "alertmanagers" status::alertmanagers;
-        GET "/api/v1/targets" "targets" status::targets;
-        GET "/api/v1/targets/metadata" "targets_metadata" status::targets_metadata;
+        BOTH "/api/v1/query_exemplars" "query_exemplars" texts::exemplars;
+        BOTH "/api/v1/format_query" "format_query" texts::format_query;
+        BOTH "/api/v1/parse_query" "parse_query" texts::parse_query;
+        GET "/api/v1/metadata" "metadata" absent::metadata;
+        GET "/api/v1/rules" "rules" absent::rules;
+        GET "/api/v1/alerts" "alerts" absent::alerts;
+        GET "/api/v1/alertmanagers" "alertmanagers" absent::alertmanagers;
+        GET "/api/v1/targets" "targets" absent::targets;
+        GET "/api/v1/targets/metadata" "targets_metadata" absent::targets_metadata;
+        GET "/api/v1/targets/relabel_steps" "relabel_steps" absent::scrape_pool;
+        GET "/api/v1/scrape_pools" "scrape_pools" absent::scrape_pools;
+        GET "/api/v1/scrape_pools/config" "scrape_pool_config" absent::scrape_pool;
+        GET "/api/v1/notifications" "notifications" absent::notifications;
+        GET "/api/v1/notifications/live" "notifications_live" absent::notifications_live;
+        BOTH "/api/v1/search/metric_names" "search_metric_names" absent::search;
+        BOTH "/api/v1/search/label_names" "search_label_names" absent::search;
+        BOTH "/api/v1/search/label_values" "search_label_values" absent::search;
+        WRITE "/api/v1/admin/tsdb/delete_series" "delete_series" absent::admin;
+        WRITE "/api/v1/admin/tsdb/clean_tombstones" "clean_tombstones" absent::admin;
+        WRITE "/api/v1/admin/tsdb/snapshot" "snapshot" absent::admin;
+        GET "/api/v1/features" "features" features::features;
         GET "/api/v1/status/buildinfo" "buildinfo" status::buildinfo;
         GET "/api/v1/status/runtimeinfo" "runtimeinfo" status::runtimeinfo;
         GET "/api/v1/status/walreplay" "walreplay" status::walreplay;
         GET "/api/v1/status/flags" "flags" status::flags;
         GET "/api/v1/status/config" "config" status::config;
+        GET "/api/v1/status/tsdb" "tsdb" tsdb::status;
+        GET "/api/v1/status/tsdb/blocks" "tsdb_blocks" tsdb::blocks;
+        GET "/api/v1/status/self_metrics" "self_metrics" self_metrics::families;
         GET "/api/v1/durability" "durability" durability::status;
         GET "/api/v1/durability/wait" "durability_wait" durability::wait;
         GET "/api/v1/durability/receipt" "durability_receipt" durability::receipt;
@@ -173,7 +190,7 @@ pub(super) struct Asker {
 impl Asker {
     /// The answer, packed if this client takes that.
     pub(super) fn pack(&self, reply: Reply) -> Reply {
-        reply::gzip_if_accepted(&self.head.headers, reply)
+        pack::as_accepted(&self.head.headers, reply)
     }
 }
 

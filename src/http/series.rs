@@ -4,25 +4,27 @@ use std::collections::BTreeSet;
 
 use crate::{
     http::{
-        body::Body,
         error::Error,
         json,
         params::Params,
         prometheus::{TRUNCATED, remarks},
         reply::{self, Reply},
+        results,
         routes::{Asker, Call},
     },
-    model::{Labels, Matcher},
+    model::{Labels, Matcher, TimeRange},
     promql,
 };
 
 /// `series`: the label sets that pass one of the selectors.
 pub(super) async fn series(call: Call) -> Result<Reply, Error> {
     let (params, asker) = call.params().await?;
-    let (selectors, range, limit) = (selectors(&params)?, params.range()?, params.limit()?);
-    if selectors.is_empty() {
+    let limit = params.limit()?;
+    if params.all("match[]").next().is_none() {
         return Err(Error::bad_data("no match[] parameter provided"));
     }
+    let range = params.range()?;
+    let selectors = asked(selectors(&params)?, range);
     let found = asker.server.on_view(move |view| {
         let series = selectors.iter().flat_map(|matchers| view.series(matchers, range));
         series.collect::<BTreeSet<Labels>>()
@@ -33,7 +35,8 @@ pub(super) async fn series(call: Call) -> Result<Reply, Error> {
 /// `labels`: the names of labels.
 pub(super) async fn label_names(call: Call) -> Result<Reply, Error> {
     let (params, asker) = call.params().await?;
-    let (selectors, range, limit) = (any(selectors(&params)?), params.range()?, params.limit()?);
+    let (limit, range) = (params.limit()?, params.range()?);
+    let selectors = asked(any(selectors(&params)?), range);
     let found = asker.server.on_view(move |view| {
         let names = selectors.iter().flat_map(|matchers| view.label_names(matchers, range));
         names.collect::<BTreeSet<String>>()
@@ -44,8 +47,12 @@ pub(super) async fn label_names(call: Call) -> Result<Reply, Error> {
 /// `label/NAME/values`: the values of a label.
 pub(super) async fn label_values(call: Call) -> Result<Reply, Error> {
     let name = unescape(&call.segment);
+    if name.is_empty() {
+        return Err(Error::bad_data("invalid label name: \"\""));
+    }
     let (params, asker) = call.params().await?;
-    let (selectors, range, limit) = (any(selectors(&params)?), params.range()?, params.limit()?);
+    let (limit, range) = (params.limit()?, params.range()?);
+    let selectors = asked(any(selectors(&params)?), range);
     let found = asker.server.on_view(move |view| {
         let values = selectors.iter().flat_map(|matchers| view.label_values(&name, matchers, range));
         values.collect::<BTreeSet<String>>()
@@ -54,7 +61,7 @@ pub(super) async fn label_values(call: Call) -> Result<Reply, Error> {
 }
 
 /// The selectors of all `match[]`.
-fn selectors(params: &Params) -> Result<Vec<Vec<Matcher>>, Error> {
+pub(super) fn selectors(params: &Params) -> Result<Vec<Vec<Matcher>>, Error> {
     let selectors = params.all("match[]").map(|text| {
         let matchers = promql::parse_selector(text).map_err(|error| Error::parameter("match[]", error))?;
         if matchers.iter().all(Matcher::matches_empty) {
@@ -71,14 +78,23 @@ fn any(selectors: Vec<Vec<Matcher>>) -> Vec<Vec<Matcher>> {
     if selectors.is_empty() { vec![Vec::new()] } else { selectors }
 }
 
-fn answer<T>(asker: &Asker, found: BTreeSet<T>, limit: Option<usize>, write: impl FnMut(&mut Vec<u8>, T)) -> Reply {
+/// Where the time that is asked for is empty, so is the answer.
+fn asked(selectors: Vec<Vec<Matcher>>, range: TimeRange) -> Vec<Vec<Matcher>> {
+    if range.start < range.end { selectors } else { Vec::new() }
+}
+
+fn answer<T: Send + 'static>(
+    asker: &Asker,
+    found: BTreeSet<T>,
+    limit: Option<usize>,
+    write: fn(&mut Vec<u8>, T),
+) -> Reply {
     let limit = limit.unwrap_or(usize::MAX);
     let warnings = if found.len() > limit { vec![TRUNCATED.to_owned()] } else { Vec::new() };
-    let mut out = br#"{"status":"success","data":"#.to_vec();
-    json::list(&mut out, found.into_iter().take(limit), write);
-    out.extend_from_slice(remarks(&warnings, &[]).as_bytes());
-    out.push(b'}');
-    asker.pack(reply::typed("application/json", Body::full(out)))
+    let head = br#"{"status":"success","data":"#.to_vec();
+    let tail = remarks(&warnings, &[]) + "}";
+    let body = results::items(head, found.into_iter().take(limit), write, &tail);
+    asker.pack(reply::typed("application/json", body))
 }
 
 /// A name as Grafana escapes it where it is no classic one: `U__`, then `_HEX_` for a character and `__` for `_`.
@@ -89,13 +105,16 @@ pub(super) fn unescape(name: &str) -> String {
         while let Some(place) = rest.find('_') {
             decoded += &rest[..place];
             let (code, tail) = rest[place + 1..].split_once('_')?;
-            decoded.push(match code {
-                "" => '_',
-                hex => char::from_u32(u32::from_str_radix(hex, 16).ok()?)?,
-            });
+            decoded.push(if code.is_empty() { '_' } else { character(code)? });
             rest = tail;
         }
         Some(decoded + rest)
     });
     decoded.unwrap_or_else(|| name.to_owned())
+}
+
+/// The character of a code of at most six hexadecimal digits.
+fn character(code: &str) -> Option<char> {
+    let is_code = code.len() <= 6 && code.bytes().all(|byte| byte.is_ascii_hexdigit());
+    u32::from_str_radix(code, 16).ok().filter(|_| is_code).and_then(char::from_u32)
 }

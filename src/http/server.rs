@@ -134,7 +134,7 @@ async fn answer(server: Arc<Shared>, request: Request<Incoming>) -> Reply {
         mark_as_influx(reply.headers_mut(), request_id.unwrap_or_else(|| server.next_request_id()));
     }
     if origin && !reply.headers().contains_key("access-control-allow-origin") {
-        allow_origin(reply.headers_mut());
+        allow_origin(reply.headers_mut(), api);
     }
     server.traffic.note(route, name, reply.status(), started.elapsed());
     reply
@@ -184,21 +184,27 @@ fn wrong_method(row: &Route, method: &Method) -> Reply {
 /// The answer to OPTIONS: what a page from elsewhere may do. Paths are not told apart, as in Prometheus.
 fn preflight(route: Option<&Route>) -> Reply {
     let mut reply = reply::no_content();
-    allow_origin(reply.headers_mut());
+    allow_origin(reply.headers_mut(), route.map_or(Api::Text, |route| route.api));
     let allow = route.map_or_else(|| "GET, POST, OPTIONS".to_owned(), Route::allow);
     reply::set(&mut reply, ALLOW.as_str(), &allow);
-    let headers = "Accept, Accept-Encoding, Authorization, Content-Encoding, Content-Type, Durability, Origin";
-    reply::set(&mut reply, "access-control-allow-headers", headers);
-    reply::set(&mut reply, "access-control-allow-methods", "GET, POST, OPTIONS");
     reply
 }
 
-fn allow_origin(headers: &mut HeaderMap) {
-    let exposed = "Date, X-Influxdb-Version, X-Influxdb-Build, Durability-Level, Durability-Position, \
-                   Durability-Window-Process-Ms, Durability-Window-Power-Ms, Accepted-Samples, Rejected-Samples, \
-                   Rejected-Lines";
+/// What pages from elsewhere may send and see. On Prometheus's paths that is what Prometheus lets them.
+fn allow_origin(headers: &mut HeaderMap, api: Api) {
+    let (sent, seen) = match api {
+        Api::Prometheus | Api::Text => ("Accept, Authorization, Content-Type, Origin", "Date"),
+        Api::Influx1 | Api::Influx2 | Api::Influx3 => (
+            "Accept, Accept-Encoding, Authorization, Content-Encoding, Content-Type, Durability, Origin",
+            "Date, X-Influxdb-Version, X-Influxdb-Build, Durability-Level, Durability-Position, \
+             Durability-Window-Process-Ms, Durability-Window-Power-Ms, Accepted-Samples, Rejected-Samples, \
+             Rejected-Lines",
+        ),
+    };
+    headers.insert("access-control-allow-headers", HeaderValue::from_static(sent));
+    headers.insert("access-control-allow-methods", HeaderValue::from_static("GET, POST, OPTIONS"));
     headers.insert("access-control-allow-origin", HeaderValue::from_static("*"));
-    headers.insert("access-control-expose-headers", HeaderValue::from_static(exposed));
+    headers.insert("access-control-expose-headers", HeaderValue::from_static(seen));
     headers.append("vary", HeaderValue::from_static("Origin"));
 }
 

@@ -121,7 +121,7 @@ impl Shared {
     /// A place among the running queries, waited for at most `patience`; what was recovered is there, or takes long.
     pub(super) async fn admit_query(&self, patience: Duration) -> Result<OwnedSemaphorePermit, Error> {
         let place = timeout(patience, Arc::clone(&self.queries).acquire_owned()).await;
-        let place = place.map_err(|_| Error::new(Kind::Timeout, "query timed out in queue"))?;
+        let place = place.map_err(|_| Error::new(Kind::Timeout, "query timed out in query queue"))?;
         self.replayed().await;
         Ok(place.expect("the semaphore is never closed"))
     }

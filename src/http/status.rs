@@ -1,10 +1,11 @@
-//! What the server says about itself, and the parts of Prometheus's API that have nothing to tell here.
+//! What the server says about itself.
 
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 
 use crate::http::{
     body::Body,
     error::Error,
+    pack,
     reply::{self, Reply},
     routes::Call,
     shared::now,
@@ -16,53 +17,13 @@ const PROMETHEUS_VERSION: &str = "3.5.0";
 
 /// 200, and `data` in Prometheus's shape.
 pub(super) fn success(call: &Call, data: &serde_json::Value) -> Result<Reply, Error> {
-    Ok(reply::gzip_if_accepted(&call.head.headers, with_data(data)))
+    Ok(pack::as_accepted(&call.head.headers, with_data(data)))
 }
 
 /// The same, not packed.
 pub(super) fn with_data(data: &serde_json::Value) -> Reply {
     // Written by hand so that `status` comes first, where people look.
     reply::json(format!(r#"{{"status":"success","data":{data}}}"#))
-}
-
-macro_rules! constant_answers {
-    ($($(#[doc = $doc:literal])+ $name:ident: $json:tt;)+) => {
-        $($(#[doc = $doc])+ pub(super) async fn $name(call: Call) -> Result<Reply, Error> {
-            success(&call, &serde_json::json!($json))
-        })+
-    };
-}
-
-constant_answers! {
-    /// Recording and alerting rules: there are none.
-    rules: { "groups": [] };
-    /// Alerts: there are none.
-    alerts: { "alerts": [] };
-    /// Alertmanagers: there are none.
-    alertmanagers: { "activeAlertmanagers": [], "droppedAlertmanagers": [] };
-    /// Scrape targets: nothing is scraped.
-    targets: { "activeTargets": [], "droppedTargets": [] };
-    /// Metadata of scrape targets.
-    targets_metadata: [];
-}
-
-/// Types and help texts of metrics: line protocol has none.
-pub(super) async fn metadata(call: Call) -> Result<Reply, Error> {
-    let params = call.url_params()?;
-    for name in ["limit", "limit_per_metric"] {
-        if params.non_empty(name).is_some_and(|text| text.parse::<i64>().is_err()) {
-            return Err(Error::bad_data(format!("{name} must be a number")));
-        }
-    }
-    success(&call, &serde_json::json!({}))
-}
-
-/// Exemplars: line protocol has none. Grafana asks with times in milliseconds, so only their form is checked.
-pub(super) async fn exemplars(call: Call) -> Result<Reply, Error> {
-    let (params, asker) = call.params().await?;
-    params.time("start")?;
-    params.time("end")?;
-    Ok(asker.pack(reply::json(r#"{"status":"success","data":[]}"#)))
 }
 
 /// Versions.
@@ -75,16 +36,19 @@ pub(super) async fn buildinfo(call: Call) -> Result<Reply, Error> {
     success(&call, &data)
 }
 
-/// State of the process.
+/// State of the process. What only a Go program has is empty or counts our threads.
 pub(super) async fn runtimeinfo(call: Call) -> Result<Reply, Error> {
     let text = |nanos: i64| {
         jiff::Timestamp::from_nanosecond(i128::from(nanos)).map_or_else(|_| String::new(), |time| time.to_string())
     };
     let directory = std::env::current_dir().map_or_else(|_| String::new(), |dir| dir.display().to_string());
+    let workers = tokio::runtime::Handle::current().metrics().num_workers();
     let data = serde_json::json!({
-        "startTime": text(call.server.started), "serverTime": text(now()), "CWD": directory, "reloadConfigSuccess": true,
+        "startTime": text(call.server.started), "serverTime": text(now()), "CWD": directory,
+        "hostname": rustix::system::uname().nodename().to_string_lossy(), "reloadConfigSuccess": true,
         "lastConfigTime": text(call.server.started), "corruptionCount": call.server.metrics.quarantined_files.get(),
-        "storageRetention": "0s",
+        "goroutineCount": tokio::runtime::Handle::current().metrics().num_alive_tasks(), "GOMAXPROCS": workers,
+        "GOMEMLIMIT": i64::MAX, "GOGC": "", "GODEBUG": "", "storageRetention": "0s",
     });
     success(&call, &data)
 }
@@ -113,17 +77,17 @@ pub(super) async fn metrics(call: Call) -> Result<Reply, Error> {
     call.server.engine.refresh_metrics();
     let mut reply = reply::typed("text/plain", Body::full(call.server.metrics.render()));
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
-    Ok(reply::gzip_if_accepted(&call.head.headers, reply))
+    Ok(pack::as_accepted(&call.head.headers, reply))
 }
 
-/// Whether the process lives.
+/// Whether the process lives, in the words that Prometheus's clients know.
 pub(super) async fn healthy(_: Call) -> Result<Reply, Error> {
-    Ok(reply::text("Plimsoll is Healthy.\n"))
+    Ok(reply::text("Prometheus Server is Healthy.\n"))
 }
 
 /// Whether it answers.
 pub(super) async fn ready(_: Call) -> Result<Reply, Error> {
-    Ok(reply::text("Plimsoll is Ready.\n"))
+    Ok(reply::text("Prometheus Server is Ready.\n"))
 }
 
 /// For those who knock at the front door.

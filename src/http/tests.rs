@@ -1,3 +1,4 @@
 mod body;
+mod pack;
 mod results;
 mod text;

@@ -19,6 +19,7 @@
 //! and still answers as of its beginning: the streams that were there then are the only ones it considers, and what
 //! the index says about a stream's labels never changes.
 
+mod cardinality;
 mod keys;
 mod part;
 mod postings;
@@ -29,6 +30,7 @@ mod streams;
 #[cfg(test)]
 mod tests;
 
+pub use cardinality::Cardinality;
 pub use keys::KEY_SIZE_MAX;
 pub use part::{Error, IndexEntry, IndexPart, IndexPartBuilder};
 pub use schema::{Layout, Schema, SchemaError, SchemaLimits};

@@ -32,7 +32,7 @@ const STRIDE: usize = 1024;
 /// Looking at a stream's key costs about as much as looking at this many values of a label.
 const VALUES_PER_KEY: u64 = 4;
 
-type Guard<'a> = RwLockReadGuard<'a, Inner>;
+pub(super) type Guard<'a> = RwLockReadGuard<'a, Inner>;
 
 impl Streams {
     /// The series that pass all matchers, of the streams in `within` where that is given (those with samples in the
@@ -278,7 +278,7 @@ impl Union {
 }
 
 /// Calls `visit` with the values of a label and their streams, letting writers pass now and then.
-fn each_value(guard: &mut Guard<'_>, label: usize, mut visit: impl FnMut(&str, StreamSet<'_>)) {
+pub(super) fn each_value(guard: &mut Guard<'_>, label: usize, mut visit: impl FnMut(&str, StreamSet<'_>)) {
     let count = guard.postings.labels()[label].value_count();
     for start in (0..count).step_by(STRIDE) {
         RwLockReadGuard::bump(guard);

@@ -211,6 +211,11 @@ impl Metrics {
         encoded.expect("every family has a name and at least one metric, and a Vec takes all");
         String::from_utf8(text).expect("names, help texts and label values are UTF-8")
     }
+
+    /// All metrics as they are now, for those who write them in another form.
+    pub fn families(&self) -> Vec<prometheus::proto::MetricFamily> {
+        self.registry.gather()
+    }
 }
 
 fn opts(name: &str, help: &str) -> Opts {

@@ -12,7 +12,7 @@ use crate::{
     parts::{
         Aggregates, BlockReader, Error, Footer, Image, Scan, Summary, Table,
         image::{self, Directory, HEADER_SIZE, Header, PageRef, TRAILER_SIZE},
-        page::{self, Column, Entry, Streams},
+        page::{self, Column, Entry, FieldColumn, Streams, Values},
     },
 };
 
@@ -254,6 +254,17 @@ impl BlockRef {
     /// Whether it has the field.
     pub fn has(&self, field: FieldRef) -> bool {
         self.entry().field(field.0).is_some()
+    }
+
+    /// What it takes to read these fields of it: samples, and bytes of their columns and of those that all fields share.
+    pub fn cost(&self, fields: &[FieldRef]) -> (u64, u64) {
+        let entry = self.entry();
+        let columns = fields.iter().filter_map(|field| entry.field(field.0));
+        let stored = |column: &FieldColumn| if let Values::Stored(place) = column.values { place.size } else { 0 };
+        let streams = if let Streams::Many { column, .. } = entry.streams { column.size } else { 0 };
+        let shared = u64::from(entry.times.size) + u64::from(streams);
+        let bytes = columns.clone().map(|column| u64::from(stored(column))).sum::<u64>();
+        (columns.count() as u64 * u64::from(entry.rows), shared + bytes)
     }
 
     /// The field's aggregates, where the index has them: blocks of one stream, written at the full level, without NaN

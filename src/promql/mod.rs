@@ -22,13 +22,14 @@ mod pretty;
 mod printer;
 mod quantile;
 mod value;
+mod walk;
 
 #[cfg(test)]
 mod tests;
 
 pub use annotations::{Annotation, Severity};
 pub use error::ParseError;
-pub use eval::{Answer, Error, Options, Stats, Stop, Threads, instant, range};
+pub use eval::{Answer, Error, Options, Stats, Stop, Threads, Watch, instant, range};
 pub use lexer::{is_utf8, quote};
 pub use parser::{HEIGHT_MAX, QUERY_BYTES_MAX, parse, parse_selector};
 pub use pretty::pretty;

@@ -7,11 +7,13 @@ mod collisions;
 mod columns;
 mod part_cursor;
 mod plan;
+mod reads;
 mod view;
 mod walk;
 
 use std::sync::Arc;
 
+pub use reads::Reads;
 pub use view::View;
 
 use crate::model::{Labels, Matcher, TimeRange};

@@ -7,7 +7,7 @@ use std::{
 
 use roaring::RoaringBitmap;
 
-use super::columns::Columns;
+use super::{columns::Columns, reads::Counters};
 use crate::{
     engine::StoredPart,
     model::{StreamId, TimeRange},
@@ -52,16 +52,23 @@ pub(super) struct PartCursor<'p> {
     blocks: VecDeque<BlockRef>,
     /// Rows of blocks that hold several streams.
     decoded: BTreeMap<StreamId, Vec<Kept>>,
+    counters: &'p Counters,
 }
 
 impl<'p> PartCursor<'p> {
-    pub(super) fn new(part: &PartFields<'p>, blocks: VecDeque<BlockRef>, range: TimeRange) -> Self {
+    pub(super) fn new(
+        part: &PartFields<'p>,
+        blocks: VecDeque<BlockRef>,
+        range: TimeRange,
+        counters: &'p Counters,
+    ) -> Self {
         Self {
             range,
             places: Arc::clone(&part.places),
             reader: part.stored.part.reader(&part.fields),
             blocks,
             decoded: BTreeMap::new(),
+            counters,
         }
     }
 
@@ -73,6 +80,8 @@ impl<'p> PartCursor<'p> {
         }
         let asked = self.reader.fields().len();
         while let Some(block) = self.blocks.pop_front_if(|block| block.stream_bounds().0 <= stream) {
+            let (samples, bytes) = block.cost(self.reader.fields());
+            self.counters.block(samples, bytes);
             let rows = match self.reader.read(&block) {
                 Ok(rows) => rows,
                 Err(error) => {

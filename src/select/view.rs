@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
-use super::{Batch, Error, Source, plan};
+use super::{Batch, Error, Reads, Source, plan, reads::Counters};
 use crate::{
     engine::{Engine, PartSet, StoredPart},
     index::Index,
@@ -18,6 +18,7 @@ pub struct View {
     upto: SeqNo,
     generations: Arc<Vec<Arc<Generation>>>,
     parts: Arc<PartSet>,
+    counters: Counters,
 }
 
 impl View {
@@ -27,10 +28,16 @@ impl View {
         Self::upto(engine, upto)
     }
 
-    /// A view of what a power cut would leave now.
+    /// A view of what is visible now and a power cut would leave.
     pub fn durable(engine: &Arc<Engine>) -> Self {
-        let upto = engine.watermarks().power_safe;
-        Self::upto(engine, upto)
+        let marks = engine.watermarks();
+        // What was just made safe may not be shown yet, after a start above all.
+        Self::upto(engine, marks.power_safe.min(marks.visible))
+    }
+
+    /// What its queries took so far.
+    pub fn reads(&self) -> Reads {
+        self.counters.reads()
     }
 
     /// The order matters: rows go from generations to parts, so whoever looks at generations first finds a row that
@@ -38,7 +45,12 @@ impl View {
     fn upto(engine: &Arc<Engine>, upto: SeqNo) -> Self {
         let generations = engine.generations();
         let parts = engine.parts();
-        Self { engine: Arc::clone(engine), upto, generations, parts }
+        Self { engine: Arc::clone(engine), upto, generations, parts, counters: Counters::default() }
+    }
+
+    /// Where what is read is counted.
+    pub(super) fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     pub(super) fn index(&self) -> &Index {
@@ -113,6 +125,7 @@ impl Source for View {
         range: TimeRange,
         series_max: usize,
     ) -> Result<Vec<Batch<'a>>, Error> {
+        self.counters.begin(self.parts.iter().map(|stored| stored.part.summary().blocks).sum());
         plan::batches(self, matchers, range, series_max)
     }
 }

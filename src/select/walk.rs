@@ -99,7 +99,7 @@ struct Walk<'v> {
 impl<'v> Walk<'v> {
     fn new(view: &'v View, portion: Portion<'v>, range: TimeRange) -> Self {
         let cursor = |place| match place {
-            Place::Part(part, blocks) => Cursor::Part(Box::new(PartCursor::new(&part, blocks, range))),
+            Place::Part(part, blocks) => Cursor::Part(Box::new(PartCursor::new(&part, blocks, range, view.counters()))),
             Place::Memory(generation) => Cursor::Memory(generation),
         };
         Self {
@@ -160,6 +160,7 @@ fn read_memory(
     for group in merge.columns(generation, slot, (SeqNo(0), view.last()), range, fields_of) {
         columns.push(&group.times, |place| {
             let found = group.fields.binary_search_by_key(&fields[place], |(field, _)| *field).ok()?;
+            view.counters().memory(group.times.len());
             Some(&group.fields[found].1)
         });
     }

@@ -174,6 +174,26 @@ pub(crate) fn encode(text: &str) -> String {
     text.bytes().map(byte).collect()
 }
 
+/// Unix seconds of the first sample of [`with_data`].
+pub(crate) const T: i64 = 1_795_154_400;
+
+/// A server on a directory of its own.
+pub(crate) fn server(flags: &[&str]) -> (Server, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    (Server::start(dir.path(), flags), dir)
+}
+
+/// Three hosts, four minutes, one sample each ten seconds.
+pub(crate) fn with_data() -> (Server, tempfile::TempDir) {
+    let (server, dir) = server(&[]);
+    let lines: String = (0..24)
+        .flat_map(|i| ["a", "b", "c"].map(|host| format!("cpu,host={host} usage={}.5,idle={i}i {}\n", i, T + i * 10)))
+        .collect();
+    let response = server.post("/write?db=test&precision=s", lines.as_bytes());
+    assert_eq!(response.status, 204, "{}", response.text());
+    (server, dir)
+}
+
 /// Packs with gzip.
 pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());

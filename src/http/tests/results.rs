@@ -54,6 +54,30 @@ async fn a_large_matrix_goes_out_in_pieces_that_make_one_document() {
 }
 
 #[tokio::test]
+async fn one_series_larger_than_a_piece_goes_out_in_pieces_of_bounded_size() {
+    let histogram = Arc::new(Histogram { count: 1.0, sum: 2.0, ..Histogram::default() });
+    let series = MatrixSeries {
+        labels: Labels::from([("a", "b")]),
+        floats: (0..100_000).map(|t| (t * 1_000_000, t as f64 / 8.0)).collect(),
+        histograms: (0..10_000).map(|t| (t, Arc::clone(&histogram))).collect(),
+    };
+    let mut body = results::body(Value::Matrix(vec![series.clone(), series]), "}}");
+    let mut pieces = Vec::new();
+    while let Some(frame) = body.frame().await {
+        pieces.push(frame.unwrap().into_data().unwrap());
+    }
+    assert!(pieces.iter().all(|piece| piece.len() < 100 << 10), "{:?}", pieces.iter().map(|p| p.len()).max());
+    let json: Json = serde_json::from_slice(&pieces.concat()).unwrap();
+    let second = &json["data"]["result"][1];
+    assert_eq!(
+        (second["values"].as_array().unwrap().len(), &second["values"][99_999]),
+        (100_000, &json!([99.999, "12499.875"]))
+    );
+    assert_eq!(second["histograms"].as_array().unwrap().len(), 10_000);
+    assert_eq!(second["histograms"][9_999], json!([0, {"count": "1", "sum": "2"}]));
+}
+
+#[tokio::test]
 async fn histograms_show_their_buckets_from_low_to_high_without_the_empty_ones() {
     let histogram = Histogram {
         count: 10.0,
@@ -80,6 +104,9 @@ fn label_names_are_unescaped_as_grafana_escapes_them() {
         ("U___20ac_", "€"),
         ("U__bad_zz_", "U__bad_zz_"),
         ("U__open_2e", "U__open_2e"),
+        ("U__plus_+41_", "U__plus_+41_"),
+        ("U__long_0000041_", "U__long_0000041_"),
+        ("U__surrogate_d800_", "U__surrogate_d800_"),
     ] {
         assert_eq!(unescape(escaped), name);
     }

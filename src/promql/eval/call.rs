@@ -131,7 +131,8 @@ impl<'a> Eval<'a> {
             let drop_name = *drop_name;
             Ok((!points.is_empty()).then(|| Computed { labels: labels.clone(), drop_name, points, overlaps }))
         };
-        if let Some(matrix) = matrix(arg) {
+        // Who watches is told of the selector as of a part of its own.
+        if let Some(matrix) = matrix(arg).filter(|_| self.options.watch.is_none()) {
             let frame = self.frame(arg, steps)?;
             let make = |bounds: &mut Bounds, patience: &Patience<'_>, series| match self.raw(series) {
                 Some(raw) => compute(bounds, patience, frame, raw),

@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     model::NANOS_PER_SECOND,
-    promql::eval::{Error, Threads, error::Result},
+    promql::eval::{Error, Threads, Watch, error::Result},
 };
 
 /// Why a query is to end early.
@@ -36,6 +36,8 @@ pub struct Options<'a> {
     pub threads: Option<&'a Threads>,
     /// Asked often, from inner loops too, whether to go on.
     pub interrupt: Option<&'a (dyn Fn() -> Option<Stop> + Sync)>,
+    /// Told what is done, part by part.
+    pub watch: Option<&'a dyn Watch>,
 }
 
 impl Default for Options<'_> {
@@ -48,6 +50,7 @@ impl Default for Options<'_> {
             start_timestamps: false,
             threads: None,
             interrupt: None,
+            watch: None,
         }
     }
 }

@@ -28,6 +28,7 @@ mod set;
 pub(crate) mod steps;
 mod subquery;
 mod threads;
+mod watch;
 pub(crate) mod window;
 
 #[cfg(test)]
@@ -38,6 +39,7 @@ use parking_lot::Mutex;
 pub use error::Error;
 pub use limits::{Options, Stats, Stop};
 pub use threads::Threads;
+pub use watch::Watch;
 
 pub(crate) use call::Site;
 pub(crate) use duration::Shift;
@@ -54,6 +56,7 @@ use crate::{
             limits::Meter,
             series::{Kept, Row, Sink},
             steps::Steps,
+            watch::Stopwatch,
         },
         value::Value,
     },
@@ -144,6 +147,14 @@ impl<'a> Eval<'a> {
 
     /// Hands each series of a vector expression to `sink`. Series without anything at any step may be left out.
     pub(crate) fn stream(&self, expr: &'a Expr, steps: Steps, sink: &mut Sink<'_>) -> Result<()> {
+        let Some(watch) = self.options.watch else { return self.stream_steps(expr, steps, sink) };
+        let mut stopwatch = Stopwatch::new(watch);
+        let streamed = self.stream_steps(expr, steps, &mut |row| stopwatch.hand_on(|| sink(row)));
+        stopwatch.finish(expr.span);
+        streamed
+    }
+
+    fn stream_steps(&self, expr: &'a Expr, steps: Steps, sink: &mut Sink<'_>) -> Result<()> {
         match steps.count {
             0 => Ok(()),
             1 => self.stream_node(expr, steps, sink),

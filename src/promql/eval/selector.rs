@@ -61,6 +61,7 @@ impl Eval<'_> {
         let make = |passed: &mut Passed, _: &Patience<'_>, series: Series| {
             let mut floats = vec![ABSENT; steps.count];
             latest.fill(&series, pick, passed, &mut floats);
+            self.note_latest(steps, &floats);
             let points = Points::floats(floats);
             Ok((!points.is_empty()).then_some((series.labels, points)))
         };

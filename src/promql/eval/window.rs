@@ -12,6 +12,7 @@ use crate::{
             read::Request,
             series::{ABSENT, is_present},
             steps::Steps,
+            watch::Stopwatch,
         },
     },
     select::Series,
@@ -171,6 +172,27 @@ impl<'a> Eval<'a> {
 
     /// Hands each series of a range expression to `sink`, with the samples that its windows need.
     pub(crate) fn stream_raw(
+        &self,
+        expr: &'a Expr,
+        steps: Steps,
+        sink: &mut dyn FnMut(Frame, RawSeries) -> Result<()>,
+    ) -> Result<()> {
+        let Some(watch) = self.options.watch else { return self.stream_samples(expr, steps, sink) };
+        let mut stopwatch = Stopwatch::new(watch);
+        let streamed = self.stream_samples(expr, steps, &mut |frame, series| {
+            stopwatch.hand_on(|| {
+                // In parentheses it is counted where it comes from.
+                if !matches!(expr.node, Node::Paren(_)) {
+                    self.note_windows(&frame, &series.times);
+                }
+                sink(frame, series)
+            })
+        });
+        stopwatch.finish(expr.span);
+        streamed
+    }
+
+    fn stream_samples(
         &self,
         expr: &'a Expr,
         steps: Steps,
