@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use common::{Case, interleaved};
 use plimsoll::{
-    model::{Labels, Matcher, TimeRange},
+    model::Labels,
     promql::{Options, parse, range},
-    select::{Batch, Error, Series, Source},
+    select::{Batch, Error, Request, Series, Source},
 };
 
 const SECOND: i64 = 1_000_000_000;
@@ -20,7 +20,8 @@ const DAY: i64 = 86_400;
 struct Memory(Vec<Series>);
 
 impl Source for Memory {
-    fn batches<'a>(&'a self, matchers: &'a [Matcher], range: TimeRange, _: usize) -> Result<Vec<Batch<'a>>, Error> {
+    fn batches<'a>(&'a self, request: &Request<'a>) -> Result<Vec<Batch<'a>>, Error> {
+        let Request { matchers, range, .. } = *request;
         let passes = |series: &&Series| matchers.iter().all(|m| m.matches(series.labels.get(&m.name)));
         Ok(vec![Box::new(self.0.iter().filter(passes).map(move |series| {
             let inside = range.indices_in(&series.times);
@@ -29,7 +30,7 @@ impl Source for Memory {
                 false => series.times[inside.clone()].into(),
             };
             let values = series.values[inside].to_vec();
-            Ok(Series { labels: series.labels.clone(), times, values, starts: Vec::new() })
+            Ok(Series { labels: series.labels.clone(), times, values, starts: Vec::new(), digests: Vec::new() })
         }))])
     }
 }
@@ -40,7 +41,7 @@ fn hosts(count: usize) -> Memory {
         let (name, region) = (format!("host_{host}"), format!("region_{}", host % 10));
         let labels = [("__name__", "cpu_seconds_total"), ("host", &name), ("region", &region)];
         let values = (0..times.len()).map(|index| (index * (host % 7 + 1) % 5000) as f64).collect();
-        Series { labels: Labels::from(labels), times: times.clone(), values, starts: Vec::new() }
+        Series { labels: Labels::from(labels), times: times.clone(), values, starts: Vec::new(), digests: Vec::new() }
     });
     Memory(series.collect())
 }

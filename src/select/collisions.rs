@@ -47,6 +47,6 @@ impl Collisions {
         let runs = held.into_iter().map(|(_, series)| Samples { times: series.times.to_vec(), values: series.values });
         let samples = Samples::merge(runs.collect());
         let starts = starts_at(&samples.times, &starts);
-        Some(Series { labels, times: samples.times.into(), values: samples.values, starts })
+        Some(Series { labels, times: samples.times.into(), values: samples.values, starts, digests: Vec::new() })
     }
 }

@@ -2,7 +2,11 @@
 
 use std::{ops::Range, sync::Arc};
 
-use crate::model::{Samples, start_of_bits};
+use super::Digest;
+use crate::{
+    model::{Samples, start_of_bits},
+    parts::Aggregates,
+};
 
 /// Rows of one stream, some fields of them, as they are found: piece by piece, later pieces win over earlier ones.
 #[derive(Default)]
@@ -11,6 +15,8 @@ pub(super) struct Columns {
     /// Per field the values of the pieces that have it, one after the other.
     values: Vec<Vec<f64>>,
     pieces: Vec<Piece>,
+    /// Stretches told as a whole: first and last time, and for each field what it comes to, where there is any.
+    digests: Vec<((i64, i64), Vec<Option<Aggregates>>)>,
     /// The times handed out last: the next stream often has the same.
     shared: Option<Arc<[i64]>>,
 }
@@ -26,6 +32,7 @@ impl Columns {
     pub(super) fn begin(&mut self, fields: usize) {
         self.times.clear();
         self.pieces.clear();
+        self.digests.clear();
         self.values.resize_with(fields, Vec::new);
         self.values.iter_mut().for_each(Vec::clear);
     }
@@ -49,27 +56,39 @@ impl Columns {
         }
     }
 
-    /// Hands out each field that has samples: its place, times, values, and start timestamps as [`Series`] has them.
-    /// With `starts` the last field is that of start timestamps.
+    /// Adds rows of a stretch of time, where there are no others, as a whole.
+    pub(super) fn push_digest(&mut self, times: (i64, i64), of: impl Fn(usize) -> Option<Aggregates>) {
+        self.digests.push((times, (0..self.values.len()).map(of).collect()));
+    }
+
+    /// Hands out each field that has samples: its place, times, values, and start timestamps and digests as [`Series`]
+    /// has them. With `starts` the last field is that of start timestamps.
     ///
     /// [`Series`]: super::Series
-    pub(super) fn finish(&mut self, starts: bool, mut sink: impl FnMut(usize, Arc<[i64]>, Vec<f64>, Vec<i64>)) {
+    pub(super) fn finish(
+        &mut self,
+        starts: bool,
+        mut sink: impl FnMut(usize, Arc<[i64]>, Vec<f64>, Vec<i64>, Vec<Digest>),
+    ) {
+        self.digests.sort_unstable_by_key(|(times, _)| *times);
         let fields = self.values.len() - usize::from(starts);
         if self.is_plain() {
             let starts = if starts { starts_of(&self.values[fields]) } else { Vec::new() };
             let times = shared(&mut self.shared, &self.times);
             for (field, values) in self.values[..fields].iter_mut().enumerate() {
                 let room = Vec::with_capacity(times.len());
-                sink(field, Arc::clone(&times), std::mem::replace(values, room), starts.clone());
+                let values = std::mem::replace(values, room);
+                sink(field, Arc::clone(&times), values, starts.clone(), digests_of(&self.digests, field));
             }
             return;
         }
         let starts = if starts { Samples::merge(self.runs_of(fields)) } else { Samples::default() };
         for field in 0..fields {
             let samples = Samples::merge(self.runs_of(field));
-            if !samples.is_empty() {
+            let digests = digests_of(&self.digests, field);
+            if !samples.is_empty() || !digests.is_empty() {
                 let starts = starts_at(&samples.times, &starts);
-                sink(field, shared(&mut self.shared, &samples.times), samples.values, starts);
+                sink(field, shared(&mut self.shared, &samples.times), samples.values, starts, digests);
             }
         }
     }
@@ -93,6 +112,14 @@ impl Columns {
         });
         runs.collect()
     }
+}
+
+/// A field's digests.
+fn digests_of(digests: &[((i64, i64), Vec<Option<Aggregates>>)], field: usize) -> Vec<Digest> {
+    let digest = |((first_time, last_time), fields): &((i64, i64), Vec<Option<Aggregates>>)| {
+        Some(Digest { first_time: *first_time, last_time: *last_time, of: fields[field]? })
+    };
+    digests.iter().filter_map(digest).collect()
 }
 
 /// The array handed out last if it holds these times, else a new one.

@@ -16,7 +16,10 @@ use std::sync::Arc;
 pub use reads::Reads;
 pub use view::View;
 
-use crate::model::{Labels, Matcher, TimeRange};
+use crate::{
+    model::{Labels, Matcher, TimeRange},
+    parts::Aggregates,
+};
 
 /// Why data could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +45,33 @@ pub struct Series {
     /// Since when each sample counts, in Unix nanoseconds; 0 for a sample that does not say. Empty where none does, else
     /// one per time.
     pub starts: Vec<i64>,
+    /// Stretches of samples that are told as a whole, ascending; none of the samples above lies in one.
+    pub digests: Vec<Digest>,
+}
+
+/// Samples of one stretch of time that the caller need not see one by one. No stale marker is among them, nor any NaN.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Digest {
+    /// The time of the first one, in Unix nanoseconds.
+    pub first_time: i64,
+    /// The time of the last one.
+    pub last_time: i64,
+    /// What they come to.
+    pub of: Aggregates,
+}
+
+/// What a query asks of a source.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    /// Which series: those that pass all of them.
+    pub matchers: &'a [Matcher],
+    /// Which of their samples.
+    pub range: TimeRange,
+    /// About how many series a batch has at most.
+    pub series_max: usize,
+    /// Whether samples from a first to a last time may be told as a [`Digest`]; those outside the range among them.
+    /// `None` for never.
+    pub digestible: Option<&'a dyn Fn(i64, i64) -> bool>,
 }
 
 /// Series that one thread reads, each label set once among all batches of a selection.
@@ -49,17 +79,12 @@ pub type Batch<'a> = Box<dyn Iterator<Item = Result<Series, Error>> + Send + 'a>
 
 /// Where series come from: one consistent view of the data.
 pub trait Source: Sync {
-    /// The series that pass all `matchers` and have a sample in `range`, in batches worth a thread's while, of about
-    /// `series_max` series at most. The same data gives the same batches.
-    fn batches<'a>(
-        &'a self,
-        matchers: &'a [Matcher],
-        range: TimeRange,
-        series_max: usize,
-    ) -> Result<Vec<Batch<'a>>, Error>;
+    /// The series that are asked for, in batches worth a thread's while. The same data gives the same batches.
+    fn batches<'a>(&'a self, request: &Request<'a>) -> Result<Vec<Batch<'a>>, Error>;
 
     /// All batches, one after the other.
     fn select<'a>(&'a self, matchers: &'a [Matcher], range: TimeRange) -> Result<Batch<'a>, Error> {
-        Ok(Box::new(self.batches(matchers, range, usize::MAX)?.into_iter().flatten()))
+        let request = Request { matchers, range, series_max: usize::MAX, digestible: None };
+        Ok(Box::new(self.batches(&request)?.into_iter().flatten()))
     }
 }

@@ -11,7 +11,7 @@ use super::{columns::Columns, reads::Counters};
 use crate::{
     engine::StoredPart,
     model::{StreamId, TimeRange},
-    parts::{BlockReader, BlockRef, FieldRef},
+    parts::{Aggregates, BlockReader, BlockRef, FieldRef},
 };
 
 /// A part image and the asked fields that it has.
@@ -35,6 +35,25 @@ impl<'v> PartFields<'v> {
     }
 }
 
+/// A block that is wanted.
+#[derive(Clone)]
+pub(super) struct Wanted {
+    pub(super) block: BlockRef,
+    /// As a whole: it is one stream's, and all wanted fields have digests.
+    pub(super) digest: bool,
+}
+
+impl Wanted {
+    /// Whether the index knows enough of these fields to tell the block as a whole.
+    pub(super) fn has_digests(&self, fields: &[FieldRef]) -> bool {
+        let rows = self.block.rows();
+        // Fewer values than rows are stale markers, and an infinite sum depends on the order.
+        let known = |of: Aggregates| of.count == rows && of.sum.is_finite();
+        let has_digest = |field: &FieldRef| !self.block.has(*field) || self.block.aggregates(*field).is_some_and(known);
+        self.block.single().is_some() && fields.iter().all(has_digest)
+    }
+}
+
 /// Decoded rows of a stream that is still to be asked for.
 struct Kept {
     times: Vec<i64>,
@@ -49,7 +68,7 @@ pub(super) struct PartCursor<'p> {
     places: Arc<[Option<usize>]>,
     reader: BlockReader<'p>,
     /// The blocks to come, by first stream.
-    blocks: VecDeque<BlockRef>,
+    blocks: VecDeque<Wanted>,
     /// Rows of blocks that hold several streams.
     decoded: BTreeMap<StreamId, Vec<Kept>>,
     counters: &'p Counters,
@@ -58,7 +77,7 @@ pub(super) struct PartCursor<'p> {
 impl<'p> PartCursor<'p> {
     pub(super) fn new(
         part: &PartFields<'p>,
-        blocks: VecDeque<BlockRef>,
+        blocks: VecDeque<Wanted>,
         range: TimeRange,
         counters: &'p Counters,
     ) -> Self {
@@ -79,7 +98,14 @@ impl<'p> PartCursor<'p> {
             columns.push(&kept.times, |field| kept.values[self.places[field]?].as_deref());
         }
         let asked = self.reader.fields().len();
-        while let Some(block) = self.blocks.pop_front_if(|block| block.stream_bounds().0 <= stream) {
+        while let Some(Wanted { block, digest }) =
+            self.blocks.pop_front_if(|next| next.block.stream_bounds().0 <= stream)
+        {
+            if digest {
+                let fields = self.reader.fields();
+                columns.push_digest(block.times(), |field| block.aggregates(fields[self.places[field]?]));
+                continue;
+            }
             let (samples, bytes) = block.cost(self.reader.fields());
             self.counters.block(samples, bytes);
             let rows = match self.reader.read(&block) {

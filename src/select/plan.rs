@@ -8,16 +8,15 @@ use std::{
 use roaring::RoaringBitmap;
 
 use super::{
-    Batch, Error, View,
+    Batch, Error, Request, View,
     collisions::shared_names,
-    part_cursor::PartFields,
+    part_cursor::{PartFields, Wanted},
     walk::{self, Place, Portion, fields_and_starts},
 };
 use crate::{
     index::Selection,
     memtable::Generation,
-    model::{Matcher, SeqNo, TimeRange},
-    parts::BlockRef,
+    model::{SeqNo, TimeRange},
 };
 
 /// Rows of a batch. Reading them takes some 0.2 ms, which is worth handing to a thread; and where blocks hold many
@@ -27,20 +26,15 @@ const ROWS_MIN: u64 = 64 << 10;
 const ROWS_IN_MEMORY: u64 = 128;
 
 /// The batches of what passes the matchers.
-pub(super) fn batches<'v>(
-    view: &'v View,
-    matchers: &[Matcher],
-    range: TimeRange,
-    series_max: usize,
-) -> Result<Vec<Batch<'v>>, Error> {
+pub(super) fn batches<'v>(view: &'v View, request: &Request<'_>) -> Result<Vec<Batch<'v>>, Error> {
     let index = view.index();
-    let selections = index.streams.select(&index.schema, matchers, None);
+    let selections = index.streams.select(&index.schema, request.matchers, None);
     let names = shared_names(&index.schema, &selections);
     let mut portions = Vec::new();
     for selection in selections {
-        portions.extend(cut(view, Arc::new(selection), range, series_max)?);
+        portions.extend(cut(view, Arc::new(selection), request)?);
     }
-    let batch = |portions, names| Box::new(walk::series(view, portions, range, names)) as Batch<'v>;
+    let batch = |portions, names| Box::new(walk::series(view, portions, request.range, names)) as Batch<'v>;
     if !names.is_empty() {
         return Ok(vec![batch(portions, names)]);
     }
@@ -49,19 +43,19 @@ pub(super) fn batches<'v>(
 
 /// A place of a whole selection.
 enum Source<'v> {
-    Part(Arc<PartFields<'v>>, Vec<BlockRef>),
+    Part(Arc<PartFields<'v>>, Vec<Wanted>),
     Memory(&'v Generation),
 }
 
 /// Cuts a selection by streams.
-fn cut<'v>(
-    view: &'v View,
-    selection: Arc<Selection>,
-    range: TimeRange,
-    series_max: usize,
-) -> Result<Vec<Portion<'v>>, Error> {
-    let sources = sources(view, &selection, range)?;
-    let streams_max = (series_max / selection.fields.len()).max(1);
+fn cut<'v>(view: &'v View, selection: Arc<Selection>, request: &Request<'_>) -> Result<Vec<Portion<'v>>, Error> {
+    let mut sources = sources(view, &selection, request.range)?;
+    if let Some(digestible) = request.digestible
+        && selection.starts.is_none()
+    {
+        mark_digests(&mut sources, digestible);
+    }
+    let streams_max = (request.series_max / selection.fields.len()).max(1);
     let bounds = bounds(&selection.streams, &sources, streams_max);
     let mut portions: Vec<Portion<'v>> = Vec::with_capacity(bounds.len());
     for &(first, last) in &bounds {
@@ -77,7 +71,7 @@ fn cut<'v>(
             Source::Part(part, blocks) => {
                 let mut lists = vec![VecDeque::new(); bounds.len()];
                 for block in blocks {
-                    let (first, last) = block.stream_bounds();
+                    let (first, last) = block.block.stream_bounds();
                     let from = bounds.partition_point(|&(_, bound)| bound < first.0);
                     let to = bounds.partition_point(|&(bound, _)| bound <= last.0);
                     lists[from..to].iter_mut().for_each(|list| list.push_back(block.clone()));
@@ -102,6 +96,7 @@ fn sources<'v>(view: &'v View, selection: &Selection, range: TimeRange) -> Resul
         let blocks = stored.part.blocks(table, &selection.streams, Some(&part.fields), range);
         let blocks = blocks.map_err(|error| Error::Storage(Box::new(error)))?;
         if !blocks.is_empty() {
+            let blocks = blocks.into_iter().map(|block| Wanted { block, digest: false }).collect();
             sources.push((stored.numbers.0, Source::Part(Arc::new(part), blocks)));
         }
     }
@@ -112,6 +107,28 @@ fn sources<'v>(view: &'v View, selection: &Selection, range: TimeRange) -> Resul
     Ok(sources.into_iter().map(|(_, source)| source).collect())
 }
 
+/// Marks the blocks that need not be decoded: what the index knows of them is enough, and no other place has samples of
+/// their time.
+fn mark_digests(sources: &mut [Source<'_>], digestible: &dyn Fn(i64, i64) -> bool) {
+    let span = |source: &Source<'_>| match source {
+        Source::Part(part, _) => {
+            let summary = part.stored.part.summary();
+            Some((summary.min_time, summary.max_time))
+        }
+        Source::Memory(generation) => generation.summary().times,
+    };
+    let spans: Vec<_> = sources.iter().map(span).collect();
+    for (place, source) in sources.iter_mut().enumerate() {
+        let Source::Part(part, blocks) = source else { continue };
+        let others = spans.iter().enumerate().filter(|&(other, _)| other != place).filter_map(|(_, span)| *span);
+        for wanted in blocks {
+            let (first, last) = wanted.block.times();
+            let alone = others.clone().all(|(min, max)| last < min || max < first);
+            wanted.digest = alone && wanted.has_digests(&part.fields) && digestible(first, last);
+        }
+    }
+}
+
 /// The first and last stream of each batch, ascending.
 fn bounds(streams: &RoaringBitmap, sources: &[Source<'_>], streams_max: usize) -> Vec<(u32, u32)> {
     let in_memory = sources.iter().filter(|source| matches!(source, Source::Memory(_))).count() as u64;
@@ -119,8 +136,9 @@ fn bounds(streams: &RoaringBitmap, sources: &[Source<'_>], streams_max: usize) -
         Source::Part(_, blocks) => Some(blocks),
         Source::Memory(_) => None,
     });
-    let mut weights: Vec<(u32, u64)> =
-        blocks.flatten().map(|block| (block.stream_bounds().0.0, u64::from(block.rows()))).collect();
+    let rows = |wanted: &Wanted| if wanted.digest { 1 } else { u64::from(wanted.block.rows()) };
+    let weight = |wanted: &Wanted| (wanted.block.stream_bounds().0.0, rows(wanted));
+    let mut weights: Vec<(u32, u64)> = blocks.flatten().map(weight).collect();
     weights.sort_unstable_by_key(|&(stream, _)| stream);
     let mut weights = weights.into_iter().peekable();
     let mut bounds = Vec::new();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
-use super::{Batch, Error, Reads, Source, plan, reads::Counters};
+use super::{Batch, Error, Reads, Request, Source, plan, reads::Counters};
 use crate::{
     engine::{Engine, PartSet, StoredPart},
     index::Index,
@@ -119,13 +119,8 @@ impl View {
 }
 
 impl Source for View {
-    fn batches<'a>(
-        &'a self,
-        matchers: &'a [Matcher],
-        range: TimeRange,
-        series_max: usize,
-    ) -> Result<Vec<Batch<'a>>, Error> {
+    fn batches<'a>(&'a self, request: &Request<'a>) -> Result<Vec<Batch<'a>>, Error> {
         self.counters.begin(self.parts.iter().map(|stored| stored.part.summary().blocks).sum());
-        plan::batches(self, matchers, range, series_max)
+        plan::batches(self, request)
     }
 }

@@ -11,13 +11,12 @@ use super::{
     Error, Series, View,
     collisions::Collisions,
     columns::Columns,
-    part_cursor::{PartCursor, PartFields},
+    part_cursor::{PartCursor, PartFields, Wanted},
 };
 use crate::{
     index::Selection,
     memtable::{Generation, Merge},
     model::{FieldId, SeqNo, Slot, StreamId, TableId, TimeRange},
-    parts::BlockRef,
 };
 
 /// Some streams of a selection, and where their samples are.
@@ -31,7 +30,7 @@ pub(super) struct Portion<'v> {
 /// Where samples may be.
 pub(super) enum Place<'v> {
     /// In these blocks of a part image, which are by first stream.
-    Part(Arc<PartFields<'v>>, VecDeque<BlockRef>),
+    Part(Arc<PartFields<'v>>, VecDeque<Wanted>),
     /// In memory.
     Memory(&'v Generation),
 }
@@ -132,10 +131,10 @@ impl<'v> Walk<'v> {
         }
         let index = self.view.index();
         let mut key = None;
-        self.columns.finish(self.has_starts, |field, times, values, starts| {
+        self.columns.finish(self.has_starts, |field, times, values, starts, digests| {
             let key = key.get_or_insert_with(|| index.key(stream));
             let labels = key.labels(index.schema.field_name(self.fields[field]));
-            sink(stream, Series { labels, times, values, starts });
+            sink(stream, Series { labels, times, values, starts, digests });
         });
         true
     }

@@ -53,6 +53,7 @@ fn series(client: u64, id: i64) -> Series {
         times: times.into(),
         values,
         starts: Vec::new(),
+        digests: Vec::new(),
     }
 }
 

@@ -17,7 +17,13 @@ use crate::{
 const DAY: i64 = 86_400_000_000_000;
 
 fn series(metric: &str, time: i64) -> Series {
-    Series { labels: Labels::from([("__name__", metric)]), times: [time].into(), values: vec![1.0], starts: Vec::new() }
+    Series {
+        labels: Labels::from([("__name__", metric)]),
+        times: [time].into(),
+        values: vec![1.0],
+        starts: Vec::new(),
+        digests: Vec::new(),
+    }
 }
 
 fn metrics(engine: &Arc<Engine>) -> Vec<String> {

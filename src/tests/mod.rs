@@ -2,6 +2,7 @@
 
 mod crash;
 mod crash_threads;
+mod digests;
 mod directories;
 mod edges;
 mod faults;

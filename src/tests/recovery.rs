@@ -21,7 +21,13 @@ const WAL: &str = "/data/wal";
 
 /// A series whose name is its one batch's.
 fn series(name: &str, value: f64) -> Series {
-    Series { labels: Labels::from([("__name__", name)]), times: [1].into(), values: vec![value], starts: Vec::new() }
+    Series {
+        labels: Labels::from([("__name__", name)]),
+        times: [1].into(),
+        values: vec![value],
+        starts: Vec::new(),
+        digests: Vec::new(),
+    }
 }
 
 /// The names and values of what can be queried.
@@ -287,7 +293,13 @@ fn what_is_replayed_may_be_larger_than_memory() {
     let many = |base: i64| -> Vec<Series> {
         let times: Vec<i64> = (0..4_000).map(|n| base + n).collect();
         let values = times.iter().map(|time| *time as f64).collect();
-        vec![Series { labels: Labels::from([("__name__", "m")]), times: times.into(), values, starts: Vec::new() }]
+        vec![Series {
+            labels: Labels::from([("__name__", "m")]),
+            times: times.into(),
+            values,
+            starts: Vec::new(),
+            digests: Vec::new(),
+        }]
     };
     let engine = open_in(&disk, Mode::WalSync).unwrap();
     for turn in 0..20 {

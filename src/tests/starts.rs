@@ -32,8 +32,13 @@ fn start_timestamps_come_back_to_the_nanosecond_wherever_the_samples_are() {
     let labels = |i| Labels::from([(METRIC_NAME, "m"), ("i", i)]);
     let times: Vec<i64> = (0..600).map(|i| 1_700_000_000_000_000_000 + i * 15_000_000_000).collect();
     let values: Vec<f64> = (0..600).map(f64::from).collect();
-    let series =
-        |i, starts| Series { labels: labels(i), times: times.as_slice().into(), values: values.clone(), starts };
+    let series = |i, starts| Series {
+        labels: labels(i),
+        times: times.as_slice().into(),
+        values: values.clone(),
+        starts,
+        digests: Vec::new(),
+    };
     let written = [
         series("constant", vec![STARTS[0]; 600]),
         series("delta", times.iter().map(|time| time - 15_000_000_001).collect()),
@@ -83,6 +88,7 @@ fn where_two_streams_carry_one_series_the_start_is_that_of_the_sample_that_wins(
     write(&engine, "a", &["b_c", START_FIELD], 2, &[2.0, start_bits(20)]);
     write(&engine, "a_b", &["c"], 2, &[3.0]);
     let labels = Labels::from([(METRIC_NAME, "a_b_c")]);
-    let expected = Series { labels, times: [1, 2].into(), values: vec![1.0, 3.0], starts: vec![10, 0] };
+    let expected =
+        Series { labels, times: [1, 2].into(), values: vec![1.0, 3.0], starts: vec![10, 0], digests: Vec::new() };
     assert_eq!(read(&View::new(&engine)), [expected]);
 }

@@ -119,7 +119,8 @@ fn batch_of(engine: &Engine, series: &Series, wanted: &impl Fn(usize) -> bool) -
     Some((batch, payload))
 }
 
-fn flush(engine: &Engine) {
+/// Brings what is in memory to parts, and compacts.
+pub(crate) fn flush(engine: &Engine) {
     engine.durability().request_rotation();
     engine.commit_step(Duration::from_secs(2));
     while engine.flush_step(Duration::from_secs(2)).unwrap() {}

@@ -10,12 +10,12 @@ use crate::{
         ast::{Call, Expr, MatrixSelector, Node, Span, ValueType},
         eval::{
             Error, Eval, Patience, Result, Scalars,
-            read::Request,
+            read::Reading,
             series::{ABSENT, Points, Row, Sink, without_metadata},
             steps::Steps,
             window::{Bounds, Frame, RawSeries, Windows},
         },
-        functions::{Body, Kernel, Naming, rate::has_overlap},
+        functions::{Body, Kernel, Naming, digest, rate::has_overlap},
         quote,
     },
 };
@@ -105,6 +105,7 @@ impl<'a> Eval<'a> {
     ) -> Result<()> {
         let arg = range_arg(site);
         let args = self.scalar_args(site, steps)?;
+        let summary = digest::of_window(site.call.function);
         let mut names = self.name_dropper();
         let mut hand_on = |computed: Computed| {
             let Computed { labels, drop_name, mut points, overlaps } = computed;
@@ -122,11 +123,14 @@ impl<'a> Eval<'a> {
             sink(row)
         };
         let compute = |bounds: &mut Bounds, patience: &Patience<'_>, frame: Frame, series: RawSeries| {
-            let RawSeries { labels, drop_name, times, values, starts } = &series;
+            let RawSeries { labels, drop_name, times, values, starts, digests } = &series;
             let bounds = bounds.of(frame, times);
-            let windows = Windows { frame, times, values, starts, bounds, args: &args, patience };
+            let windows = Windows { frame, times, values, starts, digests, bounds, args: &args, patience };
             let mut points = Points::absent(steps.count);
-            kernel(&windows, &mut points.floats)?;
+            match summary {
+                Some(of) if !digests.is_empty() => digest::each(&windows, of, &mut points.floats)?,
+                _ => kernel(&windows, &mut points.floats)?,
+            }
             let overlaps = naming == Naming::Counter && has_overlap(&windows)?;
             let drop_name = *drop_name;
             Ok((!points.is_empty()).then(|| Computed { labels: labels.clone(), drop_name, points, overlaps }))
@@ -139,7 +143,10 @@ impl<'a> Eval<'a> {
                 None => Ok(None),
             };
             let matchers = &matrix.selector.matchers;
-            return self.read(Request { matchers, range: frame.time_range(), width: steps.count }, &make, &mut hand_on);
+            let keeps_together = |first, last| frame.keeps_together(first, last);
+            let digestible = summary.map(|_| &keeps_together as &dyn Fn(i64, i64) -> bool);
+            let reading = Reading { matchers, range: frame.time_range(), width: steps.count, digestible };
+            return self.read(reading, &make, &mut hand_on);
         }
         let (patience, mut bounds) = (self.patience(), Bounds::default());
         self.stream_raw(arg, steps, &mut |frame, series| {

@@ -4,7 +4,7 @@ use crate::promql::{
     ast::{At, BinaryOp, DurationExpr, TimeShift},
     eval::{
         Error, Eval, Result,
-        steps::{nanos, seconds},
+        steps::{Steps, nanos, seconds},
     },
 };
 
@@ -20,6 +20,25 @@ impl Shift {
     #[inline]
     pub(crate) fn apply(self, time: i64) -> i64 {
         self.at.unwrap_or(time).saturating_sub(self.offset)
+    }
+
+    /// Whether, from any of some steps, it looks at a time in `[from, upto)`.
+    pub(crate) fn looks_between(self, steps: Steps, from: i64, upto: i64) -> bool {
+        // Later steps never look earlier.
+        let (mut low, mut high) = (0, steps.count);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.apply(steps.time(middle)) < from {
+                true => low = middle + 1,
+                false => high = middle,
+            }
+        }
+        low < steps.count && self.apply(steps.time(low)) < upto
+    }
+
+    /// The shift to times so much earlier.
+    pub(crate) fn earlier(self, nanos: i64) -> Self {
+        Self { offset: self.offset.saturating_add(nanos), ..self }
     }
 
     /// One shift after another.

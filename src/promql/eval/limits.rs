@@ -89,9 +89,9 @@ pub(crate) struct Meter {
 
 impl Meter {
     /// Counts a series read from the source and its samples.
-    pub(crate) fn read(&self, samples: usize) {
+    pub(crate) fn read(&self, samples: u64) {
         self.series_read.fetch_add(1, Relaxed);
-        self.samples_read.fetch_add(samples as u64, Relaxed);
+        self.samples_read.fetch_add(samples, Relaxed);
     }
 
     /// Takes memory for samples until the guard goes; fails beyond `limit`.

@@ -6,7 +6,7 @@ use crate::{
         Eval, Held, Patience, Result,
         threads::{Loan, in_order},
     },
-    select::{Batch, Series},
+    select::{Batch, Request, Series},
 };
 
 /// Points of one batch's results that may wait for their turn: 2 MiB.
@@ -14,13 +14,15 @@ const POINTS_MAX: usize = 256 << 10;
 
 /// What to read.
 #[derive(Clone, Copy)]
-pub(super) struct Request<'m> {
+pub(super) struct Reading<'m> {
     /// Which series.
     pub matchers: &'m [Matcher],
     /// Which of their samples.
     pub range: TimeRange,
     /// Points that are made of a series.
     pub width: usize,
+    /// See [`Request::digestible`].
+    pub digestible: Option<&'m dyn Fn(i64, i64) -> bool>,
 }
 
 impl Eval<'_> {
@@ -28,20 +30,21 @@ impl Eval<'_> {
     /// At most until time is up.
     pub(super) fn read<S: Default, T: Send>(
         &self,
-        request: Request<'_>,
+        reading: Reading<'_>,
         make: &(dyn Fn(&mut S, &Patience<'_>, Series) -> Result<Option<T>> + Sync),
         sink: &mut dyn FnMut(T) -> Result<()>,
     ) -> Result<()> {
         self.patience().check()?;
-        let series_max = (POINTS_MAX / request.width.max(1)).max(1);
-        let batches = self.source.batches(request.matchers, request.range, series_max)?;
+        let series_max = (POINTS_MAX / reading.width.max(1)).max(1);
+        let Reading { matchers, range, digestible, .. } = reading;
+        let batches = self.source.batches(&Request { matchers, range, series_max, digestible })?;
         let loan = self.options.threads.map(|threads| threads.lend(batches.len().saturating_sub(1)));
         match loan {
             Some(Loan { count: helpers @ 1.., .. }) => {
                 let work = |batch| -> Result<(Vec<T>, Held<'_>)> {
                     let (mut made, mut held) = (Vec::new(), self.hold(0)?);
                     self.read_batch(batch, &mut S::default(), make, &mut |thing| {
-                        held.grow(request.width, self.options.samples_max)?;
+                        held.grow(reading.width, self.options.samples_max)?;
                         made.push(thing);
                         Ok(())
                     })?;
@@ -66,7 +69,8 @@ impl Eval<'_> {
         let patience = self.patience();
         for series in batch {
             let series = series?;
-            self.meter.read(series.times.len());
+            let digested: u64 = series.digests.iter().map(|digest| u64::from(digest.of.count)).sum();
+            self.meter.read(series.times.len() as u64 + digested);
             let _held = self.hold(series.times.len())?;
             patience.spend(series.times.len() + 64)?;
             if let Some(thing) = make(scratch, &patience, series)? {

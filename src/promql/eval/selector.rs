@@ -9,7 +9,7 @@ use crate::{
         eval::{
             Eval, Patience, Result,
             duration::Shift,
-            read::Request,
+            read::Reading,
             series::{ABSENT, Points, Row, Sink, is_present},
             steps::{Steps, seconds},
         },
@@ -58,18 +58,38 @@ impl Eval<'_> {
     ) -> Result<()> {
         let latest = Latest { steps, shift, lookback: self.options.lookback };
         let ahead = if pick == Pick::Smoothed { self.options.lookback } else { 0 };
-        let make = |passed: &mut Passed, _: &Patience<'_>, series: Series| {
+        let make = |passed: &mut Passed, _: &Patience<'_>, mut series: Series| {
+            take_last_of_digests(&mut series);
             let mut floats = vec![ABSENT; steps.count];
             latest.fill(&series, pick, passed, &mut floats);
             self.note_latest(steps, &floats);
             let points = Points::floats(floats);
             Ok((!points.is_empty()).then_some((series.labels, points)))
         };
-        let request = Request { matchers, range: latest.range(ahead), width: steps.count };
-        self.read(request, &make, &mut |(labels, mut points)| {
+        // Of samples between which no step falls only the last one can be the newest.
+        let digestible = |first, last| !shift.looks_between(steps, first, last);
+        let digestible: Option<&dyn Fn(i64, i64) -> bool> = match pick {
+            Pick::Value | Pick::Time => Some(&digestible),
+            Pick::Smoothed | Pick::Start => None,
+        };
+        let reading = Reading { matchers, range: latest.range(ahead), width: steps.count, digestible };
+        self.read(reading, &make, &mut |(labels, mut points)| {
             sink(Row { labels, drop_name: false, points: &mut points })
         })
     }
+}
+
+/// Makes samples of the last ones of stretches that were told as a whole.
+fn take_last_of_digests(series: &mut Series) {
+    if series.digests.is_empty() {
+        return;
+    }
+    let digests = std::mem::take(&mut series.digests).into_iter().map(|digest| (digest.last_time, digest.of.last));
+    let samples = series.times.iter().copied().zip(std::mem::take(&mut series.values));
+    let mut samples: Vec<(i64, f64)> = samples.chain(digests).collect();
+    samples.sort_by_key(|&(time, _)| time);
+    (series.times, series.values) =
+        (samples.iter().map(|&(time, _)| time).collect(), samples.iter().map(|&(_, value)| value).collect());
 }
 
 /// An instant selector's way through the samples of a series.

@@ -40,7 +40,14 @@ impl<'a> Eval<'a> {
             let values = present().map(|(_, &value)| value).collect();
             // What is computed has no start timestamps.
             let starts = Vec::new();
-            sink(RawSeries { labels: row.labels.clone(), drop_name: row.drop_name, times, values, starts })
+            sink(RawSeries {
+                labels: row.labels.clone(),
+                drop_name: row.drop_name,
+                times,
+                values,
+                starts,
+                digests: Vec::new(),
+            })
         })
     }
 }

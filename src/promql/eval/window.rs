@@ -9,13 +9,13 @@ use crate::{
         eval::{
             Eval, Patience, Result, Scalars,
             duration::Shift,
-            read::Request,
+            read::Reading,
             series::{ABSENT, is_present},
             steps::Steps,
             watch::Stopwatch,
         },
     },
-    select::Series,
+    select::{Digest, Series},
 };
 
 /// Where the windows of a range selector or subquery lie.
@@ -43,6 +43,13 @@ impl Frame {
         }
     }
 
+    /// Whether samples from a first to a last time are all inside or all outside of every window.
+    pub(super) fn keeps_together(&self, first: i64, last: i64) -> bool {
+        self.extension.is_none()
+            && !self.shift.looks_between(self.steps, first, last)
+            && !self.shift.earlier(self.range).looks_between(self.steps, first, last)
+    }
+
     /// The time all its windows lie in.
     pub(super) fn time_range(&self) -> TimeRange {
         let (before, after) = self.margins();
@@ -62,6 +69,8 @@ pub(crate) struct Windows<'w> {
     pub values: &'w [f64],
     /// Their start timestamps, 0 where there is none; empty where none has one.
     pub starts: &'w [i64],
+    /// Stretches told as a whole, ascending; each is inside or outside of every window.
+    pub digests: &'w [Digest],
     /// For each step, the first of its samples and the one behind its last.
     pub bounds: &'w [(u32, u32)],
     /// The numbers given to the function beside the range.
@@ -114,6 +123,27 @@ impl<'w> Windows<'w> {
     }
 }
 
+impl Windows<'_> {
+    /// As [`Windows::each`], of windows that have digests: `of` gets the window's start and end, the places of its
+    /// samples, and its digests.
+    pub(crate) fn each_with_digests(
+        &self,
+        out: &mut [f64],
+        mut of: impl FnMut((i64, i64), Range<usize>, &[Digest]) -> Option<f64>,
+    ) -> Result<()> {
+        for (step, (out, &(from, to))) in out.iter_mut().zip(self.bounds).enumerate() {
+            let end = self.frame.shift.apply(self.frame.steps.time(step));
+            let start = end.saturating_sub(self.frame.range);
+            let first = self.digests.partition_point(|digest| digest.first_time <= start);
+            let behind = self.digests.partition_point(|digest| digest.last_time <= end);
+            self.patience.spend((to - from) as usize + behind.saturating_sub(first) + 1)?;
+            let digests = self.digests.get(first..behind).unwrap_or_default();
+            *out = of((start, end), from as usize..to as usize, digests).unwrap_or(ABSENT);
+        }
+        Ok(())
+    }
+}
+
 /// Where the windows of a series begin and end among its samples: kept from series to series, as most have the same
 /// times.
 #[derive(Default)]
@@ -155,6 +185,8 @@ pub(crate) struct RawSeries {
     pub values: Vec<f64>,
     /// Start timestamps, 0 where there is none; empty where none has one.
     pub starts: Vec<i64>,
+    /// Stretches told as a whole, each inside or outside of every window.
+    pub digests: Vec<Digest>,
 }
 
 impl<'a> Eval<'a> {
@@ -219,18 +251,19 @@ impl<'a> Eval<'a> {
         sink: &mut dyn FnMut(RawSeries) -> Result<()>,
     ) -> Result<()> {
         let make = |(): &mut (), _: &Patience<'_>, series| Ok(self.raw(series));
-        self.read(Request { matchers: &matrix.selector.matchers, range: frame.time_range(), width: 0 }, &make, sink)
+        let (matchers, range) = (&matrix.selector.matchers, frame.time_range());
+        self.read(Reading { matchers, range, width: 0, digestible: None }, &make, sink)
     }
 
     /// What windows see of a series: no stale markers, and start timestamps only where they count.
     pub(super) fn raw(&self, series: Series) -> Option<RawSeries> {
-        let Series { labels, times, values, mut starts } = series;
+        let Series { labels, times, values, mut starts, digests } = series;
         if !self.options.start_timestamps {
             starts.clear();
         }
-        let mut raw = RawSeries { labels, drop_name: false, times, values, starts };
+        let mut raw = RawSeries { labels, drop_name: false, times, values, starts, digests };
         raw.remove_stale();
-        (!raw.times.is_empty()).then_some(raw)
+        (!raw.times.is_empty() || !raw.digests.is_empty()).then_some(raw)
     }
 }
 

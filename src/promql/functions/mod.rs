@@ -4,6 +4,7 @@
 //! it keeps behind a feature flag included (`experimental`).
 
 mod absent;
+pub(crate) mod digest;
 mod extended;
 mod histogram;
 mod info;

@@ -9,7 +9,7 @@ use crate::promql::{
         steps::seconds,
         window::{Window, Windows},
     },
-    functions::extended,
+    functions::{digest::Summary, extended},
 };
 
 pub(super) fn rate(windows: &Windows<'_>, out: &mut [f64]) -> Result<()> {
@@ -134,32 +134,71 @@ fn window_growth(
 ) -> Option<f64> {
     let (values, times) = (window.values, window.times);
     let (first, last) = (values[0], values[values.len() - 1]);
-    let (first_time, last_time) = (times[0], times[times.len() - 1]);
-    let began = began.filter(|&began| began != 0 && window.start < began && began < first_time);
-    if values.len() < 2 && began.is_none() {
-        return None;
-    }
-    let mut grown = lost.fold(last - first, |grown, lost| grown + lost);
-    let distance = match values.len() - 1 {
-        0 => 0.0,
-        gaps => seconds(last_time - first_time) / gaps as f64,
+    let ends = Ends {
+        window: (window.start, window.end),
+        count: values.len(),
+        first: (times[0], first),
+        last_time: times[times.len() - 1],
+        grown: lost.fold(last - first, |grown, lost| grown + lost),
     };
-    let reach = |gap: f64| if gap >= distance * 1.1 { distance / 2.0 } else { gap };
-    let sampled = seconds(last_time - began.unwrap_or(first_time));
-    let mut before = 0.0;
-    if began.is_some() {
-        grown += first;
-    } else {
-        before = reach(seconds(first_time - window.start));
-        if growth.counter && grown > 0.0 && first >= 0.0 {
-            before = before.min(sampled * (first / grown));
-        }
-    }
-    let after = reach(seconds(window.end - last_time));
+    ends.growth(began, growth)
+}
 
-    let mut factor = (sampled + before + after) / sampled;
-    if growth.per_second {
-        factor /= seconds(window.end - window.start);
+/// The growth of what a summary is of, which has no start timestamps.
+pub(super) fn growth_of(summary: &Summary, growth: Growth) -> Option<f64> {
+    let lost = if growth.counter { summary.lost } else { 0.0 };
+    let ends = Ends {
+        window: (summary.start, summary.end),
+        count: summary.count as usize,
+        first: summary.first,
+        last_time: summary.last.0,
+        grown: summary.last.1 - summary.first.1 + lost,
+    };
+    ends.growth(None, growth)
+}
+
+/// What the growth in a window follows from.
+struct Ends {
+    /// `(start, end]`.
+    window: (i64, i64),
+    /// How many samples it has.
+    count: usize,
+    /// Time and value of the first one.
+    first: (i64, f64),
+    /// Time of the last one.
+    last_time: i64,
+    /// From the first value to the last, resets made up for.
+    grown: f64,
+}
+
+impl Ends {
+    fn growth(self, began: Option<i64>, growth: Growth) -> Option<f64> {
+        let Self { window: (start, end), count, first: (first_time, first), last_time, mut grown } = self;
+        let began = began.filter(|&began| began != 0 && start < began && began < first_time);
+        if count < 2 && began.is_none() {
+            return None;
+        }
+        let distance = match count - 1 {
+            0 => 0.0,
+            gaps => seconds(last_time - first_time) / gaps as f64,
+        };
+        let reach = |gap: f64| if gap >= distance * 1.1 { distance / 2.0 } else { gap };
+        let sampled = seconds(last_time - began.unwrap_or(first_time));
+        let mut before = 0.0;
+        if began.is_some() {
+            grown += first;
+        } else {
+            before = reach(seconds(first_time - start));
+            if growth.counter && grown > 0.0 && first >= 0.0 {
+                before = before.min(sampled * (first / grown));
+            }
+        }
+        let after = reach(seconds(end - last_time));
+
+        let mut factor = (sampled + before + after) / sampled;
+        if growth.per_second {
+            factor /= seconds(end - start);
+        }
+        Some(grown * factor)
     }
-    Some(grown * factor)
 }

@@ -100,6 +100,7 @@ impl Data {
                 true => samples.values().map(|(_, start)| *start).collect(),
                 false => Vec::new(),
             },
+            digests: Vec::new(),
         });
         series.collect()
     }

@@ -6,9 +6,9 @@ use std::sync::{
 };
 
 use crate::{
-    model::{Labels, Matcher, TimeRange},
+    model::Labels,
     promql::{Answer, Error, Options, Stop, Value, eval, parse},
-    select::{self, Batch, Series, Source},
+    select::{self, Batch, Request, Series, Source},
 };
 
 const SECOND: i64 = 1_000_000_000;
@@ -20,14 +20,21 @@ struct Endless {
 }
 
 impl Source for Endless {
-    fn batches<'a>(&'a self, _: &'a [Matcher], range: TimeRange, _: usize) -> Result<Vec<Batch<'a>>, select::Error> {
+    fn batches<'a>(&'a self, request: &Request<'a>) -> Result<Vec<Batch<'a>>, select::Error> {
+        let Request { range, .. } = *request;
         let first = range.start.div_euclid(SECOND) + 1;
         let times: Arc<[i64]> =
             (first..).map(|second| second * SECOND).take_while(|&time| range.contains(time)).collect();
         let series = self.names.iter().flat_map(move |name| (0..self.count).map(move |index| (name, index)));
         Ok(vec![Box::new(series.map(move |(name, index)| {
             let labels = Labels::from([("__name__", *name), ("i", &index.to_string())]);
-            Ok(Series { labels, values: vec![1.0; times.len()], times: times.clone(), starts: Vec::new() })
+            Ok(Series {
+                labels,
+                values: vec![1.0; times.len()],
+                times: times.clone(),
+                starts: Vec::new(),
+                digests: Vec::new(),
+            })
         }))])
     }
 }

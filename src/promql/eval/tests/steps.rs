@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use fastrand::Rng;
 
 use crate::{
-    model::{Labels, Matcher, TimeRange},
+    model::Labels,
     promql::{Options, STALE_MARKER, Sample, Value, eval, parse},
-    select::{self, Batch, Series, Source},
+    select::{self, Batch, Request, Series, Source},
 };
 
 const SECOND: i64 = 1_000_000_000;
@@ -15,18 +15,16 @@ const SECOND: i64 = 1_000_000_000;
 struct Memory(Vec<Series>);
 
 impl Source for Memory {
-    fn batches<'a>(
-        &'a self,
-        matchers: &'a [Matcher],
-        range: TimeRange,
-        _: usize,
-    ) -> Result<Vec<Batch<'a>>, select::Error> {
+    fn batches<'a>(&'a self, request: &Request<'a>) -> Result<Vec<Batch<'a>>, select::Error> {
+        let Request { matchers, range, .. } = *request;
         let passes = |series: &&Series| matchers.iter().all(|m| m.matches(series.labels.get(&m.name)));
         let cut = move |series: &Series| {
             let inside = range.indices_in(&series.times);
             let times: Arc<[i64]> = series.times[inside.clone()].into();
             let values = series.values[inside].to_vec();
-            (!times.is_empty()).then(|| Ok(Series { labels: series.labels.clone(), times, values, starts: Vec::new() }))
+            (!times.is_empty()).then(|| {
+                Ok(Series { labels: series.labels.clone(), times, values, starts: Vec::new(), digests: Vec::new() })
+            })
         };
         Ok(self.0.chunks(2).map(|few| Box::new(few.iter().filter(passes).filter_map(cut)) as Batch<'a>).collect())
     }
@@ -57,6 +55,7 @@ fn data(rng: &mut Rng) -> Memory {
             times: times.into(),
             values,
             starts: Vec::new(),
+            digests: Vec::new(),
         });
     }
     Memory(series)
