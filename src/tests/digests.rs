@@ -74,7 +74,7 @@ fn query(rng: &mut Rng) -> String {
     let place = &place[rng.usize(..3)];
     match rng.u8(..7) {
         0 => format!("{name}{place}"),
-        1 => format!("timestamp({name}{place})"),
+        1 => format!("timestamp(s{place})"),
         2 => format!("rate(c_total[{range}s]{place})"),
         3 => format!("increase(g[{range}s]{place})"),
         4 => format!("delta(g[{range}s]{place})"),
