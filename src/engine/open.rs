@@ -108,7 +108,7 @@ impl Engine {
         }
         let mut open = Open::new(disk, paths, options, logs, metrics, loaded.state);
         open.open_parts()?;
-        let found = open.examine()?;
+        let found = open.find()?;
         open.logs.claim(&*open.disk, &open.paths)?;
         open.quarantine_strays(loaded.clean)?;
         open.recover(found, loaded.number, lock)
@@ -127,6 +127,17 @@ pub(crate) struct Found {
     boot: u128,
     /// A write or sync failed before: what is found may not be on the disk.
     is_troubled: bool,
+}
+
+impl Found {
+    /// What is served from now on must not be lost to a power cut: it may be in the page cache only.
+    fn make_durable(self) -> Result<Self, Error> {
+        if self.is_troubled {
+            self.stage.write_again()?;
+        }
+        self.stage.sync()?;
+        Ok(self)
+    }
 }
 
 impl Open {
@@ -163,8 +174,21 @@ impl Open {
         }
     }
 
+    /// Reads the stage, decides what counts, and, but in a dry run, makes it durable; without a directory of the log that
+    /// does not work, where the other copy is enough.
+    pub(crate) fn find(&mut self) -> Result<Found, Error> {
+        loop {
+            let is_dry = self.options.recovery == RecoveryPolicy::DryRun;
+            let found = self.examine();
+            match found.and_then(|found| if is_dry { Ok(found) } else { found.make_durable() }) {
+                Err(error) => self.logs.leave_out(error)?,
+                found => return found,
+            }
+        }
+    }
+
     /// Reads the stage and decides what counts. Changes nothing; a strict start ends here where there is damage.
-    pub(crate) fn examine(&mut self) -> Result<Found, Error> {
+    fn examine(&mut self) -> Result<Found, Error> {
         let stage = StageContents::read(&*self.disk, &self.logs.read, &self.paths.containers(), &self.index)?;
         let path = self.paths.ledger();
         let ledger = Ledger::read(&*self.disk, &path).map_err(io_error("read", &path))?;
@@ -195,13 +219,8 @@ impl Open {
         manifest_number: u64,
         lock: Box<dyn crate::disk::Lock>,
     ) -> Result<Arc<Engine>, Error> {
-        let Found { stage, verdict, plan, damaged, lost, boot, is_troubled } = found;
+        let Found { stage, verdict, plan, damaged, lost, boot, .. } = found;
         let flushed = self.state.flushed;
-        // What is served from now on must not be lost to a power cut: it may be in the page cache only.
-        if is_troubled {
-            stage.write_again()?;
-        }
-        stage.sync()?;
         let samples = stage.samples_at(verdict.end).map_or(0, |(_, samples)| samples).max(self.state.samples);
         let refilled = self.refilled(&plan);
         let manifest = self.begin(manifest_number, &verdict, &lost, stage.largest, stage.largest_stream, samples)?;

@@ -82,7 +82,7 @@ impl Engine {
         let mut open = Open::new(disk, paths, options, logs, Metrics::new(), loaded.state);
         open.open_parts()?;
         open.quarantine_strays(loaded.clean)?;
-        let found = open.examine()?;
+        let found = open.find()?;
         Ok(open.describe(&found))
     }
 }
