@@ -147,8 +147,13 @@ impl Ledger {
 }
 
 /// A ledger in readable form: both slots.
-pub fn describe_ledger(file: &dyn File, out: &mut dyn fmt::Write) -> Result<(), Box<dyn std::error::Error>> {
-    let newest = newest(file)?.map(|(serial, _)| serial);
+pub fn describe_ledger(
+    disk: &dyn Disk,
+    path: &Path,
+    out: &mut dyn fmt::Write,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let file = disk.open(path)?;
+    let newest = newest(&*file)?.map(|(serial, _)| serial);
     for offset in SLOTS {
         let mut slot = [0; SLOT_SIZE];
         file.read_at(&mut slot, offset)?;

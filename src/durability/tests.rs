@@ -269,7 +269,7 @@ fn a_ledger_is_shown_with_both_slots_and_which_of_them_counts() {
     ledger.write(&ledger_record(7)).unwrap();
     let shown = || {
         let mut text = String::new();
-        describe_ledger(&*crate::disk::Disk::open(&disk, path).unwrap(), &mut text).unwrap();
+        describe_ledger(&disk, path, &mut text).unwrap();
         text
     };
     let text = shown();
