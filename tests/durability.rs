@@ -92,7 +92,7 @@ fn what_is_at_risk_and_what_the_mode_does_can_be_asked() {
     // Until the directory is probed, nobody knows how long a commit takes.
     let known = |answer: &Value| !answer["windows_ms"]["memory"]["power"].is_null();
     let answer = std::iter::repeat_with(|| state(&server)).find(known).unwrap();
-    assert_eq!(answer["mode"], "parts=3600s", "{answer}");
+    assert_eq!(answer["mode"], "parts=1h", "{answer}");
     for failure in ["process", "power"] {
         let at_risk = &answer["at_risk"][failure];
         assert_eq!((&at_risk["samples"], &at_risk["batches"]), (&json!(2), &json!(1)), "{answer}");
@@ -101,7 +101,7 @@ fn what_is_at_risk_and_what_the_mode_does_can_be_asked() {
         assert_eq!(answer["windows_ms"]["disk"][failure], 0, "{answer}");
     }
     assert_eq!(answer["policy"]["stage"], "container", "{answer}");
-    assert_eq!(answer["policy"]["synced_unasked"], "3600s after the first batch that needs it", "{answer}");
+    assert_eq!(answer["policy"]["synced_unasked"], "1h after the first batch that needs it", "{answer}");
     assert_eq!((&answer["min_ack"], &answer["incarnation"]), (&json!("memory"), &json!(1)), "{answer}");
     assert_eq!(answer["problem"], Value::Null, "{answer}");
     let modes = answer["modes"].as_array().unwrap();

@@ -6,7 +6,7 @@ use crate::{
     commands::Failed,
     config::InspectFlags,
     disk::{Disk, File, RealDisk},
-    engine,
+    durability, engine,
     index::IndexPart,
     parts, stage,
 };
@@ -19,12 +19,13 @@ struct Format {
     describe: fn(Arc<dyn File>, &Path) -> Described,
 }
 
-const FORMATS: [Format; 5] = [
+const FORMATS: [Format; 6] = [
     Format { magic: b"PLIMPART", describe: part },
     Format { magic: b"PLIMINDX", describe: index_part },
     Format { magic: b"PLIMWAL\n", describe: stage_file },
     Format { magic: b"PLIMCON\n", describe: stage_file },
     Format { magic: b"PLIMMAN\n", describe: manifest },
+    Format { magic: b"PLIMLED\n", describe: ledger },
 ];
 
 pub(super) fn run(flags: &InspectFlags) -> Result<(), Failed> {
@@ -38,8 +39,8 @@ pub(super) fn run(flags: &InspectFlags) -> Result<(), Failed> {
         Some(format) => (format.describe)(file, path).map_err(|error| Failed::new(attempt(), &*error))?,
         None => current(path, &*file).ok_or_else(|| {
             Failed(format!(
-                "{} is no file of a data directory: it begins like no part, index part, log segment, container or \
-                 manifest",
+                "{} is no file of a data directory: it begins like no part, index part, log segment, container, \
+                 manifest or ledger",
                 path.display()
             ))
         })?,
@@ -80,6 +81,12 @@ fn stage_file(file: Arc<dyn File>, path: &Path) -> Described {
 fn manifest(_: Arc<dyn File>, path: &Path) -> Described {
     let mut out = String::new();
     engine::describe_manifest(&RealDisk, path, &mut out)?;
+    Ok(out)
+}
+
+fn ledger(_: Arc<dyn File>, path: &Path) -> Described {
+    let mut out = String::new();
+    durability::describe_ledger(&RealDisk, path, &mut out)?;
     Ok(out)
 }
 

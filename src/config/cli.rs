@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    config::{Listen, ack_level, duration, listen, size},
+    config::{Listen, ack_level, duration, listen, size, wal_size},
     durability::{AckLevel, Mirror, Mode},
     engine, http, ingest,
     stage::Compression,
@@ -59,8 +59,8 @@ pub struct ServeFlags {
     #[arg(long, value_name = "LEVEL", default_value = "memory", value_parser = ack_level)]
     pub min_ack: AckLevel,
     /// Bytes of write-ahead log after which what is in memory is written to parts, so that the log can go; at twice that,
-    /// writes are answered 503 for a while
-    #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = size)]
+    /// writes are answered 503 for a while; 32MiB at least
+    #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = wal_size)]
     pub wal_size_max: u64,
     /// Free space on the disk below which writes are refused, so that what was acknowledged can still be written to parts;
     /// a fiftieth of the disk where that is less
@@ -165,7 +165,7 @@ pub struct QueryFlags {
 /// Flags of `plimsoll inspect`.
 #[derive(Args, Clone, Debug)]
 pub struct InspectFlags {
-    /// A part, index part, log segment, container or manifest
+    /// A part, index part, log segment, container, manifest or ledger
     pub file: PathBuf,
 }
 

@@ -36,6 +36,15 @@ fn sizes_and_durations_have_units() {
 }
 
 #[test]
+fn a_log_smaller_than_a_segment_is_refused_with_the_smallest_size_there_is() {
+    assert_eq!(wal_size("32MiB"), Ok(32 << 20));
+    for small in ["0", "32767KiB"] {
+        let error = parse_line(&["--wal-size-max", small]).unwrap_err().to_string();
+        assert!(error.contains("--wal-size-max") && error.contains("the smallest is 32MiB"), "{error}");
+    }
+}
+
+#[test]
 fn an_address_may_leave_out_its_host() {
     assert_eq!(listen(":80").unwrap().0, ["0.0.0.0:80".parse().unwrap()]);
     assert_eq!(listen("[::1]:80").unwrap().0, ["[::1]:80".parse().unwrap()]);

@@ -6,6 +6,7 @@ use std::{
 };
 
 use crate::{
+    engine,
     http::parse_duration,
     metrics::{AckLevel, Label},
 };
@@ -27,6 +28,15 @@ pub fn size(text: &str) -> Result<u64, String> {
     let factor = UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit)).map(|(_, factor)| *factor);
     let bytes = number.zip(factor).and_then(|(number, factor)| number.checked_mul(factor));
     bytes.ok_or_else(|| format!("{text:?} is not a size; write it as 4096, 64KiB, 25MiB or 1GiB"))
+}
+
+/// Bytes of the log before it is flushed: a segment at least, as less would be reached by each.
+pub fn wal_size(text: &str) -> Result<u64, String> {
+    let (size, min) = (size(text)?, engine::Options::SEGMENT_SIZE);
+    let is_enough = size >= min;
+    is_enough
+        .then_some(size)
+        .ok_or_else(|| format!("{text:?} is too small; the smallest is {}MiB, a segment", min >> 20))
 }
 
 /// A duration: `250ms`, `5s`, `1h30m`.

@@ -14,6 +14,8 @@ pub(crate) enum Due {
     Sync,
     /// Write what is not written, now.
     Write,
+    /// Look after copies of the log that lag behind their twins, now.
+    CatchUp,
     /// Look again at this time, unless something changes before.
     At(Duration),
     /// Wait for something to change.
@@ -43,6 +45,8 @@ pub(crate) struct Pending {
     pub(crate) last: Option<Duration>,
     /// A cap, or a full segment, calls for what the policy does unasked.
     pub(crate) full: bool,
+    /// When to look after copies of the log that lag behind their twins, if any do.
+    pub(crate) catch_up_at: Option<Duration>,
     /// Everything is to be safe as soon as possible, whatever the policy says.
     pub(crate) forced: bool,
 }
@@ -73,13 +77,14 @@ impl Pending {
 
 /// What is due.
 pub(crate) fn due(policy: &Policy, pending: &Pending, now: Duration) -> Due {
-    let sync = sync_at(policy, pending);
-    let write = write_at(policy, pending);
-    match (sync, write) {
-        (Some(sync), _) if sync <= now => Due::Sync,
-        (_, Some(write)) if write <= now => Due::Write,
-        (None, None) => Due::Idle,
-        (sync, write) => Due::At(sync.into_iter().chain(write).min().expect("one of them is there")),
+    let (sync, write, catch_up) = (sync_at(policy, pending), write_at(policy, pending), pending.catch_up_at);
+    let is_due = |at: Option<Duration>| at.is_some_and(|at| at <= now);
+    match earliest([sync, write, catch_up]) {
+        _ if is_due(sync) => Due::Sync,
+        _ if is_due(write) => Due::Write,
+        _ if is_due(catch_up) => Due::CatchUp,
+        Some(at) => Due::At(at),
+        None => Due::Idle,
     }
 }
 

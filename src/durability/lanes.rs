@@ -4,7 +4,7 @@
 //! them does (lowest decile of 1,800 rounds, both copies on one disk, ext4 over virtio; medians 166, 254, 217).
 //!
 //! Each has at most one job before it. A copy that is slower than its twin, where one of the two is enough, is synced
-//! with what came meanwhile in its next job.
+//! with what came meanwhile in its next job: with the next group, or, where none comes, when the syncer next looks.
 
 use std::{
     io,
@@ -60,10 +60,7 @@ impl Lanes {
 
     /// Syncs until each segment is safe in as many copies as are needed. An error comes with the segment it happened to.
     pub(crate) fn sync(&mut self, segments: &Segments, note: Note<'_>) -> Result<(), (Error, u64)> {
-        while let Ok(report) = self.reports.try_recv() {
-            // A late failure of a copy that nobody waited for; where the segment broke by it, the next sync of it says so.
-            let _ = self.take(report, note);
-        }
+        self.take_reports(note);
         while let Some((copies, last)) = segments.iter().find(|(copies, last)| !copies.is_safe(*last)) {
             copies.check(*last).map_err(|error| (error, copies.id()))?;
             self.give(segments);
@@ -71,6 +68,19 @@ impl Lanes {
             self.take(report, note)?;
         }
         Ok(())
+    }
+
+    /// Has idle lanes sync what their copies lack. Waits for nothing.
+    pub(crate) fn catch_up(&mut self, segments: &Segments, note: Note<'_>) {
+        self.take_reports(note);
+        self.give(segments);
+    }
+
+    fn take_reports(&mut self, note: Note<'_>) {
+        while let Ok(report) = self.reports.try_recv() {
+            // A late failure of a copy that nobody waited for; where the segment broke by it, the next sync of it says so.
+            let _ = self.take(report, note);
+        }
     }
 
     /// Gives each idle lane what it has not synced yet.

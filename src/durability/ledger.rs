@@ -13,7 +13,7 @@
 //! power cut it is as old as the kernel's write-back. The boot id tells the two apart.
 
 use std::{
-    io,
+    fmt, io,
     path::Path,
     sync::{
         Arc,
@@ -144,6 +144,50 @@ impl Ledger {
             file => Ok(newest(&*file?)?.map(|(_, record)| record)),
         }
     }
+}
+
+/// A ledger in readable form: both slots.
+pub fn describe_ledger(
+    disk: &dyn Disk,
+    path: &Path,
+    out: &mut dyn fmt::Write,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let file = disk.open(path)?;
+    let newest = newest(&*file)?.map(|(serial, _)| serial);
+    for offset in SLOTS {
+        let mut slot = [0; SLOT_SIZE];
+        file.read_at(&mut slot, offset)?;
+        match decode(&slot) {
+            Some((serial, record)) => describe_slot(offset, serial, Some(serial) == newest, &record, out)?,
+            None => writeln!(out, "slot at byte {offset}: no valid record")?,
+        }
+    }
+    Ok(())
+}
+
+fn describe_slot(
+    offset: u64,
+    serial: u64,
+    is_newest: bool,
+    record: &LedgerRecord,
+    out: &mut dyn fmt::Write,
+) -> fmt::Result {
+    let counts = if is_newest { "the newest, which counts" } else { "older" };
+    let time = jiff::Timestamp::from_nanosecond(i128::from(record.clock));
+    let time = time.map_or_else(|_| format!("{} ns", record.clock), |time| time.to_string());
+    writeln!(out, "slot at byte {offset}: record {serial}, {counts}")?;
+    writeln!(out, "  start {} in boot {:032x}, written {time}", record.incarnation, record.boot)?;
+    for (level, released) in AckLevel::ALL.iter().zip(record.released) {
+        writeln!(out, "  answered at level {}: up to batch {released}", level.text())?;
+    }
+    writeln!(out, "  samples accepted up to batch {}: {}", record.acknowledged(), record.samples)?;
+    for failure in Failure::ALL.iter().copied() {
+        let (safe, Promised { batches, samples }) = (record.safe(failure), record.at_risk(failure));
+        let failure = failure.text();
+        writeln!(out, "  {failure}: safe up to batch {safe}; at risk: {batches} batches, {samples} samples")?;
+    }
+    let ended = if record.is_clean { "ended cleanly, with everything safe" } else { "not ended" };
+    writeln!(out, "  {ended}{}", if record.is_troubled { "; a write or sync of the stage failed" } else { "" })
 }
 
 fn newest(file: &dyn File) -> io::Result<Option<(u64, LedgerRecord)>> {

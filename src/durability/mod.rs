@@ -48,7 +48,7 @@ pub use defined::Defined;
 pub use generations::Generations;
 pub use health::Stopped;
 pub use inbox::{Refused, SwitchError, Switched};
-pub use ledger::{Ledger, LedgerRecord, Promised};
+pub use ledger::{Ledger, LedgerRecord, Promised, describe_ledger};
 pub use marks::{AtRisk, Watermarks, survives};
 pub use mode::{Asked, Mode, ModeError, Policy, StageKind, Target, Unasked};
 pub use shared::{Durability, Limits};

@@ -306,27 +306,30 @@ impl fmt::Display for Mode {
     }
 }
 
+/// Units of windows, in milliseconds, and of sizes, in bytes; the smallest first.
+const TIME_UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
+const SIZE_UNITS: [(&str, u64); 3] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+
 /// A window as it is parsed: a whole number of the largest unit that does.
 struct Window(Duration);
 
 impl fmt::Display for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.as_millis() {
-            millis if millis.is_multiple_of(1_000) => write!(f, "{}s", millis / 1_000),
-            millis => write!(f, "{millis}ms"),
-        }
+        let millis = self.0.as_millis() as u64;
+        let fits = |(_, unit): &&(&str, u64)| millis >= *unit && millis.is_multiple_of(*unit);
+        let (name, unit) = TIME_UNITS.iter().rev().find(fits).unwrap_or(&TIME_UNITS[0]);
+        write!(f, "{}{name}", millis / unit)
     }
 }
 
-/// A size as it is parsed: a whole number of mebibytes or kibibytes.
+/// A size as it is parsed: a whole number of the largest unit that does.
 struct Size(u64);
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            size if size.is_multiple_of(1 << 20) => write!(f, "{}MiB", size >> 20),
-            size => write!(f, "{}KiB", size >> 10),
-        }
+        let (name, unit) =
+            SIZE_UNITS.iter().rev().find(|(_, unit)| self.0.is_multiple_of(*unit)).unwrap_or(&SIZE_UNITS[0]);
+        write!(f, "{}{name}", self.0 / unit)
     }
 }
 
@@ -371,14 +374,12 @@ impl FromStr for Mode {
 }
 
 fn window(text: &str) -> Result<Duration, ModeError> {
-    let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
-    let window = number(text, &units).map(Duration::from_millis).filter(|window| WINDOWS.contains(window));
+    let window = number(text, &TIME_UNITS).map(Duration::from_millis).filter(|window| WINDOWS.contains(window));
     window.ok_or_else(|| ModeError::Window(text.to_owned()))
 }
 
 fn size(text: &str) -> Result<u64, ModeError> {
-    let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
-    let size = number(text, &units).filter(|size| SEGMENT_SIZES.contains(size));
+    let size = number(text, &SIZE_UNITS).filter(|size| SEGMENT_SIZES.contains(size));
     size.ok_or_else(|| ModeError::Size(text.to_owned()))
 }
 

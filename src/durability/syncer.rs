@@ -115,6 +115,8 @@ struct Unsynced {
     last: SeqNo,
 }
 
+/// How soon a copy of the log that lags behind its twin is looked after: long beside a sync, short beside a power cut.
+const CATCH_UP_AFTER: Duration = Duration::from_millis(20);
 /// A container's first reservation; it grows by the file system beyond that.
 const CONTAINER_SIZE: u64 = 1 << 20;
 
@@ -156,8 +158,14 @@ impl Syncer {
     pub fn step(&mut self, now: &impl Fn() -> Duration) -> bool {
         let mut work = self.shared.work.lock();
         let due = work.due(&self.shared.policy(), now());
-        if !matches!(due, Due::Sync | Due::Write) {
-            return false;
+        match due {
+            Due::Sync | Due::Write => {}
+            Due::CatchUp => {
+                drop(work);
+                self.catch_up(now);
+                return true;
+            }
+            Due::At(_) | Due::Idle => return false,
         }
         work.pending.begin(now(), due == Due::Sync);
         self.shared.set_overdue(None);
@@ -198,7 +206,28 @@ impl Syncer {
         let answers = self.shared.advance(AckLevel::Disk, target, now());
         self.note_sync(before..target, answers, written);
         self.control(now());
+        self.note_lag(now());
         Ok(())
+    }
+
+    /// Has copies of the log synced that nobody waits for, since their twins were enough.
+    fn catch_up(&mut self, now: &impl Fn() -> Duration) {
+        let lagging = self.shared.work.lock().lagging();
+        let Self { shared, controller, lanes, .. } = self;
+        if let Some(lanes) = lanes {
+            lanes.catch_up(&lagging, &mut |copies, copy, last, synced, duration| {
+                note_copy(shared, controller, now(), (copies, copy, last), synced, duration)
+            });
+        }
+        self.note_lag(now());
+    }
+
+    /// Where a copy lags behind its twin, it is looked after soon, whether or not another group comes.
+    fn note_lag(&self, now: Duration) {
+        if self.lanes.is_some() {
+            let mut work = self.shared.work.lock();
+            work.pending.catch_up_at = (!work.lagging().is_empty()).then_some(now + CATCH_UP_AFTER);
+        }
     }
 
     /// Syncs segments, oldest first: a number is only safe when everything before it is.
@@ -219,13 +248,7 @@ impl Syncer {
         }
         let Self { shared, controller, lanes, .. } = self;
         let note = &mut |copies: &Copies, copy: &LogCopy, last, synced: io::Result<()>, duration: Duration| {
-            controller.note(duration, now());
-            shared.note_duration(StageKind::Log, duration);
-            shared.metrics.fsync_duration[Synced::Wal].observe(duration.as_secs_f64());
-            if synced.is_err() {
-                shared.metrics.fsync_failures[Synced::Wal].inc();
-            }
-            copies::note(copies, copy, last, synced, &shared.metrics)
+            note_copy(shared, controller, now(), (copies, copy, last), synced, duration)
         };
         match lanes {
             Some(lanes) if is_mirrored => lanes.sync(&segments, note),
@@ -360,6 +383,24 @@ impl Syncer {
         self.container = Some((segment, Arc::clone(generation)));
         Ok(())
     }
+}
+
+/// Takes down how the sync of a copy, up to a number, ended. Fails where too few copies are left.
+fn note_copy(
+    shared: &Durability,
+    controller: &mut Controller,
+    now: Duration,
+    (copies, copy, last): (&Copies, &LogCopy, SeqNo),
+    synced: io::Result<()>,
+    duration: Duration,
+) -> Result<(), Error> {
+    controller.note(duration, now);
+    shared.note_duration(StageKind::Log, duration);
+    shared.metrics.fsync_duration[Synced::Wal].observe(duration.as_secs_f64());
+    if synced.is_err() {
+        shared.metrics.fsync_failures[Synced::Wal].inc();
+    }
+    copies::note(copies, copy, last, synced, &shared.metrics)
 }
 
 /// Syncs the copies of a segment one after the other.

@@ -29,6 +29,12 @@ fn every_mode_has_a_name_that_parses_back() {
     assert_eq!("wal-interval=1500ms".parse::<Mode>().unwrap().to_string(), "wal-interval=1500ms");
     assert_eq!("wal-segment=512KiB".parse(), Ok(Mode::WalSegment(512 << 10)));
     assert_eq!("adaptive=max_loss=2s".parse(), Ok(Mode::Adaptive(Target::MaxLoss(at(2_000)))));
+    for text in
+        ["parts=1h", "parts=90s", "parts=2m", "parts=3599s", "parts=1ms", "wal-segment=1GiB", "wal-segment=1536KiB"]
+    {
+        assert_eq!(text.parse::<Mode>().unwrap().to_string(), text);
+    }
+    assert_eq!("parts=3600s".parse::<Mode>().unwrap().to_string(), "parts=1h");
     assert_eq!("wal".parse::<Mode>(), Err(ModeError::Unknown("wal".into())));
     assert_eq!("wal-sync=1s".parse::<Mode>(), Err(ModeError::Parameter("wal-sync")));
     assert_eq!("adaptive(x=1s)".parse::<Mode>(), Err(ModeError::Target("x=1s".into())));
@@ -254,6 +260,31 @@ fn the_newest_whole_ledger_record_counts_and_damage_of_one_slot_costs_one_record
     }
     disk.inject(Fault::new(Errno::IO).of(OpKind::Write).at("LEDGER"));
     assert!(ledger.write(&ledger_record(8)).is_err(), "who answers must be told");
+}
+
+#[test]
+fn a_ledger_is_shown_with_both_slots_and_which_of_them_counts() {
+    let (disk, path) = (SimDisk::new(1), Path::new("/LEDGER"));
+    let ledger = Ledger::create(&disk, path, &ledger_record(0)).unwrap();
+    ledger.write(&ledger_record(7)).unwrap();
+    let shown = || {
+        let mut text = String::new();
+        describe_ledger(&disk, path, &mut text).unwrap();
+        text
+    };
+    let text = shown();
+    for part in [
+        "slot at byte 0: record 2, older\n",
+        "slot at byte 4096: record 3, the newest, which counts\n  start 3 in boot ",
+        "  answered at level memory: up to batch 9\n  answered at level os: up to batch 8\n",
+        "  samples accepted up to batch 9: 70\n",
+        "  power: safe up to batch 7; at risk: 2 batches, 20 samples\n  not ended; a write or sync of the stage failed\n",
+    ] {
+        assert!(text.contains(part), "{part:?} is not in {text}");
+    }
+    disk.corrupt(path, 4096 + 60, 1).unwrap();
+    let text = shown();
+    assert!(text.contains("0: record 2, the newest") && text.contains("4096: no valid record"), "{text}");
 }
 
 #[test]

@@ -14,6 +14,7 @@ use crate::{
         committer::error_chain,
         copies::Copies,
         due::{Due, Pending, due},
+        lanes::Segments,
         syncer::Tick,
     },
     model::SeqNo,
@@ -73,6 +74,13 @@ impl Work {
     /// What is due. Nothing where the stage has failed: what it is given counts once what it lost is in parts.
     pub(crate) fn due(&self, policy: &Policy, now: Duration) -> Due {
         if self.broken.is_some() { Due::Idle } else { due(policy, &self.pending, now) }
+    }
+
+    /// Segments of which a copy in use lacks a sync of something that is safe elsewhere, each up to what is.
+    pub(crate) fn lagging(&self) -> Segments {
+        let good = self.files.iter().filter(|file| !file.is_bad);
+        let safe = good.map(|file| (Arc::clone(&file.copies), file.last.min(self.pending.safe)));
+        safe.filter(|(copies, last)| copies.unsynced(*last).next().is_some()).collect()
     }
 
     /// A log segment was written to.

@@ -79,7 +79,7 @@ impl Workers {
             let is_full = !inbox.submissions.is_empty();
             if !inbox.roles.is_committing && (shared.may_commit(&inbox, time) || (inbox.closed && is_full)) {
                 inbox.roles.is_committing = true;
-                if !inbox.roles.is_syncing && matches!(shared.due(time), Due::Sync | Due::Write) {
+                if !inbox.roles.is_syncing && matches!(shared.due(time), Due::Sync | Due::Write | Due::CatchUp) {
                     // Groups may come one after the other: what is due is for the other thread then.
                     shared.inbox_changed.notify_one();
                 }
@@ -87,7 +87,7 @@ impl Workers {
             }
             let due = if inbox.roles.is_syncing { Due::Idle } else { shared.due(time) };
             match due {
-                Due::Sync | Due::Write => {
+                Due::Sync | Due::Write | Due::CatchUp => {
                     inbox.roles.is_syncing = true;
                     shared.syncing.store(true, Ordering::Release);
                     return Some(Role::Sync);

@@ -8,6 +8,10 @@ use crate::compaction;
 impl Engine {
     /// Merges one run of neighbouring parts, if one is worth it. Whether one was.
     pub fn compact_step(&self) -> Result<bool, Error> {
+        if !self.refilled.lock().is_empty() {
+            // A lost part takes its place between its neighbours again: over a gap nothing is merged.
+            return Ok(false);
+        }
         let set = self.parts();
         let Some(inputs) = set.days().find_map(|(_, parts)| pick(parts)) else { return Ok(false) };
         self.check_directory()?;

@@ -1,6 +1,9 @@
 //! What can go wrong with a directory.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use super::manifest;
 
@@ -30,7 +33,7 @@ pub enum Error {
     /// A directory that held the log is not there, or is another one now.
     #[error(
         "the log directory {} is not the one that was used last: is its disk mounted? It may hold writes that are in no \
-        part yet; if it is gone for good, remove {}",
+        part yet; if it is gone for good, remove its line from {}",
         .dir.display(), .note.display()
     )]
     MissingLog {
@@ -50,6 +53,18 @@ pub enum Error {
         dir: PathBuf,
         /// The file that names it.
         note: PathBuf,
+    },
+    /// A directory of a log in two copies does not work, and both are needed.
+    #[error(
+        "the log directory {} cannot be used, and both copies of the log are needed: repair it, or go on with the other \
+        alone by --wal-mirror 1-of-2",
+        .dir.display()
+    )]
+    Copy {
+        /// The log directory.
+        dir: PathBuf,
+        /// What went wrong there.
+        source: Box<Error>,
     },
     /// The log and its mirror would be one.
     #[error("the log and its mirror are the same directory {}", .0.display())]
@@ -102,6 +117,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// The file or directory it is about, where it tells.
+    pub(super) fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Io { path, .. } | Self::MissingLog { dir: path, .. } => Some(path),
+            Self::Stage(crate::stage::Error::Io { path, .. }) => Some(path),
+            _ => None,
+        }
+    }
+
     /// Whether a file is not what was written, or is missing; not where it cannot be read, or is of another version.
     pub(super) fn is_damage(&self) -> bool {
         use crate::{index::Error as Index, parts::Error as Part};

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::{
     durability::{Failure, LedgerRecord},
-    model::SeqNo,
+    model::{SeqNo, counted},
 };
 
 /// How a start ended.
@@ -95,7 +95,8 @@ pub(crate) struct Evidence<'a> {
 
 impl Loss {
     /// Exact after a clean end, and after a crash of the process unless only some of what was at risk survived; bounds
-    /// otherwise. After a power cut the ledger may be older than the last answers, so nothing bounds the loss from above.
+    /// otherwise. After a power cut they are of what the ledger's last record on the disk tells: that may be older than the
+    /// last answers, so the upper bound holds for what had been answered then.
     pub(crate) fn assess(evidence: Evidence<'_>) -> Self {
         let Evidence { incarnation, end, damaged_batches, .. } = evidence;
         let of_it = evidence.ledger.filter(|record| record.incarnation == incarnation);
@@ -118,8 +119,7 @@ impl Loss {
             }
             (Some(record), _) => {
                 let (batches, samples) = beyond(record, Failure::Power, evidence);
-                let at_least = |bounds: Bounds| Bounds { max: None, ..bounds };
-                Self { ending: Ending::Power, batches: at_least(batches), samples: at_least(samples), ..loss }
+                Self { ending: Ending::Power, batches, samples, ..loss }
             }
             // Each start writes the ledger before it serves.
             (None, Some(older)) if older.incarnation < incarnation => nothing(Ending::Unserved),
@@ -129,12 +129,17 @@ impl Loss {
 
     /// Whether it is known to the sample.
     pub fn is_exact(&self) -> bool {
-        self.samples.max == Some(self.samples.min)
+        self.is_ledger_last() && self.samples.max == Some(self.samples.min)
     }
 
     /// Whether nothing is lost, for sure.
     pub fn is_none(&self) -> bool {
-        self.samples == Bounds::NONE && self.damaged_batches == 0
+        self.is_ledger_last() && self.samples == Bounds::NONE && self.damaged_batches == 0
+    }
+
+    /// Whether the ledger's record that was found tells of every answer: a power cut may bring back an older one.
+    pub fn is_ledger_last(&self) -> bool {
+        !matches!(self.ending, Ending::Power | Ending::Unknown)
     }
 }
 
@@ -168,14 +173,26 @@ fn beyond(record: &LedgerRecord, failure: Failure, evidence: Evidence<'_>) -> (B
     (Bounds { min, max: Some(batches_max) }, Bounds { min: samples_min, max: samples_max })
 }
 
-impl fmt::Display for Bounds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Bounds {
+    /// "at least 1 batch", "between 1 and 2 batches"
+    fn counted(self, one: &str, many: &str) -> String {
         match self.max {
-            Some(max) if max == self.min => write!(f, "{max}"),
-            Some(max) => write!(f, "between {} and {max}", self.min),
-            None => write!(f, "at least {}", self.min),
+            Some(max) if max == self.min => counted(max, one, many),
+            Some(max) => format!("between {} and {}", self.min, counted(max, one, many)),
+            None => format!("at least {}", counted(self.min, one, many)),
         }
     }
+}
+
+/// "1 batch", "2 batches"
+pub(crate) fn batches(count: u64) -> String {
+    counted(count, "batch", "batches")
+}
+
+/// A moment as people write it.
+fn moment(nanos: i64) -> String {
+    let time = jiff::Timestamp::from_nanosecond(i128::from(nanos));
+    time.map_or_else(|_| format!("{nanos} ns after 1970"), |time| time.to_string())
 }
 
 /// One sentence for whoever reads the log after a crash.
@@ -189,26 +206,29 @@ impl fmt::Display for Loss {
             Ending::Power => write!(f, "start {start} ended with the machine (power cut, kernel panic or reboot)")?,
             Ending::Unknown => write!(f, "how start {start} ended is not known, as its ledger is missing or damaged")?,
         }
-        let (samples, batches, end, last) = (self.samples, self.batches, self.end, self.acknowledged);
+        let (end, last) = (self.end, self.acknowledged);
         match (self.samples, self.ending) {
             (Bounds::NONE, _) if self.damaged_batches > 0 => write!(f, ": of what was not safe nothing is lost")?,
             (Bounds::NONE, _) => write!(f, ": nothing acknowledged is lost, the last batch is {end}")?,
             (_, Ending::Unknown) => write!(f, ": what is lost behind batch {end} is not known")?,
-            (Bounds { max: Some(_), .. }, _) => {
-                write!(
-                    f,
-                    ": {samples} acknowledged samples of {batches} batches behind {end}, up to {last}, are lost"
-                )?;
+            (Bounds { max, .. }, _) => {
+                let samples = self.samples.counted("acknowledged sample", "acknowledged samples");
+                write!(f, ": lost are {samples} in {} behind {end}", self.batches.counted("batch", "batches"))?;
+                if max.is_some() {
+                    write!(f, ", up to {last}")?;
+                }
             }
-            (Bounds { max: None, .. }, _) => write!(
+        }
+        if self.ending == Ending::Power {
+            let moment = moment(self.clock);
+            write!(
                 f,
-                ": {samples} acknowledged samples of {batches} batches behind {end} are lost; how many at most is not \
-                 known, as the ledger may be older than the last answers"
-            )?,
+                "; so by the ledger's last record on the disk, of {moment}: of answers given after it nothing is known"
+            )?;
         }
         match self.damaged_batches {
             0 => Ok(()),
-            damaged => write!(f, "; {damaged} batches that had been safe are damaged and lost"),
+            count => write!(f, "; {} that had been safe: damaged and lost", batches(count)),
         }
     }
 }

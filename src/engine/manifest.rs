@@ -20,6 +20,7 @@ use std::{
 use crate::{
     disk::{self, Disk, File},
     engine::edit::{Edit, State},
+    model::counted,
 };
 
 const MAGIC: &[u8; 8] = b"PLIMMAN\n";
@@ -224,8 +225,8 @@ pub fn describe(disk: &dyn Disk, path: &Path, out: &mut dyn std::fmt::Write) -> 
     }
     writeln!(
         out,
-        "{} records, {}",
-        records.len(),
+        "{}, {}",
+        counted(records.len() as u64, "record", "records"),
         if clean { "ends cleanly" } else { "then bytes that are no record" }
     )?;
     Ok(())

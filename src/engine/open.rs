@@ -86,6 +86,8 @@ pub struct Open {
     /// Parts that are damaged or missing. The manifest goes on to name those of which something is put back, until that is in
     /// parts again.
     pub(super) lost_parts: Vec<FileEntry>,
+    /// Those of which something is put back, each with the last number of that.
+    refilled: Vec<(PartId, SeqNo)>,
     pub(super) state: State,
     /// The highest file number seen anywhere.
     pub(super) last_file: u64,
@@ -108,7 +110,7 @@ impl Engine {
         }
         let mut open = Open::new(disk, paths, options, logs, metrics, loaded.state);
         open.open_parts()?;
-        let found = open.examine()?;
+        let found = open.find()?;
         open.logs.claim(&*open.disk, &open.paths)?;
         open.quarantine_strays(loaded.clean)?;
         open.recover(found, loaded.number, lock)
@@ -127,6 +129,17 @@ pub(crate) struct Found {
     boot: u128,
     /// A write or sync failed before: what is found may not be on the disk.
     is_troubled: bool,
+}
+
+impl Found {
+    /// What is served from now on must not be lost to a power cut: it may be in the page cache only.
+    fn make_durable(self) -> Result<Self, Error> {
+        if self.is_troubled {
+            self.stage.write_again()?;
+        }
+        self.stage.sync()?;
+        Ok(self)
+    }
 }
 
 impl Open {
@@ -159,12 +172,26 @@ impl Open {
             last_file: state.reserved_files.saturating_sub(1),
             last_stream: 0,
             lost_parts: Vec::new(),
+            refilled: Vec::new(),
             state,
         }
     }
 
+    /// Reads the stage, decides what counts, and, but in a dry run, makes it durable; without a directory of the log that
+    /// does not work, where the other copy is enough.
+    pub(crate) fn find(&mut self) -> Result<Found, Error> {
+        loop {
+            let is_dry = self.options.recovery == RecoveryPolicy::DryRun;
+            let found = self.examine();
+            match found.and_then(|found| if is_dry { Ok(found) } else { found.make_durable() }) {
+                Err(error) => self.logs.leave_out(error)?,
+                found => return found,
+            }
+        }
+    }
+
     /// Reads the stage and decides what counts. Changes nothing; a strict start ends here where there is damage.
-    pub(crate) fn examine(&mut self) -> Result<Found, Error> {
+    fn examine(&mut self) -> Result<Found, Error> {
         let stage = StageContents::read(&*self.disk, &self.logs.read, &self.paths.containers(), &self.index)?;
         let path = self.paths.ledger();
         let ledger = Ledger::read(&*self.disk, &path).map_err(io_error("read", &path))?;
@@ -195,15 +222,10 @@ impl Open {
         manifest_number: u64,
         lock: Box<dyn crate::disk::Lock>,
     ) -> Result<Arc<Engine>, Error> {
-        let Found { stage, verdict, plan, damaged, lost, boot, is_troubled } = found;
+        let Found { stage, verdict, plan, damaged, lost, boot, .. } = found;
         let flushed = self.state.flushed;
-        // What is served from now on must not be lost to a power cut: it may be in the page cache only.
-        if is_troubled {
-            stage.write_again()?;
-        }
-        stage.sync()?;
         let samples = stage.samples_at(verdict.end).map_or(0, |(_, samples)| samples).max(self.state.samples);
-        let refilled = self.refilled(&plan);
+        self.keep_refilled(&plan);
         let manifest = self.begin(manifest_number, &verdict, &lost, stage.largest, stage.largest_stream, samples)?;
         // What it told is in the manifest now, so the ledger can be used again.
         let marks = Watermarks { visible: verdict.end, process_safe: verdict.end, power_safe: verdict.end };
@@ -217,23 +239,22 @@ impl Open {
         self.recovery.damaged = damaged;
         self.recovery.damaged_bytes = stage.damage.iter().map(|(.., bytes)| bytes).sum::<u64>() + stage.torn_bytes;
         self.recovery.replayed_batches = plan.batches(&stage.commits, flushed);
-        let engine = self.assemble(stage, plan, refilled, opened.fields, manifest, (ledger, first), lock)?;
+        let engine = self.assemble(stage, plan, opened.fields, manifest, (ledger, first), lock)?;
         if engine.recovery.replayed_batches == 0 {
             engine.remove_leftovers();
         }
         Ok(engine)
     }
 
-    /// The lost parts of which the log still holds something. The others count no more.
-    fn refilled(&mut self, plan: &Plan) -> Vec<(PartId, SeqNo)> {
-        let refilled = plan.refilled(&self.lost_parts);
+    /// Of the lost parts those go on counting of which the log still holds something.
+    fn keep_refilled(&mut self, plan: &Plan) {
+        self.refilled = plan.refilled(&self.lost_parts);
         for part in &self.lost_parts {
-            match refilled.iter().any(|(id, _)| *id == part.id) {
+            match self.refilled.iter().any(|(id, _)| *id == part.id) {
                 true => tracing::warn!("what the log still holds of part {}/{} is put back", part.day, part.id),
                 false => drop(self.state.parts.remove(&part.id)),
             }
         }
-        refilled
     }
 
     /// This boot of the machine. Where that cannot be known, a number no other start has: then a ledger never counts as of
@@ -318,7 +339,6 @@ impl Open {
         mut self,
         stage: StageContents,
         plan: Plan,
-        refilled: Vec<(PartId, SeqNo)>,
         page_fields: BTreeMap<Day, NewFields>,
         manifest: Manifest,
         ledger: (Ledger, LedgerRecord),
@@ -394,7 +414,7 @@ impl Open {
             page_fields: Mutex::new(page_fields),
             parts: self.parts,
             manifest,
-            refilled: Mutex::new(refilled),
+            refilled: Mutex::new(self.refilled),
             next_file: AtomicU64::new(self.last_file + 1),
             leftovers: Mutex::new(leftovers),
             replay,

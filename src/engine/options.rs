@@ -50,6 +50,9 @@ pub struct Options {
 }
 
 impl Options {
+    /// Bytes of a log segment, where nothing else is said.
+    pub const SEGMENT_SIZE: u64 = 32 << 20;
+
     /// Sensible settings for a directory.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
@@ -59,7 +62,7 @@ impl Options {
             generation_age: Duration::from_secs(30 * 60),
             memory_size_max: 1 << 30,
             chunk_size: 1 << 20,
-            segment_size: 32 << 20,
+            segment_size: Self::SEGMENT_SIZE,
             wal_dir: None,
             wal_mirror_dir: None,
             wal_mirror: Mirror::default(),

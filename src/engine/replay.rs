@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 
 use super::{
     Engine, Error,
+    loss::batches,
     plan::{Piece, Plan},
     recover::StageContents,
 };
@@ -24,7 +25,7 @@ use crate::{
     durability::Generations,
     index::Index,
     memtable::{Memtable, Writer},
-    model::{Batch, Day, LayoutId, Rows, SeqNo, Slot, StreamId},
+    model::{Batch, Day, LayoutId, Rows, SeqNo, Slot, StreamId, counted},
     stage::{Found, Kind, LayoutDefinition, RowsDecoder, Scan, decode_batch},
 };
 
@@ -51,7 +52,7 @@ pub struct ReplayProgress {
     pub min: u64,
     /// The last segment.
     pub max: u64,
-    /// The one that is read now; the last one where all is done.
+    /// The last one that was read whole; before the first was, the number below it.
     pub current: u64,
 }
 
@@ -107,7 +108,12 @@ impl ReplayState {
             reported: Duration::ZERO,
         };
         let job = (floor < u64::MAX).then_some(job);
-        Self { job: Mutex::new(job), floor: AtomicU64::new(floor), segments, current: AtomicU64::new(segments.0) }
+        Self {
+            job: Mutex::new(job),
+            floor: AtomicU64::new(floor),
+            segments,
+            current: AtomicU64::new(segments.0.saturating_sub(1)),
+        }
     }
 
     /// The first number that may not be flushed yet.
@@ -133,9 +139,10 @@ impl Engine {
             return Ok(Replaying::More);
         }
         let orphaned = job.orphaned_rows;
-        tracing::info!("replay is done: {} batches are back {:?} after the start", job.batches, self.clock.now());
+        tracing::info!("replay is done: {} back {:?} after the start", batches(job.batches), self.clock.now());
         if orphaned > 0 {
-            tracing::error!("damage: {orphaned} rows of the log are of streams or layouts that nothing defines");
+            let rows = counted(orphaned, "row", "rows");
+            tracing::error!("damage: {rows} of the log with streams or layouts that nothing defines");
         }
         *slot = None;
         self.replay.floor.store(u64::MAX, Ordering::Release);
@@ -172,13 +179,13 @@ impl Engine {
     }
 
     fn tell_progress(&self, job: &mut Job) {
-        self.replay.current.store(job.segment(), Ordering::Relaxed);
+        self.replay.current.store(job.segment().saturating_sub(1), Ordering::Relaxed);
         let now = self.clock.now();
         if now > job.reported + REPORT_EVERY {
             job.reported = now;
-            let ReplayProgress { max, current, .. } = self.replay_progress();
+            let (segment, last) = (job.segment(), self.replay.segments.1);
             let (done, all) = (job.batches, self.recovery.replayed_batches);
-            tracing::info!("replay: {done} of {all} batches are back, segment {current} of {max}");
+            tracing::info!("replay: {done} of {} back, segment {segment} of up to {last}", batches(all));
         }
     }
 }

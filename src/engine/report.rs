@@ -3,9 +3,14 @@
 use std::fmt::Write;
 
 use super::{
-    Engine, Error, Loss, Open, Options, Paths, directory::take_lock, logdirs::LogDirs, manifest::Loaded, open::Found,
+    Engine, Error, Loss, Open, Options, Paths, directory::take_lock, logdirs::LogDirs, loss::batches, manifest::Loaded,
+    open::Found,
 };
-use crate::{disk::Disk, metrics::Metrics, model::SeqNo};
+use crate::{
+    disk::Disk,
+    metrics::Metrics,
+    model::{SeqNo, counted},
+};
 
 impl Open {
     /// Says what was found, in the log and in metrics.
@@ -25,9 +30,9 @@ impl Open {
             tracing::error!("damage: {} had been safe and are missing", ranges(&recovery.damaged));
         }
         tracing::info!(
-            "start {incarnation}: everything up to batch {} is here, {} batches from the stage, in {:?}",
+            "start {incarnation}: everything up to batch {} is here, {} from the stage, in {:?}",
             recovery.end,
-            recovery.replayed_batches,
+            batches(recovery.replayed_batches),
             recovery.duration
         );
     }
@@ -37,6 +42,7 @@ impl Open {
         let most = |max: Option<u64>| max.map_or(f64::INFINITY, |max| max as f64);
         metrics.recovery_lost_samples_min.set(loss.samples.min as f64);
         metrics.recovery_lost_samples_max.set(most(loss.samples.max));
+        metrics.recovery_ledger_timestamp.set(loss.clock as f64 / 1e9);
         metrics.recovery_lost_batches_min.set(loss.batches.min as f64);
         metrics.recovery_lost_batches_max.set(most(loss.batches.max));
         match loss.is_none() {
@@ -82,7 +88,7 @@ impl Engine {
         let mut open = Open::new(disk, paths, options, logs, Metrics::new(), loaded.state);
         open.open_parts()?;
         open.quarantine_strays(loaded.clean)?;
-        let found = open.examine()?;
+        let found = open.find()?;
         Ok(open.describe(&found))
     }
 }
@@ -90,15 +96,17 @@ impl Engine {
 impl Open {
     fn describe(&self, found: &Found) -> String {
         let (state, verdict, stage) = (&self.state, &found.verdict, &found.stage);
-        let batches = found.plan.batches(&stage.commits, state.flushed);
+        let count = found.plan.batches(&stage.commits, state.flushed);
+        let parts = state.parts.len() - self.lost_parts.len();
         let mut lines = vec![
             format!("dry run of start {}: nothing was changed", state.incarnation() + 1),
             format!(
-                "everything up to batch {} counts: up to {} in {} parts, {batches} batches in {} files of the stage",
+                "everything up to batch {} counts: up to {} in {}, {} in {} of the stage",
                 verdict.end,
                 state.flushed,
-                state.parts.len() - self.lost_parts.len(),
-                stage.files.len()
+                counted(parts as u64, "part", "parts"),
+                batches(count),
+                counted(stage.files.len() as u64, "file", "files")
             ),
         ];
         lines.extend(self.recovery.loss.map(|loss| loss.to_string()));

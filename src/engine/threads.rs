@@ -148,6 +148,7 @@ impl Engine {
         self.check_directory()?;
         self.finish_replay()?;
         while self.flush_step(self.clock.now())? {}
+        self.remove_leftovers();
         // The frames that say so go with the log; receipts of this start are asked for later, too.
         if let Some(void) = self.durability.unrecorded_void() {
             self.record(&Edit { lost: vec![void], ..Edit::default() })?;

@@ -24,7 +24,13 @@ pub(crate) struct Watch {
 impl Watch {
     pub(crate) fn new(logs: LogDirs, metrics: &Metrics) -> Self {
         [Directory::Wal, Directory::WalMirror].into_iter().for_each(|kind| metrics.disk_free[kind].set(f64::NAN));
-        Self { logs, warnings: Mutex::default() }
+        let mut warnings = Vec::new();
+        if let Some((kind, why)) = logs.left_out() {
+            metrics.directory_problem[kind].set(1);
+            metrics.wal_mirror_out.inc();
+            warnings.push(why.to_owned());
+        }
+        Self { logs, warnings: Mutex::new(warnings) }
     }
 
     /// Keeps what is wrong now; says in the log what is new.
@@ -46,7 +52,7 @@ impl Engine {
         let data = self.problem_of_data();
         self.metrics.directory_problem[Directory::Data].set(i64::from(data.is_some()));
         let logs = &self.watch.logs;
-        let mut problems = Vec::new();
+        let (mut problems, left_out) = (Vec::new(), logs.left_out().map(|(_, why)| why.to_owned()));
         for (kind, dir) in logs.written() {
             let problem = self.problem_of_log(kind, dir);
             self.metrics.directory_problem[kind].set(i64::from(problem.is_some()));
@@ -54,10 +60,10 @@ impl Engine {
         }
         let is_enough = logs.written().count() - problems.len() >= logs.needed;
         if !is_enough && self.durability.policy().stage == StageKind::Log {
-            self.watch.warn(Vec::new());
+            self.watch.warn(left_out.into_iter().collect());
             return data.or_else(|| Some(problems.join("; ")));
         }
-        self.watch.warn(problems);
+        self.watch.warn(problems.into_iter().chain(left_out).collect());
         data
     }
 

@@ -131,6 +131,8 @@ fn loss(loss: &Loss) -> Value {
         "lost_samples_max": loss.samples.max,
         "lost_batches_min": loss.batches.min,
         "lost_batches_max": loss.batches.max,
+        // Where it is false, answers may have been given that neither bound knows of.
+        "ledger_is_last": loss.is_ledger_last(),
         "damaged_batches": loss.damaged_batches,
         "last_answer": (loss.clock > 0).then(|| jiff::Timestamp::from_nanosecond(loss.clock.into()).ok()).flatten()
             .map(|time| time.to_string()),

@@ -4,6 +4,7 @@
 
 mod append;
 mod batch;
+mod count;
 mod ids;
 mod key;
 mod labels;
@@ -18,6 +19,7 @@ mod tests;
 
 pub use append::AppendTable;
 pub use batch::{Batch, Rows};
+pub use count::counted;
 pub use ids::{FieldId, LayoutId, PartId, SeqNo, Slot, StreamId, TableId};
 pub use key::{KeyError, StreamKey};
 pub use labels::{Labels, LabelsBuilder, METRIC_NAME, metric_name};

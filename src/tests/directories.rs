@@ -258,7 +258,7 @@ fn a_lost_part_is_filled_again_from_the_log_and_takes_its_old_place() {
     flush(&engine);
     put(&engine, &[("a", 1, 5.0), ("b", DAY + 1, 6.0)]);
     flush(&engine);
-    put(&engine, &[("a", 2, 7.0)]);
+    put(&engine, &[("a", 2, 7.0), ("b", DAY + 1, 8.0), ("a", 1, 9.0)]);
     let expected = samples(&engine);
     drop(engine);
     cut_power(&disk);
@@ -268,7 +268,7 @@ fn a_lost_part_is_filled_again_from_the_log_and_takes_its_old_place() {
     for start in 2..=3 {
         let engine = open(&disk, &options).unwrap();
         assert_eq!((samples(&engine), engine.recovery().damaged.len()), (expected.clone(), 0), "start {start}");
-        assert_eq!((engine.recovery().damaged_files.len(), safe(&engine, 1..=7)), (1, true), "start {start}");
+        assert_eq!((engine.recovery().damaged_files.len(), safe(&engine, 1..=9)), (1, true), "start {start}");
         assert!(engine.recovery().loss.unwrap().damaged_batches == 0);
         if start == 3 {
             flush(&engine);
@@ -285,6 +285,26 @@ fn a_lost_part_is_filled_again_from_the_log_and_takes_its_old_place() {
     engine.close().unwrap();
     drop(engine);
     assert_eq!(samples(&open(&disk, &options).unwrap()), expected);
+}
+
+#[test]
+fn nothing_is_merged_over_a_gap_that_is_yet_to_be_filled() {
+    let disk = SimDisk::new(1);
+    let options = Options { segment_size: 1 << 20, ..options() };
+    let engine = open(&disk, &options).unwrap();
+    for value in 1..=9 {
+        put(&engine, &[("a", 1, f64::from(value))]);
+        flush(&engine);
+    }
+    drop(engine);
+    disk.remove(&parts(&disk, "1970-01-01")[4]).unwrap();
+    let engine = open(&disk, &options).unwrap();
+    while engine.compact_step().unwrap() {}
+    flush(&engine);
+    assert_eq!((samples(&engine), parts(&disk, "1970-01-01").len()), (vec![("a".to_owned(), 1, 9.0)], 9));
+    while engine.compact_step().unwrap() {}
+    assert_eq!(samples(&engine), [("a".to_owned(), 1, 9.0)]);
+    assert!(parts(&disk, "1970-01-01").len() < 9);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod directories;
 mod edges;
 mod faults;
 mod layers;
+mod mirror;
 mod promql;
 mod promqltest;
 mod recovery;
