@@ -110,7 +110,7 @@ impl<'a> Eval<'a> {
             let Computed { labels, drop_name, mut points, overlaps } = computed;
             let mut row = Row { labels, drop_name, points: &mut points };
             if naming == Naming::Counter {
-                self.check_counter_name(&row.labels, arg.span);
+                self.check_counter(&row.labels, arg.span);
                 if overlaps {
                     let warning = "sample has start time that overlaps with previous sample timestamp for metric";
                     self.warn(format!("{warning} {}", quote(row.labels.metric())), arg.span);
@@ -147,9 +147,17 @@ impl<'a> Eval<'a> {
         })
     }
 
-    /// Says so where a name does not look like that of a counter.
-    fn check_counter_name(&self, labels: &Labels, span: Span) {
+    /// Says so where a series does not look like a counter, by its type or by its name.
+    fn check_counter(&self, labels: &Labels, span: Span) {
         let name = labels.metric();
+        if self.options.features.type_and_unit_labels {
+            let kind = labels.get("__type__");
+            if !name.is_empty() && !matches!(kind, "counter" | "histogram") {
+                let remark = "metric might not be a counter, __type__ label is not set to \"counter\" or \"histogram\"";
+                self.inform(format!("{remark}, got {}: {}", quote(kind), quote(name)), span);
+            }
+            return;
+        }
         let counter = ["_total", "_sum", "_count", "_bucket"].iter().any(|suffix| name.ends_with(suffix));
         if !name.is_empty() && !counter {
             let remark = "metric might not be a counter, name does not end in _total/_sum/_count/_bucket";

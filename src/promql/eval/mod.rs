@@ -50,7 +50,7 @@ pub(crate) use selector::Pick;
 
 use crate::{
     promql::{
-        annotations::{Annotation, Notes, Severity},
+        annotations::{Annotation, Fixes, Notes, Severity},
         ast::{Expr, Node, Span, ValueType},
         eval::{
             limits::Meter,
@@ -221,7 +221,7 @@ impl<'a> Eval<'a> {
 
     /// Something that drops the names of series, now or by a mark.
     pub(crate) fn name_dropper(&self) -> call::NameDropper {
-        call::NameDropper::new(self.options.delayed_name_removal)
+        call::NameDropper::new(self.options.features.delayed_name_removal)
     }
 
     /// Takes memory for samples.
@@ -241,12 +241,17 @@ impl<'a> Eval<'a> {
 
     /// Says what may be wrong.
     pub(crate) fn warn(&self, message: String, span: Span) {
-        self.notes.lock().add(Severity::Warning, message, span);
+        self.notes.lock().add(Severity::Warning, message, span, None);
     }
 
     /// Says what is good to know.
     pub(crate) fn inform(&self, message: String, span: Span) {
-        self.notes.lock().add(Severity::Info, message, span);
+        self.notes.lock().add(Severity::Info, message, span, None);
+    }
+
+    /// Says that histograms had to be changed.
+    pub(crate) fn inform_of_fixes(&self, message: String, span: Span, fixes: Fixes) {
+        self.notes.lock().add(Severity::Info, message, span, Some(fixes));
     }
 }
 

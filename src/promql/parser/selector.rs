@@ -171,6 +171,9 @@ impl Parser<'_> {
     fn extend(&mut self, expr: &mut Expr, extension: RangeExtension) -> Result<()> {
         let word = extension.name();
         self.advance();
+        self.require(self.features.extended_range_selectors, expr.span, || {
+            format!("{word} modifier is experimental and not enabled")
+        })?;
         let selector = match &mut expr.node {
             Node::Vector(selector) => selector,
             Node::Matrix(matrix) => &mut matrix.selector,

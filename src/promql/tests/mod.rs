@@ -1,5 +1,6 @@
 mod check;
 mod corpus;
+mod features;
 mod lexer;
 mod parser;
 mod printer;

@@ -81,7 +81,7 @@ fn names_dropped_at_once_may_not_make_two_series_one() {
     let query = "sum(rate({i=\"0\"}[1m]))";
     let error = range(&two, query, 60, &Options::default()).unwrap_err();
     assert_eq!(error.to_string(), "vector cannot contain metrics with the same labelset");
-    let delayed = Options { delayed_name_removal: true, ..Options::default() };
+    let delayed = Options { features: "promql-delayed-name-removal".parse().unwrap(), ..Options::default() };
     assert!(range(&two, query, 60, &delayed).is_ok());
 }
 

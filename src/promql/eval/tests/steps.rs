@@ -111,7 +111,7 @@ fn close(a: f64, b: f64) -> bool {
 
 /// Checks one query; whether it had an answer with anything in it.
 fn check(source: &Memory, query: &str, seed: u64) -> bool {
-    let options = Options { delayed_name_removal: true, ..Options::default() };
+    let options = Options { features: "promql-delayed-name-removal".parse().unwrap(), ..Options::default() };
     let expr = parse(query).unwrap_or_else(|error| panic!("seed {seed}: {query}: {error}"));
     let (start, step) = (100 * SECOND, 37 * SECOND);
     let Ok(answer) = eval::range(source, &expr, start, 900 * SECOND, step, &options) else { return false };
