@@ -57,7 +57,7 @@ const SELECTOR_OPERATORS: [&str; 3] = ["=~", "!~", "@"];
 
 /// The answer.
 pub(super) async fn features(call: Call) -> Result<Reply, Error> {
-    success(&call, &all(call.asker.server.options.features))
+    success(&call, &all(call.server.options.features))
 }
 
 fn all(features: Features) -> Value {

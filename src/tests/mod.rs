@@ -3,6 +3,7 @@
 mod crash;
 mod crash_threads;
 mod directories;
+mod differential;
 mod edges;
 mod faults;
 mod layers;
