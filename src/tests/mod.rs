@@ -2,8 +2,8 @@
 
 mod crash;
 mod crash_threads;
-mod directories;
 mod differential;
+mod directories;
 mod edges;
 mod faults;
 mod layers;

@@ -1,7 +1,5 @@
 //! Function calls: the arguments a function's body works on.
 
-use hashbrown::HashSet;
-
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 
 use crate::{
@@ -9,9 +7,9 @@ use crate::{
     promql::{
         ast::{Call, Expr, MatrixSelector, Node, Span, ValueType},
         eval::{
-            Error, Eval, Patience, Result, Scalars,
+            Eval, Patience, Result, Scalars,
             read::Request,
-            series::{ABSENT, Points, Row, Sink, without_metadata},
+            series::{ABSENT, Points, Row, Sink},
             steps::Steps,
             window::{Bounds, Frame, RawSeries, Windows},
         },
@@ -29,53 +27,26 @@ pub(crate) struct Site<'a> {
     pub span: Span,
 }
 
-/// Drops names from the results of a function: at once, where two series must not become one; or by a mark.
-pub(crate) struct NameDropper {
-    seen: Option<HashSet<Labels>>,
-}
-
-impl NameDropper {
-    pub(super) fn new(delayed: bool) -> Self {
-        Self { seen: (!delayed).then(HashSet::new) }
-    }
-
-    /// Drops the name of a series.
-    pub(crate) fn drop_from(&mut self, row: &mut Row<'_>) -> Result<()> {
-        let Some(seen) = &mut self.seen else {
-            row.drop_name = true;
-            return Ok(());
-        };
-        row.labels = without_metadata(&row.labels);
-        if !row.points.is_empty() && !seen.insert(row.labels.clone()) {
-            return Err(Error::duplicate_labels());
-        }
-        Ok(())
-    }
-}
-
 impl<'a> Eval<'a> {
     /// Hands each series of a call's result to `sink`.
     pub(super) fn stream_call(&self, site: Site<'a>, steps: Steps, sink: &mut Sink<'_>) -> Result<()> {
         let args = &site.call.args;
         match site.call.function.body {
-            Body::Map(change) => self.stream_dropping(&args[0], steps, sink, |points| {
+            Body::Map(change) => self.stream_renamed(&args[0], steps, sink, |points| {
                 points.map(|_, value| change(value));
             }),
             Body::MapWith(change) => {
                 let scalars = self.scalar_args(site, steps)?;
                 let mut numbers = vec![0.0; scalars.len()];
-                let mut names = self.name_dropper();
-                self.stream(&args[0], steps, &mut |mut row| {
-                    row.points.map(|step, value| {
+                self.stream_renamed(&args[0], steps, sink, |points| {
+                    points.map(|step, value| {
                         numbers.iter_mut().zip(&scalars).for_each(|(number, scalar)| *number = scalar.at(step));
                         change(value, &numbers).unwrap_or(ABSENT)
                     });
-                    names.drop_from(&mut row)?;
-                    sink(row)
                 })
             }
             Body::Calendar(field) => match args.first() {
-                Some(arg) => self.stream_dropping(arg, steps, sink, |points| points.map(|_, value| part(value, field))),
+                Some(arg) => self.stream_renamed(arg, steps, sink, |points| points.map(|_, value| part(value, field))),
                 None => {
                     let floats = (0..steps.count).map(|step| part(steps.seconds(step), field)).collect();
                     let mut points = Points::floats(floats);

@@ -9,6 +9,7 @@ use crate::{
             At, BinaryOp, DurationExpr, Expr, MatrixSelector, Node, RangeExtension, Span, Subquery, TimeShift,
             VectorSelector,
         },
+        format,
         lexer::{Keyword, Kind, Token},
         parser::{Parser, Result},
     },
@@ -146,7 +147,8 @@ impl Parser<'_> {
             _ => {
                 let seconds = self.signed_seconds("@", "timestamp")?;
                 At::Time(nanos_of_timestamp(seconds).ok_or_else(|| {
-                    self.error(expr.span, format!("timestamp out of bounds for @ modifier: {seconds}"))
+                    let shown = if seconds.is_finite() { format!("{seconds:.6}") } else { format::plain(seconds) };
+                    self.error(expr.span, format!("timestamp out of bounds for @ modifier: {shown}"))
                 })?)
             }
         };

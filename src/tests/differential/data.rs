@@ -48,7 +48,7 @@ fn scraped(name: &str, labels: &[(&str, &str)], mut rng: Rng, mut next: impl FnM
             values.push(value);
         }
     }
-    Series { labels, times, values, starts: Vec::new() }
+    Series { labels, times: times.into(), values, starts: Vec::new() }
 }
 
 fn label_set(name: &str, labels: &[(&str, &str)]) -> Labels {
@@ -121,7 +121,12 @@ fn histogram(rng: &mut Rng, labels: &[(&str, &str)]) -> Vec<Series> {
         .collect();
     let mut push = |name: &str, le: Option<&str>, values: Vec<f64>| {
         let pairs = [labels, &[("le", le.unwrap_or_default())]].concat();
-        series.push(Series { labels: label_set(name, &pairs), times: times.clone(), values, starts: Vec::new() });
+        series.push(Series {
+            labels: label_set(name, &pairs),
+            times: times.as_slice().into(),
+            values,
+            starts: Vec::new(),
+        });
     };
     for (place, le) in BOUNDS.into_iter().enumerate() {
         push("latency_bucket", Some(le), counts.iter().map(|count| count[place]).collect());

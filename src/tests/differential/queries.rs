@@ -211,7 +211,9 @@ impl Writer<'_> {
     fn matched(&mut self) -> String {
         let operator = self.of(&["+", "-", "*", "/", "%", "^", ">", "<=", "==", "!= bool", "< bool"]);
         let (left, right) = (self.of(&["temperature", "rate(latency_count[5m])", "latency_sum"]), "temperature_max");
-        match self.0.u32(..7) {
+        match self.0.u32(..8) {
+            // Several for several: refused.
+            7 => format!("{left} {operator} on (job) {right}"),
             0 => format!("{left} {operator} {right}"),
             1 => format!("{left} {operator} on (job, instance) {right}"),
             2 => format!("{left} {operator} ignoring (code) {right}"),

@@ -80,7 +80,9 @@ impl Writer<'_> {
         if depth == 0 {
             return format!("{}{}", self.selector(), self.shift());
         }
-        match self.0.u32(..14) {
+        match self.0.u32(..15) {
+            // Names that go where they may be all that tells series apart, as long as these are not there together.
+            14 => self.of(&["abs({__name__=~\"c|g\",job=\"b\"})", "{__name__!=\"h\",instance=\"1\"} + 1"]).to_owned(),
             0 => format!("{}{}", self.selector(), self.shift()),
             1..=3 => self.over_time(depth - 1),
             4..=6 => self.aggregation(depth - 1),
@@ -151,8 +153,10 @@ impl Writer<'_> {
             1 => "on (job, instance)".to_owned(),
             2 => format!("ignoring {}", self.label_list()),
             3 => format!("on {}", self.label_list()),
-            4 => format!("on (job) {} {}", self.of(&["group_left", "group_right"]), self.of(&["", "(zone)", "(none)"])),
-            _ => format!("ignoring (zone, instance) {}", self.of(&["group_left", "group_right (instance)"])),
+            4 => {
+                format!("on (job) {} {}", self.of(&["group_left", "group_right"]), self.of(&["()", "(zone)", "(none)"]))
+            }
+            _ => format!("ignoring (zone, instance) {}", self.of(&["group_left ()", "group_right (instance)"])),
         };
         let (left, operator, right) = (self.vector(depth), self.operator(), self.vector(depth));
         // More often than chance one side is an aggregation, so that there is one series for many.
