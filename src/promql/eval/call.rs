@@ -5,9 +5,9 @@ use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use crate::{
     model::Labels,
     promql::{
-        ast::{Call, Expr, MatrixSelector, Node, Span, ValueType},
+        ast::{Call, Expr, MatrixSelector, Node, RangeExtension, Span, ValueType},
         eval::{
-            Eval, Patience, Result, Scalars,
+            Error, Eval, Patience, Result, Scalars,
             read::Request,
             series::{ABSENT, Points, Row, Sink},
             steps::Steps,
@@ -75,6 +75,7 @@ impl<'a> Eval<'a> {
         sink: &mut Sink<'_>,
     ) -> Result<()> {
         let arg = range_arg(site);
+        check_extension(site, arg)?;
         let args = self.scalar_args(site, steps)?;
         let mut names = self.name_dropper();
         let mut hand_on = |computed: Computed| {
@@ -151,6 +152,28 @@ fn matrix(expr: &Expr) -> Option<&MatrixSelector> {
         Node::Paren(inner) => matrix(inner),
         Node::Matrix(matrix) => Some(matrix),
         _ => None,
+    }
+}
+
+/// Fails where a function knows nothing of samples around its windows.
+fn check_extension(site: Site<'_>, arg: &Expr) -> Result<()> {
+    let extension = match &arg.node {
+        Node::Paren(inner) => return check_extension(site, inner),
+        Node::Matrix(matrix) => matrix.selector.extension,
+        _ => None,
+    };
+    let Some(extension) = extension else { return Ok(()) };
+    let (word, name) = (extension.name(), site.call.function.name);
+    let allowed: &[&str] = match extension {
+        RangeExtension::Anchored => &["changes", "delta", "increase", "rate", "resets"],
+        RangeExtension::Smoothed => &["delta", "increase", "rate"],
+    };
+    match allowed.contains(&name) {
+        true => Ok(()),
+        false => {
+            let allowed = allowed.join(", ");
+            Err(Error::execution(format!("{word} modifier can only be used with: {allowed} - not with {name}")))
+        }
     }
 }
 

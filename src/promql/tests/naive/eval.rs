@@ -17,6 +17,8 @@ use crate::{
 
 /// A vector: labels and a value.
 pub(super) type Vector = Vec<(Labels, f64)>;
+/// What a range expression gives at a time: from behind which time up to which, and each series' samples there.
+pub(super) type Windows = (i64, i64, BTreeMap<Labels, Vec<(i64, f64)>>);
 /// A value, or that there is an error.
 pub(super) type Outcome<T> = Result<T, &'static str>;
 
@@ -96,8 +98,7 @@ impl Naive<'_> {
         self.series.iter().filter(passes)
     }
 
-    /// The series of a range expression with their samples behind the first time and up to the second, and these times.
-    pub(super) fn windows(&self, expr: &Expr, time: i64) -> Outcome<(i64, i64, BTreeMap<Labels, Vec<(i64, f64)>>)> {
+    pub(super) fn windows(&self, expr: &Expr, time: i64) -> Outcome<Windows> {
         let mut windows: BTreeMap<Labels, Vec<(i64, f64)>> = BTreeMap::new();
         match &expr.node {
             Node::Paren(inner) => return self.windows(inner, time),
