@@ -30,7 +30,7 @@ impl Source for Memory {
                 false => series.times[inside.clone()].into(),
             };
             let values = series.values[inside].to_vec();
-            Ok(Series { labels: series.labels.clone(), times, values, starts: Vec::new(), digests: Vec::new() })
+            Ok(Series::new(series.labels.clone(), times, values))
         }))])
     }
 }
@@ -41,7 +41,7 @@ fn hosts(count: usize) -> Memory {
         let (name, region) = (format!("host_{host}"), format!("region_{}", host % 10));
         let labels = [("__name__", "cpu_seconds_total"), ("host", &name), ("region", &region)];
         let values = (0..times.len()).map(|index| (index * (host % 7 + 1) % 5000) as f64).collect();
-        Series { labels: Labels::from(labels), times: times.clone(), values, starts: Vec::new(), digests: Vec::new() }
+        Series::new(Labels::from(labels), times.clone(), values)
     });
     Memory(series.collect())
 }

@@ -236,6 +236,22 @@ fn grafana_gets_its_answers() {
 }
 
 #[test]
+fn experimental_parts_of_promql_need_their_flag() {
+    let (server, _dir) = server(&[]);
+    let refused = server.get("/api/v1/query?query=limitk(1,up)");
+    assert_eq!((refused.status, refused.json()["errorType"].clone()), (400, json!("bad_data")));
+    assert!(refused.text().contains("limitk() is experimental"), "{}", refused.text());
+    let features = server.get("/api/v1/features").json()["data"].clone();
+    assert_eq!((&features["promql_operators"]["limitk"], &features["promql"]["fill"]), (&json!(false), &json!(false)));
+    drop(server);
+    let (server, _dir) = self::server(&["--enable-feature=promql-experimental-functions,promql-duration-expr"]);
+    assert_eq!(server.get("/api/v1/query?query=limitk(1,up)").status, 200);
+    let features = server.get("/api/v1/features").json()["data"].clone();
+    assert_eq!(features["promql_functions"]["info"], json!(true));
+    assert_eq!((&features["promql"]["duration_expr"], &features["promql"]["fill"]), (&json!(true), &json!(false)));
+}
+
+#[test]
 fn series_labels_and_values_are_listed_and_cut_with_a_warning() {
     let (server, _dir) = with_data();
     let data = |path: &str| {

@@ -8,6 +8,7 @@ use crate::{
     config::{Listen, ack_level, duration, listen, size, wal_size},
     durability::{AckLevel, Mirror, Mode},
     engine, http, ingest,
+    promql::Features,
     stage::Compression,
 };
 
@@ -123,6 +124,10 @@ pub struct ServeFlags {
     /// How far back a query looks for a series' last sample
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
     pub lookback: Duration,
+    /// Experimental parts of PromQL to enable, by Prometheus's names for them, with commas between; may be given several
+    /// times
+    #[arg(long, value_name = "FEATURES", value_parser = str::parse::<Features>)]
+    pub enable_feature: Vec<Features>,
     /// Rows in memory before they are written to parts
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size)]
     pub memtable_size: u64,
@@ -258,6 +263,7 @@ impl ServeFlags {
             query_samples_max: self.query_samples_max,
             query_points_max: self.query_points_max,
             lookback: self.lookback,
+            features: self.enable_feature.iter().copied().fold(Features::default(), Features::union),
             shutdown_timeout: self.shutdown_timeout,
             db_label: !self.no_db_label,
             flags,

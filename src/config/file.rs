@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser};
+use clap::{ArgAction, ArgMatches, CommandFactory, FromArgMatches, Parser};
 
 use crate::config::{Cli, Command, ServeFlags};
 
@@ -111,8 +111,13 @@ fn settings(matches: &ArgMatches) -> Vec<(String, String)> {
     let command = Cli::command();
     let flags = command.get_arguments().filter_map(|flag| {
         let name = flag.get_long()?;
-        let mut raw = matches.try_get_raw(flag.get_id().as_str()).ok().flatten()?;
-        Some((name.to_owned(), raw.next_back()?.to_string_lossy().into_owned()))
+        let raw = matches.try_get_raw(flag.get_id().as_str()).ok().flatten()?;
+        let mut values: Vec<_> = raw.map(|value| value.to_string_lossy()).collect();
+        // Of a flag that may be given once, the last one is in force.
+        if !matches!(flag.get_action(), ArgAction::Append) {
+            values.drain(..values.len().saturating_sub(1));
+        }
+        Some((name.to_owned(), values.join(",")))
     });
     flags.collect()
 }

@@ -23,6 +23,18 @@ fn with_file(text: &str, line: &[&str]) -> Result<(Command, Vec<(String, String)
 }
 
 #[test]
+fn features_may_be_given_in_one_flag_or_several() {
+    let line = ["--enable-feature=promql-duration-expr,type-and-unit-labels", "--enable-feature=use-start-timestamps"];
+    let features = serve(&line).http(Vec::new()).features;
+    let settings = parse_line(&line).unwrap().1;
+    let enabled: Vec<_> = features.iter().filter(|(_, enabled)| *enabled).map(|(name, _)| name).collect();
+    assert_eq!(enabled, ["promql-duration-expr", "type-and-unit-labels", "use-start-timestamps"]);
+    let shown = settings.iter().find(|(name, _)| name == "enable-feature").map(|(_, value)| &value[..]);
+    assert_eq!(shown, Some("promql-duration-expr,type-and-unit-labels,use-start-timestamps"));
+    assert!(parse_line(&["--enable-feature=nope"]).is_err());
+}
+
+#[test]
 fn sizes_and_durations_have_units() {
     assert_eq!(
         (size("4096"), size("64KiB"), size("25 mib"), size("1GB")),

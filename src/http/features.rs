@@ -8,22 +8,17 @@ use serde_json::{Map, Value, json};
 use crate::{
     http::{error::Error, reply::Reply, routes::Call, status::success},
     promql::{
-        Options,
+        Features,
         ast::{AggregateOp, BinaryOp},
         functions::FUNCTIONS,
     },
 };
 
-/// Keywords and other parts of the language; all of them are there, those that Prometheus calls experimental too.
-const LANGUAGE: [&str; 18] = [
-    "anchored",
+/// Keywords and other parts of the language, those aside that are experimental.
+const LANGUAGE: [&str; 12] = [
     "at_modifier",
     "bool",
     "by",
-    "duration_expr",
-    "fill",
-    "fill_left",
-    "fill_right",
     "group_left",
     "group_right",
     "ignoring",
@@ -31,7 +26,6 @@ const LANGUAGE: [&str; 18] = [
     "offset",
     "on",
     "per_query_lookback_delta",
-    "smoothed",
     "subqueries",
     "without",
 ];
@@ -63,17 +57,26 @@ const SELECTOR_OPERATORS: [&str; 3] = ["=~", "!~", "@"];
 
 /// The answer.
 pub(super) async fn features(call: Call) -> Result<Reply, Error> {
-    success(&call, &all())
+    success(&call, &all(call.server.options.features))
 }
 
-fn all() -> Value {
-    let binary = OPERATORS.iter().map(|op| op.symbol());
-    let operators = binary.chain(AggregateOp::ALL.iter().map(|op| op.name())).chain(SELECTOR_OPERATORS);
-    let mut language = enabled(LANGUAGE.into_iter());
-    let options = Options::default();
-    language.insert("delayed_name_removal".to_owned(), options.delayed_name_removal.into());
-    language.insert("per_step_stats".to_owned(), true.into());
-    language.insert("type_and_unit_labels".to_owned(), false.into());
+fn all(features: Features) -> Value {
+    let experimental = features.experimental_functions;
+    let binary = OPERATORS.iter().map(|op| (op.symbol(), true));
+    let aggregations = AggregateOp::ALL.iter().map(|op| (op.name(), experimental || !op.is_experimental()));
+    let operators = binary.chain(aggregations).chain(SELECTOR_OPERATORS.map(|name| (name, true)));
+    let functions = FUNCTIONS.iter().map(|function| (function.name, experimental || !function.experimental));
+    let language = LANGUAGE.into_iter().map(|name| (name, true)).chain([
+        ("anchored", features.extended_range_selectors),
+        ("delayed_name_removal", features.delayed_name_removal),
+        ("duration_expr", features.duration_expr),
+        ("fill", features.binop_fill_modifiers),
+        ("fill_left", features.binop_fill_modifiers),
+        ("fill_right", features.binop_fill_modifiers),
+        ("per_step_stats", true),
+        ("smoothed", features.extended_range_selectors),
+        ("type_and_unit_labels", features.type_and_unit_labels),
+    ]);
     json!({
         "api": {
             "admin": false, "exclude_alerts": true, "label_values_match": true, "lifecycle": false,
@@ -82,9 +85,9 @@ fn all() -> Value {
             "time_range_series": true,
         },
         "prometheus": { "agent_mode": false, "auto_reload_config": false, "server_mode": true },
-        "promql": language,
-        "promql_functions": enabled(FUNCTIONS.iter().map(|function| function.name)),
-        "promql_operators": enabled(operators),
+        "promql": named(language),
+        "promql_functions": named(functions),
+        "promql_operators": named(operators),
         "rules": { "concurrent_rule_eval": false, "keep_firing_for": false, "query_offset": false },
         "tsdb": {
             "delayed_compaction": false, "exemplar_storage": false, "isolation": true, "native_histograms": false,
@@ -94,6 +97,6 @@ fn all() -> Value {
     })
 }
 
-fn enabled<'a>(names: impl Iterator<Item = &'a str>) -> Map<String, Value> {
-    names.map(|name| (name.to_owned(), true.into())).collect()
+fn named<'a>(features: impl Iterator<Item = (&'a str, bool)>) -> Map<String, Value> {
+    features.map(|(name, enabled)| (name.to_owned(), enabled.into())).collect()
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::promql::Features;
+
 /// Limits and times of the HTTP server.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -27,6 +29,8 @@ pub struct Options {
     pub query_points_max: u64,
     /// How far back an instant selector looks.
     pub lookback: Duration,
+    /// Which experimental parts queries may use.
+    pub features: Features,
     /// Time a client may take to send a request's head.
     pub header_timeout: Duration,
     /// The longest wait for the next piece of a body.
@@ -53,6 +57,7 @@ impl Default for Options {
             query_samples_max: 50_000_000,
             query_points_max: 11_000,
             lookback: Duration::from_secs(300),
+            features: Features::default(),
             header_timeout: Duration::from_secs(10),
             body_stall_timeout: Duration::from_secs(30),
             shutdown_timeout: Duration::from_secs(10),

@@ -120,7 +120,7 @@ impl Query {
         })?;
         let usual = || i64::try_from(server.options.lookback.as_nanos()).unwrap_or(i64::MAX);
         Ok(Self {
-            expr: texts::parse(params)?,
+            expr: texts::parse(params, server)?,
             text: params.get("query").unwrap_or("").to_owned(),
             timeout: timeout.unwrap_or(Duration::MAX).min(server.options.query_timeout),
             lookback: lookback.filter(|&nanos| nanos > 0).unwrap_or_else(usual),
@@ -161,6 +161,7 @@ impl Query {
             let options = promql::Options {
                 lookback: self.lookback,
                 samples_max,
+                features: running.options.features,
                 threads: Some(&running.threads),
                 interrupt: Some(&interrupt),
                 watch: watcher.as_ref().map(|watcher| watcher as &dyn Watch),

@@ -8,6 +8,7 @@ use crate::{
         params::Params,
         reply::{self, Reply},
         routes::Call,
+        shared::Shared,
         syntax,
     },
     promql::{
@@ -19,7 +20,7 @@ use crate::{
 /// `format_query`: the text as we would write it.
 pub(super) async fn format_query(call: Call) -> Result<Reply, Error> {
     let (params, asker) = call.params().await?;
-    let expr = parse(&params)?;
+    let expr = parse(&params, &asker.server)?;
     let mut out = br#"{"status":"success","data":"#.to_vec();
     json::string(&mut out, &promql::pretty(&expr));
     out.push(b'}');
@@ -29,7 +30,7 @@ pub(super) async fn format_query(call: Call) -> Result<Reply, Error> {
 /// `parse_query`: the syntax tree.
 pub(super) async fn parse_query(call: Call) -> Result<Reply, Error> {
     let (params, asker) = call.params().await?;
-    let tree = syntax::tree(&parse(&params)?);
+    let tree = syntax::tree(&parse(&params, &asker.server)?);
     Ok(asker.pack(reply::json(format!(r#"{{"status":"success","data":{tree}}}"#))))
 }
 
@@ -40,15 +41,16 @@ pub(super) async fn exemplars(call: Call) -> Result<Reply, Error> {
     if end.unwrap_or(i64::MAX) < start.unwrap_or(i64::MIN) {
         return Err(Error::bad_data("end timestamp must not be before start timestamp"));
     }
-    if !has_selector(&parse(&params)?) {
+    if !has_selector(&parse(&params, &asker.server)?) {
         return Ok(reply::no_content());
     }
     Ok(asker.pack(reply::json(r#"{"status":"success","data":[]}"#)))
 }
 
 /// The parameter `query`, parsed.
-pub(super) fn parse(params: &Params) -> Result<Expr, Error> {
-    promql::parse(params.get("query").unwrap_or("")).map_err(|error| Error::parameter("query", error))
+pub(super) fn parse(params: &Params, server: &Shared) -> Result<Expr, Error> {
+    let text = params.get("query").unwrap_or("");
+    promql::parse_with(text, server.options.features).map_err(|error| Error::parameter("query", error))
 }
 
 fn has_selector(expr: &Expr) -> bool {

@@ -1,8 +1,16 @@
 //! Warnings and infos about a query: what its answer left out or guessed.
+//!
+//! What is said several times, of several places in the query or at several steps, is said once, of the last place, as
+//! Prometheus has it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-use crate::promql::ast::Span;
+use jiff::Timestamp;
+
+use crate::{
+    model::NANOS_PER_SECOND,
+    promql::{ast::Span, format},
+};
 
 /// How serious a remark is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,17 +49,63 @@ impl Annotation {
     }
 }
 
-/// The remarks of a query, each once.
+/// What was changed in classic histograms for their counts to rise with the bounds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Fixes {
+    /// The least and the greatest bound of a bucket that was changed.
+    pub buckets: (f64, f64),
+    /// The most that a count fell.
+    pub fall_max: f64,
+    /// The first and the last time, in Unix nanoseconds.
+    pub times: (i64, i64),
+    /// How many histograms.
+    pub count: u64,
+}
+
+impl Fixes {
+    fn merge(&mut self, other: Self) {
+        self.buckets = (self.buckets.0.min(other.buckets.0), self.buckets.1.max(other.buckets.1));
+        self.fall_max = self.fall_max.max(other.fall_max);
+        self.times = (self.times.0.min(other.times.0), self.times.1.max(other.times.1));
+        self.count += other.count;
+    }
+
+    /// The end of the remark.
+    fn text(&self) -> String {
+        let (low, high) = (format::shortest(self.buckets.0), format::shortest(self.buckets.1));
+        let fall = format::two_digits(self.fall_max);
+        let shown = |time: i64| Timestamp::from_second(time / NANOS_PER_SECOND).unwrap_or_default();
+        let (first, last) = (shown(self.times.0), shown(self.times.1));
+        let count = self.count;
+        format!(
+            ", from buckets {low} to {high}, with a max diff of {fall}, over {count} samples from {first} to {last}"
+        )
+    }
+}
+
+/// The remarks of a query, each once: by severity and message, the place of the last and what it adds up to.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Notes(BTreeSet<Annotation>);
+pub(crate) struct Notes(BTreeMap<(Severity, String), (usize, Option<Fixes>)>);
 
 impl Notes {
-    pub(crate) fn add(&mut self, severity: Severity, message: String, span: Span) {
-        self.0.insert(Annotation { start: span.start, severity, message });
+    pub(crate) fn add(&mut self, severity: Severity, message: String, span: Span, fixes: Option<Fixes>) {
+        let (start, held) = self.0.entry((severity, message)).or_insert((span.start, None));
+        *start = span.start.max(*start);
+        match (held, fixes) {
+            (Some(held), Some(fixes)) => held.merge(fixes),
+            (held, Some(fixes)) => *held = Some(fixes),
+            (_, None) => {}
+        }
     }
 
     /// Warnings and infos, in the order of the query's text.
     pub(crate) fn into_parts(self) -> (Vec<Annotation>, Vec<Annotation>) {
-        self.0.into_iter().partition(|note| note.severity == Severity::Warning)
+        let notes = self.0.into_iter().map(|((severity, message), (start, fixes))| {
+            let message = message + &fixes.map_or_else(String::new, |fixes| fixes.text());
+            Annotation { start, severity, message }
+        });
+        let mut notes: Vec<Annotation> = notes.collect();
+        notes.sort();
+        notes.into_iter().partition(|note| note.severity == Severity::Warning)
     }
 }

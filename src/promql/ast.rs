@@ -418,6 +418,11 @@ impl AggregateOp {
         }
     }
 
+    /// Whether Prometheus has it behind a feature flag.
+    pub fn is_experimental(self) -> bool {
+        matches!(self, Self::Limitk | Self::LimitRatio)
+    }
+
     /// The type of its first argument where it takes two.
     pub fn param(self) -> Option<ValueType> {
         match self {

@@ -77,7 +77,12 @@ impl Mean {
 
     /// The mean; NaN of nothing.
     pub(crate) fn value(self) -> f64 {
-        if self.running { self.sum.value() } else { self.sum.total / self.count + self.sum.lost / self.count }
+        match self.sum {
+            sum if self.running => sum.value(),
+            // What an infinity has lost is no number.
+            sum if sum.total.is_infinite() => sum.total,
+            sum => sum.total / self.count + sum.lost / self.count,
+        }
     }
 
     /// The mean of all values.

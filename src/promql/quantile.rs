@@ -27,17 +27,19 @@ pub(crate) struct Bucket {
     pub count: f64,
 }
 
-/// What had to be repaired for counts to rise with the bounds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What had to be repaired for counts to rise with the bounds, rounding errors aside.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Repair {
-    /// More than rounding errors.
-    pub forced: bool,
+    /// The first and the last bound of a bucket whose count was raised.
+    pub buckets: (f64, f64),
+    /// The most that a count fell.
+    pub fall_max: f64,
 }
 
 /// Sorts buckets by bound, adds up those of equal bounds, and repairs counts that fall: by less than a share of 1e-12
-/// they are rounding errors, by more the histogram was scraped or summed at different times. `None` where the last
-/// bound is not +Inf.
-pub(crate) fn prepare(buckets: &mut Vec<Bucket>) -> Option<Repair> {
+/// they are rounding errors, by more the histogram was scraped or summed at different times. Gives what was repaired, if
+/// anything; `None` where the last bound is not +Inf.
+pub(crate) fn prepare(buckets: &mut Vec<Bucket>) -> Option<Option<Repair>> {
     buckets.sort_by(|a, b| a.upper.total_cmp(&b.upper));
     if buckets.last()?.upper != f64::INFINITY {
         return None;
@@ -49,7 +51,7 @@ pub(crate) fn prepare(buckets: &mut Vec<Bucket>) -> Option<Repair> {
         }
         same
     });
-    let mut repair = Repair::default();
+    let mut repair: Option<Repair> = None;
     let mut previous = buckets[0].count;
     for bucket in &mut buckets[1..] {
         let delta = (bucket.count - previous).abs();
@@ -60,7 +62,9 @@ pub(crate) fn prepare(buckets: &mut Vec<Bucket>) -> Option<Repair> {
             bucket.count = previous;
         } else if bucket.count < previous {
             bucket.count = previous;
-            repair.forced = true;
+            let before = repair.unwrap_or(Repair { buckets: (bucket.upper, bucket.upper), fall_max: delta });
+            let fall_max = before.fall_max.max(delta);
+            repair = Some(Repair { buckets: (before.buckets.0, bucket.upper), fall_max });
         } else {
             previous = bucket.count;
         }

@@ -49,6 +49,13 @@ pub struct Series {
     pub digests: Vec<Digest>,
 }
 
+impl Series {
+    /// A series of samples without start timestamps, all told one by one.
+    pub fn new(labels: Labels, times: impl Into<Arc<[i64]>>, values: Vec<f64>) -> Self {
+        Self { labels, times: times.into(), values, starts: Vec::new(), digests: Vec::new() }
+    }
+}
+
 /// Samples of one stretch of time that the caller need not see one by one. No stale marker is among them, nor any NaN.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Digest {

@@ -48,13 +48,7 @@ fn options(mode: Mode, seed: u64) -> Options {
 fn series(client: u64, id: i64) -> Series {
     let times: Vec<i64> = (id * SAMPLES..(id + 1) * SAMPLES).collect();
     let values = times.iter().map(|time| *time as f64).collect();
-    Series {
-        labels: Labels::from([("__name__", "m"), ("client", client.to_string().as_str())]),
-        times: times.into(),
-        values,
-        starts: Vec::new(),
-        digests: Vec::new(),
-    }
+    Series::new(Labels::from([("__name__", "m"), ("client", client.to_string().as_str())]), times, values)
 }
 
 /// Sends one batch after the other until the machine is down or writes stop.

@@ -42,12 +42,9 @@ fn series(rng: &mut Rng) -> Vec<Series> {
     };
     let kinds = [("c_total", 0), ("g", 1), ("s", 2)];
     let all = kinds.into_iter().flat_map(|(name, kind)| (0..2).map(move |i| (name, kind, i)));
-    let of = |(name, kind, i): (&str, usize, i32)| Series {
-        labels: Labels::from([(METRIC_NAME, name), ("i", &i.to_string())]),
-        times: times.as_slice().into(),
-        values: one(kind, rng),
-        starts: Vec::new(),
-        digests: Vec::new(),
+    let of = |(name, kind, i): (&str, usize, i32)| {
+        let labels = Labels::from([(METRIC_NAME, name), ("i", &i.to_string())]);
+        Series::new(labels, times.as_slice(), one(kind, rng))
     };
     all.map(of).collect()
 }

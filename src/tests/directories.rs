@@ -43,13 +43,7 @@ fn open(disk: &SimDisk, options: &Options) -> Result<Arc<Engine>, Error> {
 
 fn submit(engine: &Engine, name: usize) -> Ticket {
     let labels = Labels::from([("__name__", format!("m{name}").as_str())]);
-    let series = Series {
-        labels,
-        times: (0..20).collect(),
-        values: vec![name as f64; 20],
-        starts: Vec::new(),
-        digests: Vec::new(),
-    };
+    let series = Series::new(labels, (0..20).collect::<Vec<_>>(), vec![name as f64; 20]);
     let (batch, payload) = stored::batch(engine, &series);
     engine.submit(batch, payload, Some(AckLevel::Disk)).unwrap()
 }
@@ -205,11 +199,7 @@ const DAY: i64 = 86_400_000_000_000;
 fn put(engine: &Arc<Engine>, samples: &[(&str, i64, f64)]) {
     for (name, time, value) in samples {
         let labels = Labels::from([("__name__", *name)]);
-        stored::write(
-            engine,
-            &[Series { labels, times: [*time].into(), values: vec![*value], starts: Vec::new(), digests: Vec::new() }],
-            |_| true,
-        );
+        stored::write(engine, &[Series::new(labels, [*time], vec![*value])], |_| true);
     }
     engine.sync_step(Duration::from_secs(1_000));
 }
@@ -397,13 +387,7 @@ fn a_batch_larger_than_a_segment_gets_one_of_its_own_size() {
     assert!(writes(&engine, 1));
     let times: Vec<i64> = (0..5_000).collect();
     let values = times.iter().map(|time| (*time as f64).sqrt()).collect();
-    let large = Series {
-        labels: Labels::from([("__name__", "m2")]),
-        times: times.into(),
-        values,
-        starts: Vec::new(),
-        digests: Vec::new(),
-    };
+    let large = Series::new(Labels::from([("__name__", "m2")]), times, values);
     let (batch, payload) = stored::batch(&engine, &large);
     assert!(payload.len() as u64 > 4 * options().segment_size);
     let mut ticket = engine.submit(batch, payload, Some(AckLevel::Disk)).unwrap();

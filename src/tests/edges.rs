@@ -35,13 +35,7 @@ fn open(disk: &SimDisk, options: Options) -> Arc<Engine> {
 
 fn submit(engine: &Engine, name: usize, level: AckLevel) -> Ticket {
     let labels = Labels::from([("__name__", format!("m{name}").as_str())]);
-    let series = Series {
-        labels,
-        times: (0..20).collect(),
-        values: vec![name as f64; 20],
-        starts: Vec::new(),
-        digests: Vec::new(),
-    };
+    let series = Series::new(labels, (0..20).collect::<Vec<_>>(), vec![name as f64; 20]);
     let (batch, payload) = stored::batch(engine, &series);
     engine.submit(batch, payload, Some(level)).unwrap()
 }

@@ -17,13 +17,7 @@ use crate::{
 const DAY: i64 = 86_400_000_000_000;
 
 fn series(metric: &str, time: i64) -> Series {
-    Series {
-        labels: Labels::from([("__name__", metric)]),
-        times: [time].into(),
-        values: vec![1.0],
-        starts: Vec::new(),
-        digests: Vec::new(),
-    }
+    Series::new(Labels::from([("__name__", metric)]), [time], vec![1.0])
 }
 
 fn metrics(engine: &Arc<Engine>) -> Vec<String> {

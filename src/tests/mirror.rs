@@ -37,8 +37,7 @@ fn open(disk: &SimDisk, mirror: Mirror) -> Result<Arc<Engine>, Error> {
 
 fn submit(engine: &Engine, name: usize) -> Ticket {
     let labels = Labels::from([("__name__", format!("m{name}").as_str())]);
-    let (batch, payload) =
-        stored::batch(engine, &Series { labels, times: [1].into(), values: vec![1.0], starts: Vec::new() });
+    let (batch, payload) = stored::batch(engine, &Series::new(labels, [1], vec![1.0]));
     engine.submit(batch, payload, Some(AckLevel::Disk)).unwrap()
 }
 

@@ -2,6 +2,7 @@
 
 mod crash;
 mod crash_threads;
+mod differential;
 mod digests;
 mod directories;
 mod edges;

@@ -21,13 +21,7 @@ const WAL: &str = "/data/wal";
 
 /// A series whose name is its one batch's.
 fn series(name: &str, value: f64) -> Series {
-    Series {
-        labels: Labels::from([("__name__", name)]),
-        times: [1].into(),
-        values: vec![value],
-        starts: Vec::new(),
-        digests: Vec::new(),
-    }
+    Series::new(Labels::from([("__name__", name)]), [1], vec![value])
 }
 
 /// The names and values of what can be queried.
@@ -295,13 +289,7 @@ fn what_is_replayed_may_be_larger_than_memory() {
     let many = |base: i64| -> Vec<Series> {
         let times: Vec<i64> = (0..4_000).map(|n| base + n).collect();
         let values = times.iter().map(|time| *time as f64).collect();
-        vec![Series {
-            labels: Labels::from([("__name__", "m")]),
-            times: times.into(),
-            values,
-            starts: Vec::new(),
-            digests: Vec::new(),
-        }]
+        vec![Series::new(Labels::from([("__name__", "m")]), times, values)]
     };
     let engine = open_in(&disk, Mode::WalSync).unwrap();
     for turn in 0..20 {

@@ -47,7 +47,7 @@ fn open(disk: &SimDisk, options: &Options) -> Result<Arc<Engine>, Error> {
 /// A series that nothing else writes.
 fn series(name: usize) -> Series {
     let labels = Labels::from([("__name__", format!("m{name}").as_str())]);
-    Series { labels, times: (0..20).collect(), values: vec![name as f64; 20], starts: Vec::new(), digests: Vec::new() }
+    Series::new(labels, (0..20).collect::<Vec<_>>(), vec![name as f64; 20])
 }
 
 fn submit(engine: &Engine, name: usize) -> Result<Ticket, Refused> {

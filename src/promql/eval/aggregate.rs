@@ -99,7 +99,14 @@ impl<'a> Eval<'a> {
     fn stream_quantile(&self, aggregate: &'a Aggregate, steps: Steps, sink: &mut Sink<'_>) -> Result<()> {
         let param = Self::param(aggregate);
         let wanted = self.scalars(param, steps)?;
-        self.check_quantiles(wanted.values(), param.span);
+        // Of many wrong ones the worst are named.
+        let (mut least, mut most, mut nan) = (0.0f64, 1.0f64, None);
+        for &q in wanted.values() {
+            (least, most) = (least.min(q), most.max(q));
+            nan = nan.or(q.is_nan().then_some(q));
+        }
+        let wrong: Vec<f64> = nan.into_iter().chain([least, most]).collect();
+        self.check_quantiles(&wrong, param.span);
         let rows = self.collect_sorted(&aggregate.expr, steps)?;
         let mut groups: Groups<Vec<usize>> = Groups::new();
         for (index, kept) in rows.series.iter().enumerate() {

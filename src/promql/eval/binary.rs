@@ -4,7 +4,7 @@ use crate::promql::{
     ast::{Binary, BinaryOp, Span, ValueType},
     eval::{
         Eval, Result,
-        series::{ABSENT, Sink},
+        series::{ABSENT, Points, Sink},
         steps::Steps,
     },
 };
@@ -76,25 +76,25 @@ impl<'a> Eval<'a> {
         let (number, vector) = if scalar_left { (&binary.left, &binary.right) } else { (&binary.right, &binary.left) };
         let numbers = self.scalars(number, steps)?;
         let operation = Operation::of(binary.op, binary.return_bool);
-        let mut names = self.name_dropper();
-        self.stream(vector, steps, &mut |mut row| {
-            match (operation, scalar_left) {
-                (Operation::Nothing, _) => self.inform_of_types(binary.op, span),
-                // A comparison keeps the vector's value, whichever side it is on.
-                (Operation::Filter(holds), true) => {
-                    row.points.map(|step, value| if holds(&numbers.at(step), &value) { value } else { ABSENT });
-                }
-                (operation, true) => row.points.map(|step, value| operation.apply(numbers.at(step), value)),
-                (operation, false) => row.points.map(|step, value| operation.apply(value, numbers.at(step))),
+        let change = |points: &mut Points| match (operation, scalar_left) {
+            // A comparison keeps the vector's value, whichever side it is on.
+            (Operation::Filter(holds), true) => {
+                points.map(|step, value| if holds(&numbers.at(step), &value) { value } else { ABSENT });
             }
-            if matches!(operation, Operation::Nothing) {
-                return Ok(());
-            }
-            if operation.drops_name() {
-                names.drop_from(&mut row)?;
-            }
-            sink(row)
-        })
+            (operation, true) => points.map(|step, value| operation.apply(numbers.at(step), value)),
+            (operation, false) => points.map(|step, value| operation.apply(value, numbers.at(step))),
+        };
+        match operation {
+            Operation::Nothing => self.stream(vector, steps, &mut |_| {
+                self.inform_of_types(binary.op, span);
+                Ok(())
+            }),
+            operation if operation.drops_name() => self.stream_renamed(vector, steps, sink, change),
+            _ => self.stream(vector, steps, &mut |row| {
+                change(row.points);
+                sink(row)
+            }),
+        }
     }
 
     /// Says that an operator has nothing to do with numbers.

@@ -1,17 +1,15 @@
 //! Function calls: the arguments a function's body works on.
 
-use hashbrown::HashSet;
-
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 
 use crate::{
     model::Labels,
     promql::{
-        ast::{Call, Expr, MatrixSelector, Node, Span, ValueType},
+        ast::{Call, Expr, MatrixSelector, Node, RangeExtension, Span, ValueType},
         eval::{
             Error, Eval, Patience, Result, Scalars,
             read::Reading,
-            series::{ABSENT, Points, Row, Sink, without_metadata},
+            series::{ABSENT, Points, Row, Sink},
             steps::Steps,
             window::{Bounds, Frame, RawSeries, Windows},
         },
@@ -29,53 +27,26 @@ pub(crate) struct Site<'a> {
     pub span: Span,
 }
 
-/// Drops names from the results of a function: at once, where two series must not become one; or by a mark.
-pub(crate) struct NameDropper {
-    seen: Option<HashSet<Labels>>,
-}
-
-impl NameDropper {
-    pub(super) fn new(delayed: bool) -> Self {
-        Self { seen: (!delayed).then(HashSet::new) }
-    }
-
-    /// Drops the name of a series.
-    pub(crate) fn drop_from(&mut self, row: &mut Row<'_>) -> Result<()> {
-        let Some(seen) = &mut self.seen else {
-            row.drop_name = true;
-            return Ok(());
-        };
-        row.labels = without_metadata(&row.labels);
-        if !row.points.is_empty() && !seen.insert(row.labels.clone()) {
-            return Err(Error::duplicate_labels());
-        }
-        Ok(())
-    }
-}
-
 impl<'a> Eval<'a> {
     /// Hands each series of a call's result to `sink`.
     pub(super) fn stream_call(&self, site: Site<'a>, steps: Steps, sink: &mut Sink<'_>) -> Result<()> {
         let args = &site.call.args;
         match site.call.function.body {
-            Body::Map(change) => self.stream_dropping(&args[0], steps, sink, |points| {
+            Body::Map(change) => self.stream_renamed(&args[0], steps, sink, |points| {
                 points.map(|_, value| change(value));
             }),
             Body::MapWith(change) => {
                 let scalars = self.scalar_args(site, steps)?;
                 let mut numbers = vec![0.0; scalars.len()];
-                let mut names = self.name_dropper();
-                self.stream(&args[0], steps, &mut |mut row| {
-                    row.points.map(|step, value| {
+                self.stream_renamed(&args[0], steps, sink, |points| {
+                    points.map(|step, value| {
                         numbers.iter_mut().zip(&scalars).for_each(|(number, scalar)| *number = scalar.at(step));
                         change(value, &numbers).unwrap_or(ABSENT)
                     });
-                    names.drop_from(&mut row)?;
-                    sink(row)
                 })
             }
             Body::Calendar(field) => match args.first() {
-                Some(arg) => self.stream_dropping(arg, steps, sink, |points| points.map(|_, value| part(value, field))),
+                Some(arg) => self.stream_renamed(arg, steps, sink, |points| points.map(|_, value| part(value, field))),
                 None => {
                     let floats = (0..steps.count).map(|step| part(steps.seconds(step), field)).collect();
                     let mut points = Points::floats(floats);
@@ -104,6 +75,7 @@ impl<'a> Eval<'a> {
         sink: &mut Sink<'_>,
     ) -> Result<()> {
         let arg = range_arg(site);
+        check_extension(site, arg)?;
         let args = self.scalar_args(site, steps)?;
         let summary = digest::of_window(site.call.function);
         let mut names = self.name_dropper();
@@ -111,7 +83,7 @@ impl<'a> Eval<'a> {
             let Computed { labels, drop_name, mut points, overlaps } = computed;
             let mut row = Row { labels, drop_name, points: &mut points };
             if naming == Naming::Counter {
-                self.check_counter_name(&row.labels, arg.span);
+                self.check_counter(&row.labels, arg.span);
                 if overlaps {
                     let warning = "sample has start time that overlaps with previous sample timestamp for metric";
                     self.warn(format!("{warning} {}", quote(row.labels.metric())), arg.span);
@@ -154,9 +126,17 @@ impl<'a> Eval<'a> {
         })
     }
 
-    /// Says so where a name does not look like that of a counter.
-    fn check_counter_name(&self, labels: &Labels, span: Span) {
+    /// Says so where a series does not look like a counter, by its type or by its name.
+    fn check_counter(&self, labels: &Labels, span: Span) {
         let name = labels.metric();
+        if self.options.features.type_and_unit_labels {
+            let kind = labels.get("__type__");
+            if !name.is_empty() && !matches!(kind, "counter" | "histogram") {
+                let remark = "metric might not be a counter, __type__ label is not set to \"counter\" or \"histogram\"";
+                self.inform(format!("{remark}, got {}: {}", quote(kind), quote(name)), span);
+            }
+            return;
+        }
         let counter = ["_total", "_sum", "_count", "_bucket"].iter().any(|suffix| name.ends_with(suffix));
         if !name.is_empty() && !counter {
             let remark = "metric might not be a counter, name does not end in _total/_sum/_count/_bucket";
@@ -179,6 +159,28 @@ fn matrix(expr: &Expr) -> Option<&MatrixSelector> {
         Node::Paren(inner) => matrix(inner),
         Node::Matrix(matrix) => Some(matrix),
         _ => None,
+    }
+}
+
+/// Fails where a function knows nothing of samples around its windows.
+fn check_extension(site: Site<'_>, arg: &Expr) -> Result<()> {
+    let extension = match &arg.node {
+        Node::Paren(inner) => return check_extension(site, inner),
+        Node::Matrix(matrix) => matrix.selector.extension,
+        _ => None,
+    };
+    let Some(extension) = extension else { return Ok(()) };
+    let (word, name) = (extension.name(), site.call.function.name);
+    let allowed: &[&str] = match extension {
+        RangeExtension::Anchored => &["changes", "delta", "increase", "rate", "resets"],
+        RangeExtension::Smoothed => &["delta", "increase", "rate"],
+    };
+    match allowed.contains(&name) {
+        true => Ok(()),
+        false => {
+            let allowed = allowed.join(", ");
+            Err(Error::execution(format!("{word} modifier can only be used with: {allowed} - not with {name}")))
+        }
     }
 }
 

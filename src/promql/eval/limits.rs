@@ -7,7 +7,10 @@ use std::{
 
 use crate::{
     model::NANOS_PER_SECOND,
-    promql::eval::{Error, Threads, Watch, error::Result},
+    promql::{
+        Features,
+        eval::{Error, Threads, Watch, error::Result},
+    },
 };
 
 /// Why a query is to end early.
@@ -28,10 +31,8 @@ pub struct Options<'a> {
     pub subquery_step: i64,
     /// How many samples may be in memory at once.
     pub samples_max: u64,
-    /// Whether names go at the end of the query (`promql-delayed-name-removal`) rather than at each function.
-    pub delayed_name_removal: bool,
-    /// Whether counters go by the start timestamps of their samples (`use-start-timestamps`).
-    pub start_timestamps: bool,
+    /// Which experimental parts change what a query means.
+    pub features: Features,
     /// Threads that may help; without any, a query runs on the one it was called on.
     pub threads: Option<&'a Threads>,
     /// Asked often, from inner loops too, whether to go on.
@@ -46,8 +47,7 @@ impl Default for Options<'_> {
             lookback: 300 * NANOS_PER_SECOND,
             subquery_step: 60 * NANOS_PER_SECOND,
             samples_max: 50_000_000,
-            delayed_name_removal: false,
-            start_timestamps: false,
+            features: Features::default(),
             threads: None,
             interrupt: None,
             watch: None,
@@ -61,8 +61,7 @@ impl std::fmt::Debug for Options<'_> {
             .field("lookback", &self.lookback)
             .field("subquery_step", &self.subquery_step)
             .field("samples_max", &self.samples_max)
-            .field("delayed_name_removal", &self.delayed_name_removal)
-            .field("start_timestamps", &self.start_timestamps)
+            .field("features", &self.features)
             .finish_non_exhaustive()
     }
 }

@@ -18,6 +18,7 @@ mod fold;
 mod invariant;
 mod limits;
 mod matching;
+mod naming;
 mod pick;
 mod read;
 mod result;
@@ -50,7 +51,7 @@ pub(crate) use selector::Pick;
 
 use crate::{
     promql::{
-        annotations::{Annotation, Notes, Severity},
+        annotations::{Annotation, Fixes, Notes, Severity},
         ast::{Expr, Node, Span, ValueType},
         eval::{
             limits::Meter,
@@ -86,7 +87,7 @@ pub fn instant(
     time: i64,
     options: &Options<'_>,
 ) -> std::result::Result<Answer, Error> {
-    let eval = Eval::new(source, options, Steps::instant(time), false);
+    let eval = Eval::new(source, options, Steps::instant(time));
     let value = eval.instant_value(expr, time)?;
     Ok(eval.answer(value))
 }
@@ -116,7 +117,7 @@ pub fn range(
         let reason = "zero or negative query resolution step widths are not accepted. Try a positive integer";
         return Err(Error::BadData(reason.to_owned()));
     }
-    let eval = Eval::new(source, options, Steps::range(start, end, step), true);
+    let eval = Eval::new(source, options, Steps::range(start, end, step));
     eval.check_size(eval.query.count)?;
     let value = eval.range_value(expr)?;
     Ok(eval.answer(value))
@@ -129,15 +130,13 @@ pub(crate) struct Eval<'a> {
     pub options: &'a Options<'a>,
     /// The times of the whole query: what `start()`, `end()`, `step()` and `range()` mean.
     pub query: Steps,
-    /// Whether it is a range query.
-    pub is_range: bool,
     notes: Mutex<Notes>,
     meter: Meter,
 }
 
 impl<'a> Eval<'a> {
-    fn new(source: &'a dyn Source, options: &'a Options<'a>, query: Steps, is_range: bool) -> Self {
-        Self { source, options, query, is_range, notes: Mutex::default(), meter: Meter::default() }
+    fn new(source: &'a dyn Source, options: &'a Options<'a>, query: Steps) -> Self {
+        Self { source, options, query, notes: Mutex::default(), meter: Meter::default() }
     }
 
     fn answer(self, value: Value) -> Answer {
@@ -203,27 +202,6 @@ impl<'a> Eval<'a> {
         Ok(rows)
     }
 
-    /// Streams `expr` with its points changed and its names dropped.
-    pub(crate) fn stream_dropping(
-        &self,
-        expr: &'a Expr,
-        steps: Steps,
-        sink: &mut Sink<'_>,
-        change: impl Fn(&mut series::Points),
-    ) -> Result<()> {
-        let mut names = self.name_dropper();
-        self.stream(expr, steps, &mut |mut row| {
-            change(row.points);
-            names.drop_from(&mut row)?;
-            sink(row)
-        })
-    }
-
-    /// Something that drops the names of series, now or by a mark.
-    pub(crate) fn name_dropper(&self) -> call::NameDropper {
-        call::NameDropper::new(self.options.delayed_name_removal)
-    }
-
     /// Takes memory for samples.
     pub(crate) fn hold(&self, samples: usize) -> Result<Held<'_>> {
         self.meter.hold(samples, self.options.samples_max)
@@ -241,12 +219,17 @@ impl<'a> Eval<'a> {
 
     /// Says what may be wrong.
     pub(crate) fn warn(&self, message: String, span: Span) {
-        self.notes.lock().add(Severity::Warning, message, span);
+        self.notes.lock().add(Severity::Warning, message, span, None);
     }
 
     /// Says what is good to know.
     pub(crate) fn inform(&self, message: String, span: Span) {
-        self.notes.lock().add(Severity::Info, message, span);
+        self.notes.lock().add(Severity::Info, message, span, None);
+    }
+
+    /// Says that histograms had to be changed.
+    pub(crate) fn inform_of_fixes(&self, message: String, span: Span, fixes: Fixes) {
+        self.notes.lock().add(Severity::Info, message, span, Some(fixes));
     }
 }
 

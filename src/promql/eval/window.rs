@@ -258,7 +258,7 @@ impl<'a> Eval<'a> {
     /// What windows see of a series: no stale markers, and start timestamps only where they count.
     pub(super) fn raw(&self, series: Series) -> Option<RawSeries> {
         let Series { labels, times, values, mut starts, digests } = series;
-        if !self.options.start_timestamps {
+        if !self.options.features.start_timestamps {
             starts.clear();
         }
         let mut raw = RawSeries { labels, drop_name: false, times, values, starts, digests };

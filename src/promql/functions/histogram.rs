@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::{
     model::Labels,
     promql::{
+        annotations::Fixes,
         ast::{Expr, Span},
         eval::{
             Error, Eval, Result, Rows, Site,
@@ -13,7 +14,8 @@ use crate::{
             text,
         },
         format,
-        quantile::{Bucket, bucket_fraction, bucket_quantile, prepare},
+        quantile::{Bucket, Repair, bucket_fraction, bucket_quantile, prepare},
+        quote,
     },
 };
 
@@ -39,7 +41,7 @@ pub(super) fn quantile<'a>(eval: &Eval<'a>, site: Site<'a>, steps: Steps, sink: 
     each_histogram(eval, arg, steps, |rows, classic| {
         let mut points = Points::absent(steps.count);
         for_buckets(eval, rows, classic, steps, |step, buckets| {
-            points.floats[step] = eval.quantile_of(quantiles.at(step), classic, buckets, arg.span);
+            points.floats[step] = eval.quantile_of(quantiles.at(step), classic, buckets, steps.time(step), arg.span);
             Ok(())
         })?;
         let (labels, drop_name) = (classic.labels.clone(), classic.drop_name);
@@ -64,7 +66,7 @@ pub(super) fn quantiles<'a>(eval: &Eval<'a>, site: Site<'a>, steps: Steps, sink:
             for wanted in &wanted {
                 let q = wanted.at(step);
                 let column = columns.entry(format::open_metrics(q)).or_insert_with(|| Points::absent(steps.count));
-                column.floats[step] = eval.quantile_of(q, classic, buckets, arg.span);
+                column.floats[step] = eval.quantile_of(q, classic, buckets, steps.time(step), arg.span);
             }
             Ok(())
         })?;
@@ -106,15 +108,16 @@ pub(super) fn fraction<'a>(eval: &Eval<'a>, site: Site<'a>, steps: Steps, sink: 
 
 impl Eval<'_> {
     /// A quantile of buckets in any order, with the remarks they call for.
-    fn quantile_of(&self, q: f64, classic: &Classic, buckets: &mut Vec<Bucket>, span: Span) -> f64 {
+    fn quantile_of(&self, q: f64, classic: &Classic, buckets: &mut Vec<Bucket>, time: i64, span: Span) -> f64 {
         if !(0.0..=1.0).contains(&q) {
             return if q.is_nan() { q } else { f64::INFINITY.copysign(q) };
         }
         let Some(repair) = prepare(buckets) else { return f64::NAN };
-        if repair.forced {
+        if let Some(Repair { buckets, fall_max }) = repair {
             let remark = "input to histogram_quantile needed to be fixed for monotonicity (see \
                           https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)";
-            self.inform(format!("{remark}{}", for_metric(&classic.labels)), span);
+            let fixes = Fixes { buckets, fall_max, times: (time, time), count: 1 };
+            self.inform_of_fixes(format!("{remark}{}", for_metric(&classic.labels)), span, fixes);
         }
         bucket_quantile(q, buckets)
     }
@@ -124,7 +127,7 @@ impl Eval<'_> {
 fn for_metric(labels: &Labels) -> String {
     match labels.metric() {
         "" => String::new(),
-        name => format!(" for metric name {name:?}"),
+        name => format!(" for metric name {}", quote(name)),
     }
 }
 
@@ -141,7 +144,7 @@ fn each_histogram<'a>(
         let le = kept.labels.get("le");
         let Ok(bound) = le.parse::<f64>() else {
             let remark = "bucket label \"le\" is missing or has a malformed value of";
-            eval.warn(format!("{remark} {le:?}{}", for_metric(&kept.labels)), arg.span);
+            eval.warn(format!("{remark} {}{}", quote(le), for_metric(&kept.labels)), arg.span);
             continue;
         };
         let labels = kept.labels.filtered(|name| name != "le");

@@ -62,7 +62,7 @@ fn ordered<'a>(
     compare: impl Fn(&Kept, &Kept) -> Ordering,
 ) -> Result<()> {
     let arg = &site.call.args[0];
-    if eval.is_range {
+    if steps.count > 1 {
         let warning = "sort is ineffective for range queries since results are always ordered by labels";
         eval.warn(warning.to_owned(), site.span);
         return eval.stream(arg, steps, sink);

@@ -36,6 +36,10 @@ impl Parser<'_> {
         // `^` binds to the right, so it takes its like; the others leave it to the loop.
         let right = self.binary(op.precedence() + u8::from(op != BinaryOp::Pow))?;
         let span = Span { start: left.span.start, end: right.span.end };
+        let fills = matching.fill_left.or(matching.fill_right).is_some();
+        self.require(self.features.binop_fill_modifiers || !fills, span, || {
+            "binop fill modifiers are experimental and not enabled".to_owned()
+        })?;
         self.grow(left_height, span)?;
         let binary = Binary { op, left, right, return_bool, matching: Some(matching) };
         Ok(Expr { node: Node::Binary(Box::new(binary)), span })

@@ -38,10 +38,14 @@ impl Parser<'_> {
     /// as in brackets, which is what Prometheus's grammar comes to.
     pub(super) fn offset_duration(&mut self) -> Result<DurationExpr> {
         match (self.peek().kind, self.sign()) {
-            (_, Some((negate, _))) => Ok(signed(negate, self.duration_part(OFFSET)?)),
-            (Kind::LeftParen, None) => {
+            (_, Some((negate, start))) => {
                 let part = self.duration_part(OFFSET)?;
-                self.duration_from(part, 0, OFFSET)
+                self.signed(negate, part, start)
+            }
+            (Kind::LeftParen, None) => {
+                let start = self.peek().span.start;
+                let part = self.duration_part(OFFSET)?;
+                self.duration_from(part, start, 0, OFFSET)
             }
             _ => self.duration_part(OFFSET),
         }
@@ -50,16 +54,26 @@ impl Parser<'_> {
     /// Arithmetic whose operators bind at least as strongly as `precedence_min`.
     fn duration(&mut self, precedence_min: u8, context: Context<'_>) -> Result<DurationExpr> {
         self.nested(|parser| {
+            let start = parser.peek().span.start;
             let left = match parser.sign() {
-                Some((negate, _)) => signed(negate, parser.duration(BinaryOp::Pow.precedence(), context)?),
+                Some((negate, _)) => {
+                    let operand = parser.duration(BinaryOp::Pow.precedence(), context)?;
+                    parser.signed(negate, operand, start)?
+                }
                 None => parser.duration_part(context)?,
             };
-            parser.duration_from(left, precedence_min, context)
+            parser.duration_from(left, start, precedence_min, context)
         })
     }
 
-    /// The operators behind `left`.
-    fn duration_from(&mut self, left: DurationExpr, precedence_min: u8, context: Context<'_>) -> Result<DurationExpr> {
+    /// The operators behind `left`, which starts at byte `start`.
+    fn duration_from(
+        &mut self,
+        left: DurationExpr,
+        start: usize,
+        precedence_min: u8,
+        context: Context<'_>,
+    ) -> Result<DurationExpr> {
         let mut left = left;
         let mut terms = 0;
         while let Kind::Operator(op) = self.peek().kind {
@@ -73,6 +87,7 @@ impl Parser<'_> {
                 let what = if op == BinaryOp::Div { "division" } else { "modulo" };
                 return Err(self.error(token.span, format!("{what} by zero")));
             }
+            self.require_duration_expr(start)?;
             left = DurationExpr::Binary { op, left: Box::new(left), right: Box::new(right) };
             terms += 1;
             if terms > TERMS_MAX {
@@ -84,20 +99,43 @@ impl Parser<'_> {
 
     /// A literal, `step()`, `range()`, `min_of(a, b)`, `max_of(a, b)` or something in parentheses.
     fn duration_part(&mut self, context: Context<'_>) -> Result<DurationExpr> {
-        match self.peek().kind {
-            Kind::Number | Kind::Duration => self.duration_literal(),
+        let start = self.peek().span.start;
+        let part = match self.peek().kind {
+            Kind::Number | Kind::Duration => return self.duration_literal(),
             Kind::LeftParen => {
                 self.advance();
                 let inner = self.duration(0, context)?;
                 self.expect(Kind::RightParen, "", "")?;
-                Ok(DurationExpr::Paren(Box::new(inner)))
+                DurationExpr::Paren(Box::new(inner))
             }
-            Kind::Keyword(Keyword::Step) => self.query_duration(DurationExpr::Step),
-            Kind::Keyword(Keyword::Range) => self.query_duration(DurationExpr::Range),
-            Kind::Keyword(Keyword::MinOf) => self.of_two(DurationExpr::MinOf, context),
-            Kind::Keyword(Keyword::MaxOf) => self.of_two(DurationExpr::MaxOf, context),
-            _ => Err(self.unexpected(context.0, context.1)),
-        }
+            Kind::Keyword(Keyword::Step) => self.query_duration(DurationExpr::Step)?,
+            Kind::Keyword(Keyword::Range) => self.query_duration(DurationExpr::Range)?,
+            Kind::Keyword(Keyword::MinOf) => self.of_two(DurationExpr::MinOf, context)?,
+            Kind::Keyword(Keyword::MaxOf) => self.of_two(DurationExpr::MaxOf, context)?,
+            _ => return Err(self.unexpected(context.0, context.1)),
+        };
+        self.require_duration_expr(start)?;
+        Ok(part)
+    }
+
+    /// Puts a sign that stands at byte `start` before a duration, into it where it is a literal.
+    fn signed(&self, negate: bool, duration: DurationExpr, start: usize) -> Result<DurationExpr> {
+        Ok(match duration {
+            duration if !negate => duration,
+            DurationExpr::Literal(nanos) => DurationExpr::Literal(-nanos), // literals are at least -i64::MAX
+            DurationExpr::Number(seconds) => DurationExpr::Number(-seconds),
+            duration => {
+                self.require_duration_expr(start)?;
+                DurationExpr::Negate(Box::new(duration))
+            }
+        })
+    }
+
+    /// Fails where durations may only be literals; what was read since byte `start` is more.
+    fn require_duration_expr(&self, start: usize) -> Result<()> {
+        let span = Span { start, end: self.end() };
+        let message = || "experimental duration expression is not enabled".to_owned();
+        self.require(self.features.duration_expr, span, message)
     }
 
     fn duration_literal(&mut self) -> Result<DurationExpr> {
@@ -134,15 +172,5 @@ impl Parser<'_> {
         let right = self.duration(0, context)?;
         self.expect(Kind::RightParen, "", "")?;
         Ok(build(Box::new(left), Box::new(right)))
-    }
-}
-
-/// Puts a sign before a duration, into it where it is a literal.
-fn signed(negate: bool, duration: DurationExpr) -> DurationExpr {
-    match duration {
-        duration if !negate => duration,
-        DurationExpr::Literal(nanos) => DurationExpr::Literal(-nanos), // literals are at least -i64::MAX
-        DurationExpr::Number(seconds) => DurationExpr::Number(-seconds),
-        duration => DurationExpr::Negate(Box::new(duration)),
     }
 }

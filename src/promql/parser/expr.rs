@@ -90,6 +90,8 @@ impl Parser<'_> {
         let Some(function) = functions::find(name.text) else {
             return Err(self.error(name.span, format!("unknown function with name {:?}", name.text)));
         };
+        let enabled = self.features.experimental_functions || !function.experimental;
+        self.require(enabled, name.span, || format!("function {:?} is not enabled", function.name))?;
         self.grow(0, span)?;
         Ok(Expr { node: Node::Call(Call { function, args }), span })
     }
@@ -130,6 +132,10 @@ impl Parser<'_> {
             None => self.grouping()?,
         };
         let span = Span { start, end: self.end() };
+        self.require(self.features.experimental_functions || !op.is_experimental(), span, || {
+            let flag = "promql-experimental-functions";
+            format!("{}() is experimental and must be enabled with --enable-feature={flag}", op.name())
+        })?;
         self.grow(0, span)?;
         let (param, expr) = self.aggregate_arguments(op, args, span)?;
         let (without, grouping) = grouping.unwrap_or_default();

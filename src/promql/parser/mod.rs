@@ -14,6 +14,7 @@ use crate::{
         ast::{Expr, Span},
         check,
         error::ParseError,
+        features::Features,
         lexer::{Keyword, Kind, Token, lex},
     },
 };
@@ -29,12 +30,20 @@ const NESTING_MAX: usize = 250;
 
 type Result<T> = std::result::Result<T, ParseError>;
 
-/// The checked tree of a query.
+/// The checked tree of a query, in which every experimental part may be.
 ///
 /// # Errors
 /// The first thing that is wrong with the text.
 pub fn parse(text: &str) -> Result<Expr> {
-    let mut parser = Parser::new(text)?;
+    parse_with(text, Features::SYNTAX)
+}
+
+/// The checked tree of a query, in which only those experimental parts may be that are enabled.
+///
+/// # Errors
+/// The first thing that is wrong with the text.
+pub fn parse_with(text: &str, features: Features) -> Result<Expr> {
+    let mut parser = Parser::new(text, features)?;
     if parser.peek().kind == Kind::End {
         return Err(parser.error(Span::default(), "no expression found in input"));
     }
@@ -50,7 +59,7 @@ pub fn parse(text: &str) -> Result<Expr> {
 /// # Errors
 /// The first thing that is wrong with the text.
 pub fn parse_selector(text: &str) -> Result<Vec<Matcher>> {
-    let mut parser = Parser::new(text)?;
+    let mut parser = Parser::new(text, Features::default())?;
     let (selector, _) = parser.vector_selector()?;
     parser.expect_end()?;
     Ok(selector.matchers)
@@ -58,6 +67,7 @@ pub fn parse_selector(text: &str) -> Result<Vec<Matcher>> {
 
 struct Parser<'a> {
     text: &'a str,
+    features: Features,
     tokens: Vec<Token<'a>>,
     /// The next token.
     at: usize,
@@ -69,13 +79,13 @@ struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
-    fn new(text: &'a str) -> Result<Self> {
+    fn new(text: &'a str, features: Features) -> Result<Self> {
         if text.len() > QUERY_BYTES_MAX {
             let message = format!("query of {} bytes is longer than {QUERY_BYTES_MAX}", text.len());
             return Err(ParseError::new("", Span::default(), message));
         }
         let tokens = lex(text);
-        Ok(Self { text, tokens: tokens.list, at: 0, broken: tokens.broken, nesting: 0, height: 0 })
+        Ok(Self { text, features, tokens: tokens.list, at: 0, broken: tokens.broken, nesting: 0, height: 0 })
     }
 
     fn peek(&self) -> Token<'a> {
@@ -122,6 +132,11 @@ impl<'a> Parser<'a> {
 
     fn error(&self, span: Span, message: impl Into<String>) -> ParseError {
         ParseError::new(self.text, span, message)
+    }
+
+    /// Fails at a part that is not enabled.
+    fn require(&self, enabled: bool, span: Span, message: impl FnOnce() -> String) -> Result<()> {
+        if enabled { Ok(()) } else { Err(self.error(span, message())) }
     }
 
     /// The error that the next token is none that may stand there.

@@ -9,6 +9,7 @@ use crate::{
             At, BinaryOp, DurationExpr, Expr, MatrixSelector, Node, RangeExtension, Span, Subquery, TimeShift,
             VectorSelector,
         },
+        format,
         lexer::{Keyword, Kind, Token},
         parser::{Parser, Result},
     },
@@ -146,7 +147,8 @@ impl Parser<'_> {
             _ => {
                 let seconds = self.signed_seconds("@", "timestamp")?;
                 At::Time(nanos_of_timestamp(seconds).ok_or_else(|| {
-                    self.error(expr.span, format!("timestamp out of bounds for @ modifier: {seconds}"))
+                    let shown = if seconds.is_finite() { format!("{seconds:.6}") } else { format::plain(seconds) };
+                    self.error(expr.span, format!("timestamp out of bounds for @ modifier: {shown}"))
                 })?)
             }
         };
@@ -171,6 +173,9 @@ impl Parser<'_> {
     fn extend(&mut self, expr: &mut Expr, extension: RangeExtension) -> Result<()> {
         let word = extension.name();
         self.advance();
+        self.require(self.features.extended_range_selectors, expr.span, || {
+            format!("{word} modifier is experimental and not enabled")
+        })?;
         let selector = match &mut expr.node {
             Node::Vector(selector) => selector,
             Node::Matrix(matrix) => &mut matrix.selector,

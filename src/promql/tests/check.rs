@@ -93,7 +93,7 @@ const REJECTED: &[(&str, &str)] = &[
     ("m offset 5m offset 5m", "1:1: parse error: offset may not be set multiple times"),
     ("m @ 1 @ 2", "1:1: parse error: @ <timestamp> may not be set multiple times"),
     ("m @ x", "1:5: parse error: unexpected identifier \"x\" in @, expected timestamp"),
-    ("m @ Inf", "1:1: parse error: timestamp out of bounds for @ modifier: inf"),
+    ("m @ Inf", "1:1: parse error: timestamp out of bounds for @ modifier: +Inf"),
     (
         "1 offset 5m",
         "1:1: parse error: offset modifier must be preceded by an instant vector selector or range vector selector or a subquery",

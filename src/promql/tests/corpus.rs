@@ -6,7 +6,7 @@ use crate::promql::{parse, pretty};
 
 /// The queries of the index, or nothing where the folder is not there.
 #[allow(clippy::disallowed_methods)] // test data beside the checkout, not ours to simulate
-fn queries() -> Vec<String> {
+pub(super) fn queries() -> Vec<String> {
     let index = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/conformance/promqltest/INDEX.json");
     let Ok(text) = std::fs::read_to_string(&index) else {
         println!("skipped: {} is not there", index.display());

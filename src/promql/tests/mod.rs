@@ -1,6 +1,9 @@
 mod check;
 mod corpus;
+mod features;
 mod lexer;
+mod naive;
+mod other_parser;
 mod parser;
 mod printer;
 mod random;

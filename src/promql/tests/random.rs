@@ -1,4 +1,4 @@
-//! Any text, and any tree.
+//! Any text, any tree, and texts of trees with mistakes in them.
 
 use std::sync::Arc;
 
@@ -11,7 +11,8 @@ use crate::{
             Aggregate, AggregateOp, At, Binary, BinaryOp, Call, Cardinality, DurationExpr, Expr, Matching,
             MatrixSelector, Node, RangeExtension, Span, Subquery, TimeShift, ValueType, VectorSelector,
         },
-        functions, parse, parse_selector, pretty,
+        functions::{self, FUNCTIONS},
+        parse, parse_selector, pretty,
     },
 };
 
@@ -136,7 +137,10 @@ fn duration() -> impl Strategy<Value = DurationExpr> {
                 left: paren(left),
                 right: paren(right)
             }),
-            (inner.clone(), inner).prop_map(|(left, right)| DurationExpr::MinOf(Box::new(left), Box::new(right))),
+            (inner.clone(), inner, any::<bool>()).prop_map(|(left, right, least)| {
+                let build = if least { DurationExpr::MinOf } else { DurationExpr::MaxOf };
+                build(Box::new(left), Box::new(right))
+            }),
         ]
     })
 }
@@ -148,8 +152,9 @@ fn shift() -> impl Strategy<Value = TimeShift> {
         (-10_000_000_000..10_000_000_000_i64).prop_map(|millis| At::Time(millis * 1_000_000))
     ];
     // A binary behind `offset` is read to its first part only, so it goes in parentheses.
-    let offset = duration().prop_map(|duration| match duration {
+    let offset = (duration(), any::<bool>()).prop_map(|(duration, back)| match duration {
         DurationExpr::Binary { .. } => DurationExpr::Paren(Box::new(duration)),
+        DurationExpr::Literal(nanos) if back => DurationExpr::Literal(-nanos),
         other => other,
     });
     (option::weighted(0.2, offset), option::weighted(0.2, at)).prop_map(|(offset, at)| TimeShift { offset, at })
@@ -215,8 +220,33 @@ fn call(name: &str, args: Vec<Expr>) -> Expr {
     expr(Node::Call(Call { function: functions::find(name).unwrap(), args }))
 }
 
+/// A call of any function, with as many arguments as it takes at least, and some that may be left out.
+fn any_call(vector: impl Strategy<Value = Expr> + Clone + 'static) -> impl Strategy<Value = Expr> {
+    let scalar = prop_oneof![
+        number().prop_map(|value| expr(Node::Number(value))),
+        vector.clone().prop_map(|vector| call("scalar", vec![vector]))
+    ];
+    let matrix = (selector(), duration()).prop_map(|(selector, range)| {
+        expr(Node::Matrix(MatrixSelector { selector, selector_span: Span::default(), range }))
+    });
+    let arguments = (vec(vector, 4), vec(scalar, 12), vec(text(), 6), vec(matrix, 1));
+    (select(FUNCTIONS.iter().collect::<Vec<_>>()), 0..3usize, arguments).prop_map(
+        |(function, more, (vectors, scalars, texts, matrices))| {
+            let more = if function.optional == 0 || function.name == "info" { 0 } else { more };
+            let count = function.args_max().unwrap_or(usize::MAX).min(function.args_min() + more);
+            let argument = |index: usize| match function.arg(index) {
+                ValueType::Vector => vectors[index % vectors.len()].clone(),
+                ValueType::Scalar => scalars[index % scalars.len()].clone(),
+                ValueType::String => expr(Node::String(texts[index % texts.len()].clone())),
+                ValueType::Matrix => matrices[0].clone(),
+            };
+            expr(Node::Call(Call { function, args: (0..count).map(argument).collect() }))
+        },
+    )
+}
+
 /// Scalars and instant vectors of all kinds.
-fn tree() -> impl Strategy<Value = Expr> {
+pub(super) fn tree() -> impl Strategy<Value = Expr> {
     let leaf = prop_oneof![
         number().prop_map(|value| expr(Node::Number(value))),
         selector().prop_map(|selector| expr(Node::Vector(selector))),
@@ -240,7 +270,7 @@ fn tree() -> impl Strategy<Value = Expr> {
             inner.prop_map(|inner| expr(Node::Paren(Box::new(inner)))),
             (select(AggregateOp::ALL.to_vec()), vector.clone(), number(), any::<bool>(), labels())
                 .prop_map(|(op, vector, value, without, grouping)| aggregate(op, vector, value, without, grouping)),
-            (vector, text()).prop_map(|(vector, label)| call("sort_by_label", vec![vector, expr(Node::String(label))])),
+            any_call(vector.clone()),
             window.prop_map(|(inner, range, step, at)| {
                 let subquery = Subquery { expr: operand(inner), range, step, at };
                 call("last_over_time", vec![expr(Node::Subquery(Box::new(subquery)))])
@@ -270,6 +300,26 @@ proptest! {
     fn any_text_is_read_without_panic(text in any::<String>()) {
         if let Err(error) = parse(&text) {
             prop_assert!(error.render().to_string().contains('^'));
+        }
+    }
+
+    #[test]
+    fn queries_with_mistakes_are_read_without_panic(
+        tree in tree(),
+        mistakes in vec((any::<proptest::sample::Index>(), 0..6usize, select(PIECES)), 1..6),
+    ) {
+        let mut text = tree.to_string();
+        for (place, length, piece) in mistakes {
+            let start = text.floor_char_boundary(place.index(text.len() + 1));
+            let end = text.ceil_char_boundary((start + length).min(text.len()));
+            text.replace_range(start..end, piece);
+        }
+        match parse(&text) {
+            Ok(tree) => {
+                prop_assert_eq!(&parse(&tree.to_string()), &Ok(tree.clone()), "{}", text);
+                prop_assert_eq!(&parse(&pretty(&tree)), &Ok(tree), "{}", text);
+            }
+            Err(error) => prop_assert!(error.render().to_string().contains('^')),
         }
     }
 

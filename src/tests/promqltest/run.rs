@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     model::{Labels, METRIC_NAME, NANOS_PER_SECOND},
-    promql::{self, Answer, Options, Sample, Value, ast::Expr},
+    promql::{self, Answer, Features, Options, Sample, Value, ast::Expr},
     select::{Series, Source},
     tests::promqltest::{
         Loader, Written, compare,
@@ -117,7 +117,8 @@ impl Data {
 }
 
 fn options() -> Options<'static> {
-    Options { samples_max: 10_000, delayed_name_removal: true, start_timestamps: true, ..Options::default() }
+    let features = Features { delayed_name_removal: true, start_timestamps: true, ..Features::SYNTAX };
+    Options { samples_max: 10_000, features, ..Options::default() }
 }
 
 fn case_holds(source: &dyn Source, case: &Case, expr: &Expr) -> Result<(), String> {

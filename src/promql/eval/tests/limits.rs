@@ -28,13 +28,7 @@ impl Source for Endless {
         let series = self.names.iter().flat_map(move |name| (0..self.count).map(move |index| (name, index)));
         Ok(vec![Box::new(series.map(move |(name, index)| {
             let labels = Labels::from([("__name__", *name), ("i", &index.to_string())]);
-            Ok(Series {
-                labels,
-                values: vec![1.0; times.len()],
-                times: times.clone(),
-                starts: Vec::new(),
-                digests: Vec::new(),
-            })
+            Ok(Series::new(labels, Arc::clone(&times), vec![1.0; times.len()]))
         }))])
     }
 }
@@ -88,7 +82,7 @@ fn names_dropped_at_once_may_not_make_two_series_one() {
     let query = "sum(rate({i=\"0\"}[1m]))";
     let error = range(&two, query, 60, &Options::default()).unwrap_err();
     assert_eq!(error.to_string(), "vector cannot contain metrics with the same labelset");
-    let delayed = Options { delayed_name_removal: true, ..Options::default() };
+    let delayed = Options { features: "promql-delayed-name-removal".parse().unwrap(), ..Options::default() };
     assert!(range(&two, query, 60, &delayed).is_ok());
 }
 

@@ -22,9 +22,7 @@ impl Source for Memory {
             let inside = range.indices_in(&series.times);
             let times: Arc<[i64]> = series.times[inside.clone()].into();
             let values = series.values[inside].to_vec();
-            (!times.is_empty()).then(|| {
-                Ok(Series { labels: series.labels.clone(), times, values, starts: Vec::new(), digests: Vec::new() })
-            })
+            (!times.is_empty()).then(|| Ok(Series::new(series.labels.clone(), times, values)))
         };
         Ok(self.0.chunks(2).map(|few| Box::new(few.iter().filter(passes).filter_map(cut)) as Batch<'a>).collect())
     }
@@ -50,13 +48,7 @@ fn data(rng: &mut Rng) -> Memory {
             time += if rng.u8(..) < 5 { 400 * SECOND } else { rng.i64(1..30 * SECOND) };
         }
         let group = if i < "3" { "a" } else { "b" };
-        series.push(Series {
-            labels: Labels::from([("__name__", name), ("g", group), ("i", i)]),
-            times: times.into(),
-            values,
-            starts: Vec::new(),
-            digests: Vec::new(),
-        });
+        series.push(Series::new(Labels::from([("__name__", name), ("g", group), ("i", i)]), times, values));
     }
     Memory(series)
 }
@@ -110,7 +102,7 @@ fn close(a: f64, b: f64) -> bool {
 
 /// Checks one query; whether it had an answer with anything in it.
 fn check(source: &Memory, query: &str, seed: u64) -> bool {
-    let options = Options { delayed_name_removal: true, ..Options::default() };
+    let options = Options { features: "promql-delayed-name-removal".parse().unwrap(), ..Options::default() };
     let expr = parse(query).unwrap_or_else(|error| panic!("seed {seed}: {query}: {error}"));
     let (start, step) = (100 * SECOND, 37 * SECOND);
     let Ok(answer) = eval::range(source, &expr, start, 900 * SECOND, step, &options) else { return false };
