@@ -8,7 +8,7 @@ use std::{
 use roaring::RoaringBitmap;
 
 use super::{
-    Batch, Error, View,
+    Batch, View,
     collisions::shared_names,
     part_cursor::PartFields,
     walk::{self, Place, Portion, fields_and_starts},
@@ -16,7 +16,7 @@ use super::{
 use crate::{
     index::Selection,
     memtable::Generation,
-    model::{Matcher, SeqNo, TimeRange},
+    model::{SeqNo, TimeRange},
     parts::BlockRef,
 };
 
@@ -26,25 +26,23 @@ const ROWS_MIN: u64 = 64 << 10;
 /// What a stream in memory is taken to have: some rows, and a look-up.
 const ROWS_IN_MEMORY: u64 = 128;
 
-/// The batches of what passes the matchers.
+/// The batches of what was selected.
 pub(super) fn batches<'v>(
     view: &'v View,
-    matchers: &[Matcher],
+    selections: Vec<Selection>,
     range: TimeRange,
     series_max: usize,
-) -> Result<Vec<Batch<'v>>, Error> {
-    let index = view.index();
-    let selections = index.streams.select(&index.schema, matchers, None);
-    let names = shared_names(&index.schema, &selections);
+) -> Vec<Batch<'v>> {
+    let names = shared_names(&view.index().schema, &selections);
     let mut portions = Vec::new();
     for selection in selections {
-        portions.extend(cut(view, Arc::new(selection), range, series_max)?);
+        portions.extend(cut(view, &Arc::new(selection), range, series_max));
     }
     let batch = |portions, names| Box::new(walk::series(view, portions, range, names)) as Batch<'v>;
     if !names.is_empty() {
-        return Ok(vec![batch(portions, names)]);
+        return vec![batch(portions, names)];
     }
-    Ok(portions.into_iter().map(|portion| batch(vec![portion], HashSet::new())).collect())
+    portions.into_iter().map(|portion| batch(vec![portion], HashSet::new())).collect()
 }
 
 /// A place of a whole selection.
@@ -54,20 +52,15 @@ enum Source<'v> {
 }
 
 /// Cuts a selection by streams.
-fn cut<'v>(
-    view: &'v View,
-    selection: Arc<Selection>,
-    range: TimeRange,
-    series_max: usize,
-) -> Result<Vec<Portion<'v>>, Error> {
-    let sources = sources(view, &selection, range)?;
+fn cut<'v>(view: &'v View, selection: &Arc<Selection>, range: TimeRange, series_max: usize) -> Vec<Portion<'v>> {
+    let sources = sources(view, selection, range);
     let streams_max = (series_max / selection.fields.len()).max(1);
     let bounds = bounds(&selection.streams, &sources, streams_max);
     let mut portions: Vec<Portion<'v>> = Vec::with_capacity(bounds.len());
     for &(first, last) in &bounds {
         let streams = RoaringBitmap::from_sorted_iter(selection.streams.range(first..=last));
         let streams = streams.expect("a bitmap is in order");
-        portions.push(Portion { selection: Arc::clone(&selection), streams, places: Vec::new() });
+        portions.push(Portion { selection: Arc::clone(selection), streams, places: Vec::new() });
     }
     for source in sources {
         match source {
@@ -88,19 +81,27 @@ fn cut<'v>(
             }
         }
     }
-    Ok(portions)
+    portions
 }
 
-/// Where the samples of a selection may be, in sequence order.
-fn sources<'v>(view: &'v View, selection: &Selection, range: TimeRange) -> Result<Vec<Source<'v>>, Error> {
+/// Where the samples of a selection may be, in sequence order. What cannot be read is left out, and told.
+fn sources<'v>(view: &'v View, selection: &Selection, range: TimeRange) -> Vec<Source<'v>> {
     let schema = &view.index().schema;
     let table = schema.table_name(selection.table);
     let names: Vec<&str> = fields_and_starts(selection).map(|field| schema.field_name(field)).collect();
     let mut sources: Vec<(SeqNo, Source<'v>)> = Vec::new();
     for stored in view.parts_in(range) {
-        let Some(part) = PartFields::new(stored, &names) else { continue };
-        let blocks = stored.part.blocks(table, &selection.streams, Some(&part.fields), range);
-        let blocks = blocks.map_err(|error| Error::Storage(Box::new(error)))?;
+        let part = match stored.part() {
+            Ok(part) => PartFields::new(stored, part, &names),
+            Err(damage) => {
+                view.leave_out(stored, std::slice::from_ref(&*damage));
+                None
+            }
+        };
+        let Some(part) = part else { continue };
+        let mut damage = Vec::new();
+        let blocks = part.part.blocks(table, &selection.streams, Some(&part.fields), range, &mut damage);
+        view.leave_out(stored, &damage);
         if !blocks.is_empty() {
             sources.push((stored.numbers.0, Source::Part(Arc::new(part), blocks)));
         }
@@ -109,7 +110,7 @@ fn sources<'v>(view: &'v View, selection: &Selection, range: TimeRange) -> Resul
         sources.push((generation.first(), Source::Memory(generation)));
     }
     sources.sort_by_key(|(first, _)| *first);
-    Ok(sources.into_iter().map(|(_, source)| source).collect())
+    sources.into_iter().map(|(_, source)| source).collect()
 }
 
 /// The first and last stream of each batch, ascending.

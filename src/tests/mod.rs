@@ -5,6 +5,7 @@ mod crash_threads;
 mod directories;
 mod edges;
 mod faults;
+mod flips;
 mod layers;
 mod promql;
 mod promqltest;
