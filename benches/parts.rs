@@ -92,8 +92,8 @@ fn open(path: &Path, bytes: &[u8]) -> Part {
 fn read(part: &Part, streams: &RoaringBitmap, fields: &[FieldRef]) -> f64 {
     let mut sum = 0.0;
     let mut reader = part.reader(fields);
-    for block in part.blocks("cpu", streams, Some(fields), TimeRange::ALL).expect("just built") {
-        for run in reader.read(&block).expect("just built").select(streams, TimeRange::ALL) {
+    for block in part.blocks("cpu", streams, Some(fields), TimeRange::ALL, &mut Vec::new()) {
+        for run in reader.read(&block, &mut Vec::new()).select(streams, TimeRange::ALL) {
             sum += (0..fields.len()).filter_map(|field| run.values(field)?.last()).sum::<f64>();
         }
     }

@@ -5,6 +5,7 @@
 //! cargo bench --bench durability -- --quick               a smoke check
 //! cargo bench --bench durability -- --write               and keep it in benches/DURABILITY.md
 //! cargo bench --bench durability -- --modes wal-sync,parts=1s --connections 64 --lines 1 --rounds 7 --only cells
+//! cargo bench --bench durability -- --modes write-behind,write-behind@PROGRAM --volumes 64 --rounds 5 --only recovery
 //! ```
 //!
 //! Peers are measured where Debian's packages `victoria-metrics` and `influxdb` are installed.
@@ -106,7 +107,7 @@ fn main() {
         report.histograms(&results);
     }
     if wanted(Section::Recovery) {
-        recovery::run(&options.volumes, &all_modes(), &mut report);
+        recovery::run(&options.volumes, &options.modes, options.rounds, &all_modes(), &mut report);
     }
     if wanted(Section::Log) {
         cwal::run(2 * options.rounds + 1, &mut report);

@@ -28,20 +28,27 @@ struct Restart {
     all_ms: f64,
 }
 
-/// Kills and restarts every mode with every volume, and reports.
-pub(crate) fn run(volumes: &[u64], known: &[String], report: &mut Report) {
+/// Kills and restarts every mode with every volume, and reports. Modes that are `asked` for instead of the usual ones may
+/// name another build of the server, as in `mode@program`; each round restarts all of them once.
+pub(crate) fn run(volumes: &[u64], asked: &[String], rounds: usize, known: &[String], report: &mut Report) {
+    let modes: Vec<&str> = match asked {
+        [] => MODES.to_vec(),
+        asked => asked.iter().map(String::as_str).collect(),
+    };
+    let rounds = if asked.is_empty() { 1 } else { rounds };
     report.section("Recovery after SIGKILL, by volume of unflushed data");
     report.line(
         "The volume is what the same load leaves in the log in `wal-sync`; every mode gets that load, and the kill comes \
          when nothing is at risk of a process crash any more. `ready`: from the start of the process until `/-/ready` \
-         answers. `all data`: until a query sees the last line written. Both include starting the process. Once each.\n",
+         answers. `all data`: until a query sees the last line written. Both include starting the process.\n",
     );
     report.row(&["volume", "mode", "M samples", "stage MiB", "ready ms", "all data ms"]);
     report.rule(6);
     for &volume in volumes {
         let mut requests = None;
-        for mode in MODES {
-            let cells = if known.iter().any(|known| known == mode) {
+        for mode in std::iter::repeat_n(&modes, rounds).flatten() {
+            let name = mode.split('@').next().unwrap_or(mode);
+            let cells = if known.iter().any(|known| known == name) {
                 let restart = measure(mode, volume as f64 * MIB, &mut requests);
                 restart.map_or_else(|why| [why, String::new(), String::new(), String::new()], |restart| restart.cells())
             } else {

@@ -30,6 +30,7 @@ mod dictionary;
 mod estimate;
 mod exceptions;
 mod flat;
+mod frames;
 mod high_low;
 mod ints;
 mod packed;
@@ -42,6 +43,7 @@ mod values;
 mod tests;
 
 pub use bytes::{Error, Reader, put_bytes, put_i64, put_string, put_u64};
+pub use frames::unpack_frame;
 
 use ints::{IntDecoder, IntEncoder};
 use times::{TimeDecoder, TimeEncoder};

@@ -10,11 +10,14 @@
 //! the literals to be coded. Where the symbols are skewed or repeat, matches pay, and level 1 is tried as well.
 
 use zstd::{
-    bulk::{Compressor, Decompressor},
+    bulk::Compressor,
     zstd_safe::{CParameter, Strategy, compress_bound},
 };
 
-use crate::codec::bytes::{Error, Reader, put_bytes};
+use crate::codec::{
+    bytes::{Error, Reader, put_bytes},
+    frames::unpack_frame_to,
+};
 
 /// Below this, a frame's header costs more than coding saves.
 const FRAME_MIN: usize = 32;
@@ -116,7 +119,6 @@ fn pack_symbols(symbols: &[u8], bits: usize, packed: &mut Vec<u8>) {
 
 #[derive(Default)]
 pub(super) struct SymbolDecoder {
-    zstd: Decompressor<'static>,
     packed: Vec<u8>,
 }
 
@@ -142,18 +144,18 @@ impl SymbolDecoder {
             unpack_symbols(bytes, bits, count, symbols);
         } else if bits == 8 {
             symbols.resize(count, 0);
-            decompress_exactly(&mut self.zstd, bytes, symbols)?;
+            decompress_exactly(bytes, symbols)?;
         } else {
             self.packed.resize(size, 0);
-            decompress_exactly(&mut self.zstd, bytes, &mut self.packed)?;
+            decompress_exactly(bytes, &mut self.packed)?;
             unpack_symbols(&self.packed, bits, count, symbols);
         }
         Ok(())
     }
 }
 
-fn decompress_exactly(zstd: &mut Decompressor<'_>, frame: &[u8], out: &mut [u8]) -> Result<(), Error> {
-    match zstd.decompress_to_buffer(frame, out) {
+fn decompress_exactly(frame: &[u8], out: &mut [u8]) -> Result<(), Error> {
+    match unpack_frame_to(frame, out) {
         Ok(size) if size == out.len() => Ok(()),
         Ok(_) => Err(Error::Invalid("zstd frame of another size")),
         Err(_) => Err(Error::Invalid("zstd frame")),

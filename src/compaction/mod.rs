@@ -3,8 +3,8 @@
 //! Universal compaction: within a partition parts stand in sequence order, and only neighbours are merged, so their
 //! order decides which of two equal samples wins and rows need no number on disk.
 //!
-//! Always: the merged part holds exactly what queries would have seen of its inputs. Memory: one stream of all inputs,
-//! and what the readers and the builder hold.
+//! Always: the merged part holds exactly what queries would have seen of its inputs, so nothing of what is damaged.
+//! Memory: one stream of all inputs, and what the readers and the builder hold.
 //! Not here: files, the manifest, and when to look for work (`engine`).
 
 #[cfg(test)]
@@ -14,7 +14,7 @@ use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use crate::{
     model::{Samples, StreamId},
-    parts::{Builder, Error, Part, Scan, Sink},
+    parts::{Builder, Damage, Error, Part, Scan, Sink},
 };
 
 /// Fewer neighbours than this are not worth rewriting them for.
@@ -39,8 +39,8 @@ pub fn plan(sizes: &[u64]) -> Option<Range<usize>> {
 }
 
 /// Pushes all rows of `inputs` (neighbours, oldest first) to `out`. Where two have the same series and time, the later
-/// input wins.
-pub fn merge<S: Sink>(inputs: &[Arc<Part>], out: &mut Builder<S>) -> Result<(), Error> {
+/// input wins. What of each input is damaged, and so left out, is the answer.
+pub fn merge<S: Sink>(inputs: &[Arc<Part>], out: &mut Builder<S>) -> Result<Vec<Vec<Damage>>, Error> {
     let mut scans: Vec<Scan<'_>> = inputs.iter().map(|part| part.scan()).collect();
     let mut stream = Stream::default();
     while let Some((table, id)) = least(&mut scans)? {
@@ -53,7 +53,7 @@ pub fn merge<S: Sink>(inputs: &[Arc<Part>], out: &mut Builder<S>) -> Result<(), 
         }
         stream.push_to(&table, id, out)?;
     }
-    Ok(())
+    Ok(scans.into_iter().map(Scan::into_damage).collect())
 }
 
 fn least(scans: &mut [Scan<'_>]) -> Result<Option<(String, StreamId)>, Error> {

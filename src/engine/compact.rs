@@ -18,15 +18,10 @@ impl Engine {
         let start = self.clock.now();
         let day = inputs[0].day;
         let numbers = (inputs[0].numbers.0, inputs[inputs.len() - 1].numbers.1);
-        let replaces = inputs.iter().filter_map(|part| part.file.as_ref()).map(|(id, _)| *id).collect();
-        let parts: Vec<_> = inputs.iter().map(|part| Arc::clone(&part.part)).collect();
-        let merge = |written: &mut Written| {
-            self.write_part(day, numbers, replaces, written, |out| compaction::merge(&parts, out))
-        };
+        let replaces = inputs.iter().filter_map(|part| part.own_file()).map(|(id, _)| id).collect();
+        let merge = |written: &mut Written| self.write_merged(day, numbers, replaces, &inputs, written);
         let written = self.write(merge)?;
         self.publish(written, &inputs)?;
-        // Queries that still read them hold them open.
-        self.remove_files(inputs.iter().filter_map(|part| part.file.as_ref()).map(|(_, path)| path.clone()));
         self.metrics.compactions.inc();
         let took: Duration = self.clock.now() - start;
         self.metrics.compaction_duration.observe(took.as_secs_f64());
@@ -37,9 +32,9 @@ impl Engine {
 /// The parts to merge among a day's, all of them files of their own.
 fn pick(parts: &[Arc<StoredPart>]) -> Option<Vec<Arc<StoredPart>>> {
     // Pages of an earlier incarnation are the flusher's to turn into parts; until then their neighbours wait.
-    if parts.iter().any(|part| part.file.is_none()) {
+    if parts.iter().any(|part| part.own_file().is_none()) {
         return None;
     }
-    let sizes: Vec<u64> = parts.iter().map(|part| part.part.summary().len).collect();
+    let sizes: Vec<u64> = parts.iter().map(|part| part.summary.len).collect();
     compaction::plan(&sizes).map(|run| parts[run].to_vec())
 }

@@ -58,6 +58,8 @@ pub struct Edit {
     pub add_parts: Vec<FileEntry>,
     /// Parts that no longer count.
     pub remove_parts: Vec<PartId>,
+    /// Damaged parts that no longer count: their files go to quarantine, never away.
+    pub set_aside_parts: Vec<PartId>,
     /// Index parts that count from now on.
     pub add_index_parts: Vec<FileEntry>,
     /// Numbers that do not count though their start got further: rejected, or damaged. Ranges, first and last.
@@ -122,6 +124,9 @@ impl State {
             self.parts.remove(id);
             self.removed.insert(*id);
         }
+        for id in &edit.set_aside_parts {
+            self.parts.remove(id);
+        }
         self.lost.extend(&edit.lost);
         self.lost.sort_unstable();
         self.lost.dedup();
@@ -159,6 +164,7 @@ impl State {
             reserved_files: Some(self.reserved_files),
             add_parts: self.parts.values().copied().collect(),
             remove_parts: Vec::new(),
+            set_aside_parts: Vec::new(),
             add_index_parts: self.index_parts.values().copied().collect(),
             lost: self.lost.clone(),
             losses: self.losses.clone(),
@@ -199,10 +205,11 @@ enum Tag {
     Mode = 10,
     Lost = 11,
     Loss = 12,
+    SetAsidePart = 13,
 }
 
 impl Tag {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Incarnation,
         Self::Flushed,
         Self::Samples,
@@ -215,6 +222,7 @@ impl Tag {
         Self::Lost,
         Self::Loss,
         Self::Mode,
+        Self::SetAsidePart,
     ];
 }
 
@@ -249,6 +257,7 @@ impl Edit {
         }
         self.add_parts.iter().for_each(|part| field(Tag::AddPart, &|out| part.encode(out)));
         self.remove_parts.iter().for_each(|id| field(Tag::RemovePart, &|out| put_u64(out, id.0)));
+        self.set_aside_parts.iter().for_each(|id| field(Tag::SetAsidePart, &|out| put_u64(out, id.0)));
         self.add_index_parts.iter().for_each(|part| field(Tag::AddIndexPart, &|out| part.encode(out)));
         for (first, last) in &self.lost {
             field(Tag::Lost, &|out| [first.0, last.0].into_iter().for_each(|number| put_u64(out, number)));
@@ -290,6 +299,7 @@ impl Edit {
             Tag::ReservedFiles => self.reserved_files = Some(field.varint()?),
             Tag::AddPart => self.add_parts.push(FileEntry::decode(field)?),
             Tag::RemovePart => self.remove_parts.push(PartId(field.varint()?)),
+            Tag::SetAsidePart => self.set_aside_parts.push(PartId(field.varint()?)),
             Tag::AddIndexPart => self.add_index_parts.push(FileEntry::decode(field)?),
             Tag::Lost => self.lost.push((SeqNo(field.varint()?), SeqNo(field.varint()?))),
             Tag::Loss => self.losses.push(Loss::decode(field)?),
@@ -369,6 +379,7 @@ impl fmt::Display for Edit {
             |entry: &FileEntry| format!("{}/{} numbers {}-{}", entry.day, entry.id, entry.numbers.0, entry.numbers.1);
         parts.extend(self.add_parts.iter().map(|part| format!("add part {}", file(part))));
         parts.extend(self.remove_parts.iter().map(|id| format!("remove part {id}")));
+        parts.extend(self.set_aside_parts.iter().map(|id| format!("set damaged part {id} aside")));
         parts.extend(self.add_index_parts.iter().map(|part| format!("add index part {}/{}", part.day, part.id)));
         parts.extend(self.lost.iter().map(|(first, last)| format!("lost numbers {first}-{last}")));
         parts.extend(self.losses.iter().map(|loss| format!("loss: {loss}")));

@@ -128,12 +128,10 @@ impl Error {
 
     /// Whether a file is not what was written, or is missing; not where it cannot be read, or is of another version.
     pub(super) fn is_damage(&self) -> bool {
-        use crate::{index::Error as Index, parts::Error as Part};
+        use crate::index::Error as Index;
         match self {
             Self::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
-            Self::Part { source, .. } => {
-                !matches!(source, Part::Version { .. } | Part::Read { .. } | Part::Write { .. })
-            }
+            Self::Part { source, .. } => source.is_damage(),
             Self::Index { source, .. } => !matches!(source, Index::Version(_) | Index::Read { .. }),
             _ => false,
         }

@@ -1,18 +1,24 @@
 //! The files that a manifest names, opened; those that are damaged, or that it does not name, set aside.
 
-use std::{io, path::Path, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use super::{Error, FileEntry, Open, Paths, RecoveryPolicy, StoredPart, directory::list, io_error};
-use crate::{index::IndexPart, parts::Part};
+use super::{Error, FileEntry, Open, Paths, RecoveryPolicy, StoredPart, damage::Notice, directory::list, io_error};
+use crate::{index::IndexPart, model::Day, parts::Part};
 
 impl Open {
     /// Opens what the manifest names. A file that cannot be read is set aside, and the rest is served.
     pub(crate) fn open_parts(&mut self) -> Result<(), Error> {
+        self.note_damaged_before()?;
         for entry in self.state.index_parts.values().copied().collect::<Vec<_>>() {
             let path = self.paths.index_part(entry.day, entry.id);
             if let Err(error) = self.open_index_part(&entry, &path) {
-                self.set_aside_damage(&path, error)?;
+                self.set_aside_damage(entry.day, &path, error)?;
                 self.state.index_parts.remove(&entry.id);
+                self.tell(&entry, "index part", "series that only it names are left out");
             }
         }
         let mut opened = Vec::new();
@@ -21,7 +27,8 @@ impl Open {
             match self.open_part(&entry, &path) {
                 Ok(part) => opened.push(part),
                 Err(error) => {
-                    self.set_aside_damage(&path, error)?;
+                    self.set_aside_damage(entry.day, &path, error)?;
+                    self.tell(&entry, "part", "what the log does not hold of it is left out");
                     self.lost_parts.push(entry);
                 }
             }
@@ -33,9 +40,19 @@ impl Open {
     fn open_index_part(&mut self, entry: &FileEntry, path: &Path) -> Result<(), Error> {
         let file = self.disk.open(path).map_err(io_error("open", path))?;
         let failed = |source| Error::Index { action: "read index part", path: path.to_owned(), source };
-        // All of it first: of a part that is set aside nothing may stay known.
-        let entries =
-            IndexPart::open(file).map_err(failed)?.entries().collect::<Result<Vec<_>, _>>().map_err(failed)?;
+        let part = IndexPart::open(file).map_err(failed)?;
+        // All of it first: of a part that cannot be read nothing may stay known.
+        let (mut entries, mut damage) = (Vec::with_capacity(part.entry_count()), None);
+        for entry_of in part.entries() {
+            match entry_of.map_err(failed) {
+                Ok(entry_of) => entries.push(entry_of),
+                Err(error) if error.is_damage() => damage = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(error) = damage {
+            self.pass_over_pages(entry, path, part.entry_count() - entries.len(), &error)?;
+        }
         for entry_of in entries {
             let names: Vec<&str> = entry_of.fields.iter().map(|name| &**name).collect();
             let Ok((layout, _)) = self.index.layout(entry_of.key.measurement(), &names) else { continue };
@@ -48,35 +65,75 @@ impl Open {
         Ok(())
     }
 
+    /// A file whose frame is whole, but not all of its pages: it stays where it is, since what is whole has no other place.
+    fn pass_over_pages(&mut self, entry: &FileEntry, path: &Path, entries: usize, error: &Error) -> Result<(), Error> {
+        self.refuse_if_strict(path, error)?;
+        tracing::error!("of {} a page is passed over: {}", path.display(), crate::durability::error_chain(error));
+        self.recovery.damaged_files.push(path.to_owned());
+        let text =
+            format!("index part {}/{:08} is damaged: up to {entries} series are left out", entry.day, entry.id.0);
+        self.notices.push(Notice::of_day(entry.day, text));
+        Ok(())
+    }
+
+    /// What queries about a file's day are told when the file is set aside.
+    fn tell(&mut self, entry: &FileEntry, kind: &str, consequence: &str) {
+        let (day, id) = (entry.day, entry.id.0);
+        let text = format!("{kind} {day}/{id:08} is damaged or missing: {consequence}");
+        self.notices.push(Notice::of_day(day, text));
+    }
+
+    fn refuse_if_strict(&self, path: &Path, error: &Error) -> Result<(), Error> {
+        if self.options.recovery != RecoveryPolicy::Strict {
+            return Ok(());
+        }
+        let why = crate::durability::error_chain(error);
+        Err(Error::Damaged(format!("{} is damaged or missing: {why}", path.display())))
+    }
+
     fn open_part(&self, entry: &FileEntry, path: &Path) -> Result<Arc<StoredPart>, Error> {
         let file = self.disk.open(path).map_err(io_error("open", path))?;
         let size = file.size().map_err(io_error("measure", path))?;
         let failed = |source| Error::Part { action: "open part", path: path.to_owned(), source };
-        let part = Arc::new(Part::open(file, 0, size).map_err(failed)?);
-        let file = Some((entry.id, path.to_owned()));
-        Ok(Arc::new(StoredPart { part, day: entry.day, numbers: entry.numbers, file }))
+        let part = Part::open(Arc::clone(&file), 0, size).map_err(failed)?;
+        Ok(Arc::new(StoredPart::opened(part, file, entry.day, entry.numbers, entry.id, path.to_owned())))
     }
 
     /// Moves a damaged file to quarantine, with a word about it. A disk that cannot be read now may be read tomorrow, and a
     /// newer version's file by a newer program: such an error ends the start instead.
-    fn set_aside_damage(&mut self, path: &Path, error: Error) -> Result<(), Error> {
+    fn set_aside_damage(&mut self, day: Day, path: &Path, error: Error) -> Result<(), Error> {
         if !error.is_damage() {
             return Err(error);
         }
-        if self.options.recovery == RecoveryPolicy::Strict {
-            let why = crate::durability::error_chain(&error);
-            return Err(Error::Damaged(format!("{} is damaged or missing: {why}", path.display())));
-        }
+        self.refuse_if_strict(path, &error)?;
         tracing::error!("{} is set aside: {}", path.display(), crate::durability::error_chain(&error));
         self.recovery.damaged_files.push(path.to_owned());
-        self.quarantine(path)
+        let target = self.paths.damaged(self.state.incarnation(), day, path);
+        self.move_aside(path, target)
+    }
+
+    /// What earlier starts set aside is still missing.
+    fn note_damaged_before(&mut self) -> Result<(), Error> {
+        let dir = self.paths.quarantine();
+        let entries = match self.disk.list(&dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            entries => entries.map_err(io_error("list", &dir))?,
+        };
+        for (day, name) in entries.iter().filter_map(|entry| Paths::parse_damaged(&entry.path)) {
+            let text = format!("{day}/{name} was found damaged and is in quarantine: what only it held is left out");
+            self.notices.push(Notice::of_day(day, text));
+        }
+        Ok(())
     }
 
     fn quarantine(&mut self, path: &Path) -> Result<(), Error> {
         let name = path.file_name().expect("files have names").to_string_lossy();
+        let day = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+        self.move_aside(path, self.paths.quarantine().join(format!("{}-{day}-{name}", self.state.incarnation())))
+    }
+
+    fn move_aside(&mut self, path: &Path, target: PathBuf) -> Result<(), Error> {
         let parent = path.parent().expect("files are in directories");
-        let day = parent.file_name().unwrap_or_default().to_string_lossy();
-        let target = self.paths.quarantine().join(format!("{}-{day}-{name}", self.state.incarnation()));
         if self.options.recovery == RecoveryPolicy::DryRun {
             self.recovery.quarantined.push(path.to_owned());
             return Ok(());

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Edit, Engine, Error, FileEntry, StoredPart, io_error};
+use super::{Edit, Engine, Error, FileEntry, Home, LeftOut, StoredPart, io_error};
 use crate::{
     codec::Level,
     compaction,
@@ -23,6 +23,26 @@ use crate::{
 /// The fields of streams that a day's index parts do not tell yet.
 pub(crate) type NewFields = BTreeMap<StreamId, BTreeSet<FieldId>>;
 
+/// Merges images, and says what of each is left out since it is damaged.
+fn merge(inputs: &[Arc<StoredPart>], out: &mut Builder<FileSink>) -> Result<Vec<LeftOut>, parts::Error> {
+    let mut left_out = vec![LeftOut::default(); inputs.len()];
+    let (mut places, mut parts) = (Vec::new(), Vec::new());
+    for (place, stored) in inputs.iter().enumerate() {
+        match stored.part() {
+            Ok(part) => {
+                places.push(place);
+                parts.push(Arc::clone(part));
+            }
+            Err(damage) if damage.error.is_damage() => left_out[place].note_all([*damage]),
+            Err(damage) => return Err(damage.error),
+        }
+    }
+    for (place, found) in places.into_iter().zip(compaction::merge(&parts, out)?) {
+        left_out[place].note_all(found);
+    }
+    Ok(left_out)
+}
+
 /// Parts and index parts written but not yet recorded.
 #[derive(Default)]
 pub(crate) struct Written {
@@ -30,6 +50,8 @@ pub(crate) struct Written {
     parts: Vec<Arc<StoredPart>>,
     fields: Vec<(Day, NewFields)>,
     files: Vec<PathBuf>,
+    /// Merged images of which something was damaged and is not in the parts written.
+    given_up: Vec<(Arc<StoredPart>, LeftOut)>,
 }
 
 impl Engine {
@@ -119,7 +141,7 @@ impl Engine {
     /// The pages with numbers below `before` to parts, one a day.
     fn fold_pages(&self, before: SeqNo, now: Duration) -> Result<bool, Error> {
         let set = self.parts();
-        let is_due = |part: &&Arc<StoredPart>| part.file.is_none() && part.numbers.1 < before;
+        let is_due = |part: &&Arc<StoredPart>| part.own_file().is_none() && part.numbers.1 < before;
         let pages: Vec<_> = set.iter().filter(is_due).cloned().collect();
         let Some(upto) = pages.iter().map(|page| page.numbers.1).max() else { return Ok(false) };
         let written = self.write(|written| self.write_pages(&pages, upto, written))?;
@@ -134,12 +156,30 @@ impl Engine {
     fn write_pages(&self, pages: &[Arc<StoredPart>], upto: SeqNo, written: &mut Written) -> Result<(), Error> {
         for of_day in pages.chunk_by(|a, b| a.day == b.day) {
             let (day, numbers) = (of_day[0].day, (of_day[0].numbers.0, of_day[of_day.len() - 1].numbers.1));
-            let inputs: Vec<_> = of_day.iter().map(|page| Arc::clone(&page.part)).collect();
-            self.write_part(day, numbers, Vec::new(), written, |out| compaction::merge(&inputs, out))?;
+            self.write_merged(day, numbers, Vec::new(), of_day, written)?;
             let new = self.page_fields.lock().get(&day).cloned().unwrap_or_default();
             self.write_index_part(day, new, written)?;
         }
         written.edit.flushed = Some(upto);
+        Ok(())
+    }
+
+    /// Writes a part file of what several images hold, without what of them is damaged.
+    pub(super) fn write_merged(
+        &self,
+        day: Day,
+        numbers: (SeqNo, SeqNo),
+        replaces: Vec<PartId>,
+        inputs: &[Arc<StoredPart>],
+        written: &mut Written,
+    ) -> Result<(), Error> {
+        let mut found = Vec::new();
+        self.write_part(day, numbers, replaces, written, |out| {
+            found = merge(inputs, out)?;
+            Ok(())
+        })?;
+        let given_up = inputs.iter().cloned().zip(found).filter(|(_, left_out)| !left_out.is_empty());
+        written.given_up.extend(given_up);
         Ok(())
     }
 
@@ -159,7 +199,7 @@ impl Engine {
         written.files.push(path.clone());
         let part = self.fill_part(&file, &path, id, day, numbers, replaces, fill)?;
         written.edit.add_parts.push(FileEntry { id, day, numbers });
-        written.parts.push(Arc::new(StoredPart { part, day, numbers, file: Some((id, path)) }));
+        written.parts.push(Arc::new(StoredPart::opened(part, file, day, numbers, id, path)));
         Ok(())
     }
 
@@ -173,7 +213,7 @@ impl Engine {
         numbers: (SeqNo, SeqNo),
         replaces: Vec<PartId>,
         fill: impl FnOnce(&mut Builder<FileSink>) -> Result<(), parts::Error>,
-    ) -> Result<Arc<Part>, Error> {
+    ) -> Result<Part, Error> {
         let failed = |action| move |source| Error::Part { action, path: path.to_owned(), source };
         let options = parts::Options { level: Level::Full };
         let mut out = Builder::new(FileSink::new(Arc::clone(file), 0), options).map_err(failed("write part"))?;
@@ -190,7 +230,7 @@ impl Engine {
         let summary = out.finish(footer).map_err(failed("write part"))?;
         self.sync_file(&**file, path)?;
         self.sync_dir(&self.paths.partition(day))?;
-        Ok(Arc::new(Part::open(Arc::clone(file), 0, summary.len).map_err(failed("open part"))?))
+        Part::open(Arc::clone(file), 0, summary.len).map_err(failed("open part"))
     }
 
     /// Writes the index part that tells of streams and fields new on a day, durably; none where there are none.
@@ -216,10 +256,16 @@ impl Engine {
         Ok(())
     }
 
-    /// Records what was written, then lets queries see it instead of what it replaces.
+    /// Records what was written, then lets queries see it instead of what it replaces. Replaced files are removed; those
+    /// that are damaged, set aside.
     pub(crate) fn publish(&self, mut written: Written, replaced: &[Arc<StoredPart>]) -> Result<(), Error> {
-        let files = replaced.iter().filter_map(|part| part.file.as_ref());
-        written.edit.remove_parts.extend(files.map(|(id, _)| *id));
+        let is_given_up =
+            |part: &Arc<StoredPart>| written.given_up.iter().any(|(given_up, _)| Arc::ptr_eq(given_up, part));
+        let (damaged, whole): (Vec<_>, Vec<_>) = replaced.iter().partition(|part| is_given_up(part));
+        written.edit.remove_parts.extend(whole.iter().filter_map(|part| Some(part.own_file()?.0)));
+        written.edit.set_aside_parts.extend(damaged.iter().filter_map(|part| Some(part.own_file()?.0)));
+        // As of a part that is gone: of its batches some rows may be left, but to whoever asks they are lost.
+        written.edit.lost.extend(damaged.iter().map(|part| part.numbers));
         // A record that failed may be there after a crash, so its files stay until a later one is durable.
         self.record(&written.edit).inspect_err(|_| self.abandoned.lock().extend(written.files.drain(..)))?;
         self.refilled.lock().retain(|(id, _)| !written.edit.remove_parts.contains(id));
@@ -229,13 +275,36 @@ impl Engine {
             }
         }
         self.parts.change(&written.parts, replaced);
+        // Queries that still read them hold them open.
+        self.remove_files(whole.into_iter().filter_map(|part| Some(part.own_file()?.1.to_owned())));
+        for (part, left_out) in &written.given_up {
+            self.give_up(part, left_out);
+            self.keep_damaged(part);
+        }
         Ok(())
+    }
+
+    /// Keeps the file of a damaged image that nothing needs any more.
+    fn keep_damaged(&self, part: &StoredPart) {
+        match &part.home {
+            Home::Part(_, path) => match self.move_aside(path, &self.paths.damaged(self.incarnation, part.day, path)) {
+                Ok(()) => self.metrics.quarantined_files.inc(),
+                // No record names it, so the next start does it.
+                Err(error) => tracing::warn!("{}", crate::durability::error_chain(&error)),
+            },
+            Home::Page(container, _) => {
+                let mut leftovers = self.leftovers.lock();
+                leftovers.iter_mut().filter(|(path, _)| **path == **container).for_each(|left| left.1 = true);
+            }
+        }
     }
 
     /// Everything up to `upto` is in parts: the stage lets go of it.
     fn flushed(&self, upto: SeqNo, now: Duration) {
         self.remove_files(self.durability.flushed(upto, now).into_iter());
-        if upto >= self.recovery.end {
+        let end = self.recovery.end;
+        let is_gone = |(first, last): &(SeqNo, SeqNo)| *first <= upto.next() && *last >= end;
+        if upto >= end || self.recovery.damaged.iter().any(is_gone) {
             self.remove_leftovers();
         }
     }
@@ -277,9 +346,13 @@ impl Engine {
             }
             _ => (self.paths.quarantine(), format!("{}-stage-{name}", self.incarnation)),
         };
-        let moved = self.disk.rename(path, &dir.join(aside));
-        moved.map_err(io_error("set aside", path))?;
-        self.sync_dir(&dir)
+        self.move_aside(path, &dir.join(aside))
+    }
+
+    fn move_aside(&self, path: &Path, target: &Path) -> Result<(), Error> {
+        self.disk.rename(path, target).map_err(io_error("set aside", path))?;
+        let parents = [target.parent(), path.parent()];
+        parents.into_iter().flatten().try_for_each(|dir| self.sync_dir(dir))
     }
 
     /// Makes a day's directory, its name durable: also where it is there, since an earlier start may have ended before that.

@@ -13,6 +13,7 @@
 //! Not here: what a mode does (`durability`), file formats (their layers), HTTP.
 
 mod compact;
+mod damage;
 mod days;
 mod directory;
 mod edit;
@@ -57,6 +58,7 @@ use std::{
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
 
+pub use damage::LeftOut;
 pub use edit::{Edit, FileEntry, Incarnation, State};
 pub use error::Error;
 pub use loss::{Bounds, Ending, Loss};
@@ -64,7 +66,7 @@ pub use manifest::{Manifest, describe as describe_manifest};
 pub use names::NameError;
 pub use open::{Open, Recovery};
 pub use options::Options;
-pub use partset::{PartSet, StoredPart};
+pub use partset::{Home, PartSet, StoredPart};
 pub use paths::Paths;
 pub use policy::{PolicyError, RecoveryPolicy};
 pub use receipts::Receipt;
@@ -75,8 +77,8 @@ use crate::{
     disk::{self, Disk, Lock, Probe},
     durability::{AckLevel, AtRisk, Durability, Failure, Mode, Refused, Switched, Ticket, Watermarks, Workers},
     engine::{
-        days::Days, flushing::NewFields, names::StreamIds, partset::Parts, replay::ReplayState, reserve::Reserve,
-        threads::Threads, watch::Watch,
+        damage::Notice, days::Days, flushing::NewFields, names::StreamIds, partset::Parts, replay::ReplayState,
+        reserve::Reserve, threads::Threads, watch::Watch,
     },
     index::Index,
     memtable::{Catalogue, Generation, Memtable},
@@ -120,6 +122,8 @@ pub struct Engine {
     /// Files to be removed after the next record: those of a record that failed, which a start may count until a later one is
     /// durable, and those that could not be removed before.
     abandoned: Mutex<Vec<PathBuf>>,
+    /// What is damaged and gone, as this start and its compactions found it.
+    notices: Mutex<Vec<Notice>>,
 }
 
 /// Time since the engine was opened: what `now` means below this layer.
@@ -275,8 +279,9 @@ impl Engine {
         metrics.memtable_samples.set(generations.iter().map(|generation| generation.summary().samples as i64).sum());
         let parts = self.parts();
         metrics.parts.set(parts.iter().count() as i64);
-        metrics.part_bytes.set(parts.iter().map(|part| part.part.summary().len as i64).sum());
-        metrics.part_samples.set(parts.iter().map(|part| part.part.summary().samples as i64).sum());
+        metrics.part_bytes.set(parts.iter().map(|part| part.summary.len as i64).sum());
+        metrics.part_samples.set(parts.iter().map(|part| part.summary.samples as i64).sum());
+        metrics.damaged_blocks.set(parts.iter().map(|part| part.left_out().blocks() as i64).sum());
         metrics.streams.set(self.index.streams.count() as i64);
         metrics.tables.set(self.index.schema.table_count() as i64);
         metrics.layouts.set(self.index.schema.layout_count() as i64);

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use super::{
     Clock, Engine, Error, FileEntry, Incarnation, Loss, Options, Paths, RecoveryPolicy, State, Verdict,
+    damage::Notice,
     days::Days,
     directory::{holds_data, make_dirs, take_lock},
     flushing::NewFields,
@@ -25,6 +26,7 @@ use super::{
     recorder::{NUMBERS_AHEAD, Recorder},
     recover::StageContents,
     replay::ReplayState,
+    report::ranges,
     reserve::Reserve,
     threads::Threads,
     ticks::encode_pages,
@@ -88,6 +90,8 @@ pub struct Open {
     pub(super) lost_parts: Vec<FileEntry>,
     /// Those of which something is put back, each with the last number of that.
     refilled: Vec<(PartId, SeqNo)>,
+    /// What answers are to say of damage.
+    pub(super) notices: Vec<Notice>,
     pub(super) state: State,
     /// The highest file number seen anywhere.
     pub(super) last_file: u64,
@@ -173,6 +177,7 @@ impl Open {
             last_stream: 0,
             lost_parts: Vec::new(),
             refilled: Vec::new(),
+            notices: Vec::new(),
             state,
         }
     }
@@ -222,7 +227,7 @@ impl Open {
         manifest_number: u64,
         lock: Box<dyn crate::disk::Lock>,
     ) -> Result<Arc<Engine>, Error> {
-        let Found { stage, verdict, plan, damaged, lost, boot, .. } = found;
+        let Found { mut stage, verdict, plan, damaged, lost, boot, .. } = found;
         let flushed = self.state.flushed;
         let samples = stage.samples_at(verdict.end).map_or(0, |(_, samples)| samples).max(self.state.samples);
         self.keep_refilled(&plan);
@@ -236,6 +241,13 @@ impl Open {
         let opened = Opened::new(&stage, &plan, &verdict, &self.index)?;
         self.parts.change(&opened.pages, &[]);
         self.recovery.end = verdict.end;
+        let of_stage: Vec<_> = damaged.iter().filter(|range| !lost.contains(range)).copied().collect();
+        if !of_stage.is_empty() {
+            // The last frame of a file looks like one that a crash tore, also where it was whole once.
+            stage.files.iter_mut().for_each(|file| file.is_damaged = true);
+            let text = format!("{} had been safe and are damaged: what they held is left out", ranges(&of_stage));
+            self.notices.push(Notice::of_batches(text));
+        }
         self.recovery.damaged = damaged;
         self.recovery.damaged_bytes = stage.damage.iter().map(|(.., bytes)| bytes).sum::<u64>() + stage.torn_bytes;
         self.recovery.replayed_batches = plan.batches(&stage.commits, flushed);
@@ -425,6 +437,7 @@ impl Open {
             reserve,
             watch,
             abandoned: Mutex::default(),
+            notices: Mutex::new(self.notices),
         }))
     }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Error, StoredPart, Verdict,
+    Error, Home, StoredPart, Verdict,
     flushing::NewFields,
     plan::Plan,
     recover::{Leftover, PagesAt, StageContents},
@@ -44,23 +44,25 @@ impl Opened {
     }
 
     fn open(&mut self, commit: &PagesAt, leftover: &Leftover, index: &Index) -> Result<(), Error> {
-        for page in &commit.pages {
-            let failed = |source| Error::Part { action: "open page of", path: leftover.path.clone(), source };
-            let base = commit.offset + page.offset;
-            let part = Arc::new(Part::open(Arc::clone(&leftover.file), base, page.size).map_err(failed)?);
+        let (container, numbers) = (Arc::from(&*leftover.path), commit.span.numbers());
+        for (page, summary) in &commit.pages {
+            let home = Home::Page(Arc::clone(&container), commit.offset + page.offset);
+            let stored = StoredPart::new(home, Arc::clone(&leftover.file), page.day, numbers, *summary);
             let fields = self.fields.entry(page.day).or_default();
             if leftover.is_damaged {
-                read_fields(&part, index, fields).map_err(failed)?;
+                let read =
+                    stored.part().map_err(|damage| damage.error).and_then(|part| read_fields(part, index, fields));
+                let failed = |source| Error::Part { action: "open page of", path: leftover.path.clone(), source };
+                read.map_err(failed)?;
             }
-            let numbers = commit.span.numbers();
-            self.pages.push(Arc::new(StoredPart { part, day: page.day, numbers, file: None }));
+            self.pages.push(Arc::new(stored));
         }
         Ok(())
     }
 
     /// Takes what a commit says of the streams of days that have pages.
     fn note(&mut self, commit: &PagesAt, layouts: &HashMap<LayoutId, Arc<Layout>>, index: &Index) {
-        for (page, uses) in commit.pages.iter().zip(&commit.uses) {
+        for ((page, _), uses) in commit.pages.iter().zip(&commit.uses) {
             let Some(fields) = self.fields.get_mut(&page.day) else { continue };
             let known = uses.iter().filter(|(stream, _)| index.streams.table(*stream).is_some());
             for (stream, layout) in known.filter_map(|(stream, layout)| Some((*stream, layouts.get(layout)?))) {

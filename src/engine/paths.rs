@@ -52,6 +52,20 @@ impl Paths {
         self.root.join("quarantine")
     }
 
+    /// Where a damaged part or index part goes that start `incarnation` sets aside. Later starts read off the name that it
+    /// is missing, until somebody takes it away.
+    pub fn damaged(&self, incarnation: u32, day: Day, file: &Path) -> PathBuf {
+        let name = file.file_name().expect("files have names").to_string_lossy();
+        self.quarantine().join(format!("{incarnation}-{day}-{name}.damaged"))
+    }
+
+    /// What [`Self::damaged`] made a path of: the day, and the file's name.
+    pub fn parse_damaged(path: &Path) -> Option<(Day, &str)> {
+        let name = path.file_name()?.to_str()?.strip_suffix(".damaged")?;
+        let (day, name) = name.split_once('-')?.1.rsplit_once('-')?;
+        Some((Day::parse(day)?, name))
+    }
+
     /// Where a damaged file of the stage goes: on the disk it is on, since a rename does not leave it.
     pub fn stage_quarantine(&self, file: &Path) -> PathBuf {
         match file.parent() {

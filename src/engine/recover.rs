@@ -11,6 +11,7 @@ use crate::{
     disk::{Disk, File},
     index::Index,
     model::{LayoutId, SeqNo, StreamId},
+    parts::{self, Summary},
     stage::{
         self, Definitions, FRAME_HEADER_SIZE, FileKind, Found, Frame, Kind, LayoutDefinition, Page, RowsDecoder, Scan,
         decode_batch, decode_commit, decode_void, list_files,
@@ -50,7 +51,8 @@ pub(crate) struct PagesAt {
     pub(crate) file: usize,
     /// Where the first page begins.
     pub(crate) offset: u64,
-    pub(crate) pages: Vec<Page>,
+    /// Each with how much it holds.
+    pub(crate) pages: Vec<(Page, Summary)>,
     /// Per page, the streams and layouts that are new to its day in the file.
     pub(crate) uses: Vec<Vec<(StreamId, LayoutId)>>,
     /// Samples accepted up to and with the last number.
@@ -121,7 +123,7 @@ impl StageContents {
 
     fn take(
         &mut self,
-        frame: &Frame,
+        frame: &Frame<'_>,
         leftover: &mut Leftover,
         layouts: &mut HashSet<LayoutId>,
         index: &Index,
@@ -144,11 +146,13 @@ impl StageContents {
                 let (commit, first) = decode_commit(&frame.payload)?;
                 self.define(&commit.definitions, index);
                 leftover.layouts.extend(commit.definitions.layouts);
+                let offset = header.place.offset + (FRAME_HEADER_SIZE + first) as u64;
+                let failed = |source| Error::Part { action: "read page of", path: leftover.path.clone(), source };
                 self.commits.push(PagesAt {
                     span: Span { incarnation, from: commit.after.next(), to },
                     file: self.files.len(),
-                    offset: header.place.offset + (FRAME_HEADER_SIZE + first) as u64,
-                    pages: commit.pages,
+                    offset,
+                    pages: summarize(&commit.pages, offset, &frame.payload[first..]).map_err(failed)?,
                     uses: commit.uses,
                     samples: header.samples,
                 });
@@ -162,7 +166,7 @@ impl StageContents {
     }
 
     /// Adds a batch to the run before it, or begins one.
-    fn add_batch(&mut self, frame: &Frame) {
+    fn add_batch(&mut self, frame: &Frame<'_>) {
         let (place, number, file) = (frame.header.place, frame.header.number, self.files.len());
         let follows = |run: &&mut Run| {
             run.file == file && run.span.incarnation == place.incarnation && run.span.to.next() == number
@@ -241,4 +245,13 @@ impl StageContents {
     pub(crate) fn sync(&self) -> Result<(), Error> {
         self.files.iter().try_for_each(|left| left.file.sync_data().map_err(io_error("sync", &left.path)))
     }
+}
+
+/// How much each page holds: its frame was just read and checked, so it need not be read again before it is asked for.
+fn summarize(pages: &[Page], base: u64, bytes: &[u8]) -> Result<Vec<(Page, Summary)>, parts::Error> {
+    let summarize = |page: &Page| {
+        let image = &bytes[page.offset as usize..(page.offset + page.size) as usize];
+        Ok((*page, parts::summarize(image, base + page.offset)?))
+    };
+    pages.iter().map(summarize).collect()
 }

@@ -97,6 +97,7 @@ fn an_edit_survives_its_bytes() {
         reserved_files: Some(11),
         add_parts: vec![entry],
         remove_parts: vec![PartId(1), PartId(2)],
+        set_aside_parts: vec![PartId(3)],
         add_index_parts: vec![entry],
         lost: vec![(SeqNo(2), SeqNo(3)), (SeqNo(9), SeqNo(9))],
         losses: vec![loss(Some(20)), loss(None)],

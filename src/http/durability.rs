@@ -42,6 +42,7 @@ pub(super) async fn status(call: Call) -> Result<Reply, Error> {
         "at_risk": by_failure(|failure| at_risk(engine, failure)),
         "windows_ms": by_level(|level| by_failure(|failure| window(engine.window(level, failure)))),
         "recovery": recovery(engine.recovery()),
+        "damage": engine.damage(),
         "probe": engine.probe().map(probe),
         "problem": call.server.problem(),
         "warnings": engine.warnings(),

@@ -52,13 +52,13 @@ fn limit(params: &Params) -> Result<usize, Error> {
 /// First and last time in milliseconds, as Prometheus has them where there is nothing yet; and the number of blocks.
 fn extent(engine: &Engine) -> (i64, i64, u64) {
     let (parts, generations) = (engine.parts(), engine.generations());
-    let stored = parts.iter().map(|stored| (stored.part.summary().min_time, stored.part.summary().max_time));
+    let stored = parts.iter().map(|stored| (stored.summary.min_time, stored.summary.max_time));
     let held = generations.iter().filter_map(|generation| generation.summary().times);
     let times = stored.chain(held).filter(|(first, last)| first <= last);
     let empty = (i64::MAX, i64::MIN);
     let (first, last) = times.fold(empty, |all, (first, last)| (all.0.min(first), all.1.max(last)));
     let millis = |nanos: i64| if (first, last) == empty { nanos } else { nanos.div_euclid(NANOS_PER_MILLI) };
-    (millis(first), millis(last), parts.iter().map(|stored| stored.part.summary().blocks).sum())
+    (millis(first), millis(last), parts.iter().map(|stored| stored.summary.blocks).sum())
 }
 
 /// `status/tsdb/blocks`: what Prometheus calls a block is one of our parts.
@@ -69,7 +69,7 @@ pub(super) async fn blocks(call: Call) -> Result<Reply, Error> {
 
 /// A part that is a file of its own.
 fn block(stored: &StoredPart) -> Option<Value> {
-    let (number, summary) = (stored.file.as_ref()?.0, stored.part.summary());
+    let (number, summary) = (stored.own_file()?.0, &stored.summary);
     let id = ulid(stored.day.range().start / NANOS_PER_MILLI, number.0);
     Some(json!({
         "ulid": id,

@@ -280,6 +280,11 @@ impl IndexPart {
         self.day
     }
 
+    /// How many entries it has, those of damaged pages included.
+    pub fn entry_count(&self) -> usize {
+        self.pages.iter().map(|page| page.entries).sum()
+    }
+
     /// All entries, by stream; an error in place of each damaged page.
     pub fn entries(&self) -> impl Iterator<Item = Result<IndexEntry, Error>> {
         self.pages.iter().flat_map(|page| match self.page(page) {
@@ -292,7 +297,7 @@ impl IndexPart {
         let packed = read(&*self.file, page.offset, page.size)?;
         check(&packed, page.crc, page.offset)?;
         let malformed = |source| Error::Malformed { offset: page.offset, source };
-        let raw = zstd::bulk::decompress(&packed, page.raw_size);
+        let raw = codec::unpack_frame(&packed, page.raw_size);
         let raw = raw.map_err(|_| malformed(codec::Error::Invalid("zstd frame")))?;
         self.decode(&raw, page.entries).map_err(malformed)
     }

@@ -173,6 +173,10 @@ metrics! {
     part_bytes: IntGauge = gauge("part_bytes"),
     /// Samples in the parts in use.
     part_samples: IntGauge = gauge("part_samples"),
+    /// Blocks of the parts in use that were found damaged since the start, and are left out of answers.
+    damaged_blocks: IntGauge = gauge("damaged_blocks"),
+    /// Rows in damaged blocks that were dropped when their part was merged with others.
+    damaged_rows_dropped: IntCounter = counter("damaged_rows_dropped_total"),
     /// Compactions.
     compactions: IntCounter = counter("compactions_total"),
     /// Time a compaction took.

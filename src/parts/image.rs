@@ -13,7 +13,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
-    codec::{Error, Reader, put_i64, put_string, put_u64},
+    codec::{Error, Reader, put_i64, put_string, put_u64, unpack_frame},
     model::{Day, PartId, SeqNo},
     parts::page::Column,
 };
@@ -163,7 +163,7 @@ pub(super) fn unpack(packed: &[u8], raw_size: u32) -> Result<Vec<u8>, Error> {
     if raw_size > RAW_SIZE_MAX {
         return Err(Error::Invalid("raw size beyond its limit"));
     }
-    let raw = zstd::bulk::decompress(packed, raw_size as usize).map_err(|_| Error::Invalid("zstd frame"))?;
+    let raw = unpack_frame(packed, raw_size as usize).map_err(|_| Error::Invalid("zstd frame"))?;
     if raw.len() == raw_size as usize { Ok(raw) } else { Err(Error::Truncated) }
 }
 

@@ -35,6 +35,7 @@
 
 mod aggregates;
 mod builder;
+mod damage;
 mod describe;
 mod gather;
 mod image;
@@ -55,9 +56,10 @@ use crate::{codec, model::PartId};
 
 pub use aggregates::{Aggregates, STALE, is_stale};
 pub use builder::{Builder, Options};
+pub use damage::{Damage, Place};
 pub use describe::describe;
 pub use image::{Footer, Summary, Table, VERSION};
-pub use part::{BlockRef, FieldRef, Part};
+pub use part::{BlockRef, FieldRef, Part, summarize};
 pub use read::{BlockReader, Rows, Run};
 pub use scan::{Group, Scan};
 pub use sink::{FileSink, Sink};
@@ -139,6 +141,27 @@ pub enum Error {
         /// What is wrong with it.
         source: codec::Error,
     },
+}
+
+impl Error {
+    /// Whether bytes are not what was written; not where they cannot be read, or are of another version.
+    pub fn is_damage(&self) -> bool {
+        !matches!(self, Self::Version { .. } | Self::Read { .. } | Self::Write { .. })
+    }
+
+    /// The same once more, where the same bytes would give the same error.
+    pub fn again(&self) -> Option<Self> {
+        match *self {
+            Self::NotAPart { image } => Some(Self::NotAPart { image }),
+            Self::Version { image, found } => Some(Self::Version { image, found }),
+            Self::CutShort { image, len } => Some(Self::CutShort { image, len }),
+            Self::Damaged { image, what, offset, expected, found } => {
+                Some(Self::Damaged { image, what, offset, expected, found })
+            }
+            Self::Malformed { image, what, offset, source } => Some(Self::Malformed { image, what, offset, source }),
+            Self::Read { .. } | Self::Write { .. } => None,
+        }
+    }
 }
 
 /// Names a part image in errors: by the part's number once the footer is read, by its place in the file before.

@@ -1,6 +1,6 @@
 //! An open part: its footer and directory, and which blocks a query needs.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, io, sync::Arc};
 
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
@@ -10,8 +10,8 @@ use crate::{
     disk::File,
     model::{StreamId, TimeRange},
     parts::{
-        Aggregates, BlockReader, Error, Footer, Image, Scan, Summary, Table,
-        image::{self, Directory, HEADER_SIZE, Header, PageRef, TRAILER_SIZE},
+        Aggregates, BlockReader, Damage, Error, Footer, Image, Place, Scan, Summary, Table,
+        image::{self, Directory, Footing, HEADER_SIZE, Header, PageRef, TRAILER_SIZE},
         page::{self, Column, Entry, FieldColumn, Streams, Values},
     },
 };
@@ -19,7 +19,8 @@ use crate::{
 /// A part image, open for reading by any number of threads.
 ///
 /// Memory: names and 80 bytes per index page (a page covers some 500 columns, that is up to 4 M samples), and the pages
-/// that `blocks` has looked at, unpacked: about 100 bytes per column. [`Part::forget_pages`] lets those go.
+/// that `blocks` has looked at, unpacked: about 100 bytes per column. [`Part::forget_pages`] lets those go. Of a damaged
+/// page or column, 64 bytes: it is not read again.
 pub struct Part {
     file: Arc<dyn File>,
     base: u64,
@@ -30,7 +31,12 @@ pub struct Part {
     /// Field numbers in the order of their names.
     fields_by_name: Vec<u32>,
     pages: Mutex<Vec<Option<Arc<Vec<Entry>>>>>,
+    /// What is wrong with columns and pages that were found damaged, by their first byte.
+    damaged: Mutex<BTreeMap<u64, Error>>,
 }
+
+/// Bytes read at once from the end of an image: nearly every footer fits.
+const TAIL_SIZE: u64 = 512;
 
 /// A field's number in one part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +46,19 @@ pub struct FieldRef(pub(super) u32);
 #[derive(Clone, Debug)]
 pub struct BlockRef {
     page: Arc<Vec<Entry>>,
+    page_number: usize,
     index: usize,
+}
+
+/// Reads how much an image holds from its bytes, all of them; `base` is where in its file it begins. Errors as
+/// [`Part::open`].
+pub fn summarize(bytes: &[u8], base: u64) -> Result<Summary, Error> {
+    let image = Image { part: None, base };
+    let len = bytes.len() as u64;
+    let header = bytes.first_chunk().ok_or(Error::CutShort { image, len })?;
+    check_header(image, header)?;
+    let footing = read_footing(image, len, bytes)?;
+    Ok(Summary { len, ..footing.summary })
 }
 
 impl Part {
@@ -54,16 +72,17 @@ impl Part {
             return Err(cut_short());
         }
         let mut reader = ImageReader { file: &*file, image };
-        reader.check_header()?;
+        let mut header = [0; HEADER_SIZE];
+        reader.fill(0, &mut header)?;
+        check_header(image, &header)?;
 
-        let trailer_at = len - TRAILER_SIZE as u64;
-        let mut trailer = [0; TRAILER_SIZE];
-        reader.fill(trailer_at, &mut trailer)?;
-        let (size, crc) = image::read_trailer(&trailer).ok_or_else(cut_short)?;
-        let offset = trailer_at.checked_sub(u64::from(size)).ok_or_else(cut_short)?;
-        let mut bytes = Vec::new();
-        reader.payload("footer", Column { offset, size, crc }, len, &mut bytes)?;
-        let footing = image::Footing::decode(&bytes).map_err(|e| malformed(image, "footer", offset, e))?;
+        let mut bytes = reader.tail(len, TAIL_SIZE.min(len))?;
+        if let Some(size) = footer_size(&bytes).map(|size| size + TRAILER_SIZE as u64).filter(|size| *size <= len)
+            && size > bytes.len() as u64
+        {
+            bytes = reader.tail(len, size)?;
+        }
+        let footing = read_footing(image, len, &bytes)?;
 
         image.part = Some(footing.footer.part);
         reader.image = image;
@@ -80,6 +99,7 @@ impl Part {
             summary: Summary { len, ..footing.summary },
             fields_by_name,
             pages: Mutex::new(vec![None; directory.pages.len()]),
+            damaged: Mutex::default(),
             directory,
             file,
         })
@@ -118,16 +138,18 @@ impl Part {
     }
 
     /// The blocks of a table that may hold rows of these streams, of any of these fields (`None`: of all), in `range`.
-    /// In the order of the index: for one stream and field, disjoint and ascending in time.
+    /// In the order of the index: for one stream and field, disjoint and ascending in time. Index pages that may name such
+    /// blocks and cannot be read are passed over, and added to `damage`.
     pub fn blocks(
         &self,
         table: &str,
         streams: &RoaringBitmap,
         fields: Option<&[FieldRef]>,
         range: TimeRange,
-    ) -> Result<Vec<BlockRef>, Error> {
+        damage: &mut Vec<Damage>,
+    ) -> Vec<BlockRef> {
         let Ok(table) = self.directory.tables.binary_search_by(|probe| (*probe.name).cmp(table)) else {
-            return Ok(Vec::new());
+            return Vec::new();
         };
         let table = table as u32;
         let any_of = |(min, max): (u32, u32)| min <= max && streams.range(min..=max).next().is_some();
@@ -137,7 +159,13 @@ impl Part {
             if !in_page || !range.overlaps(page.times.0, page.times.1) || !any_of(page.streams) {
                 continue;
             }
-            let page = self.page(number)?;
+            let page = match self.page(number) {
+                Ok(page) => page,
+                Err(error) => {
+                    damage.push(self.page_damage(number, error));
+                    continue;
+                }
+            };
             let wanted = |entry: &Entry| {
                 entry.table == table
                     && range.overlaps(entry.min_time, entry.max_time)
@@ -147,9 +175,9 @@ impl Part {
             let from = page.partition_point(|entry| entry.table < table);
             let to = page.partition_point(|entry| entry.table <= table);
             let hits = (from..to).filter(|&index| wanted(&page[index]));
-            blocks.extend(hits.map(|index| BlockRef { page: page.clone(), index }));
+            blocks.extend(hits.map(|index| BlockRef { page: page.clone(), page_number: number, index }));
         }
-        Ok(blocks)
+        blocks
     }
 
     /// Reads blocks of this part, these fields of each.
@@ -208,14 +236,70 @@ impl Part {
         Ok(entries)
     }
 
-    /// Reads a payload into `bytes` and checks it.
+    /// What a page that cannot be read takes with it.
+    pub(super) fn page_damage(&self, number: usize, error: Error) -> Damage {
+        let page = &self.directory.pages[number];
+        let tables = self.directory.tables.get(page.tables.0 as usize..=page.tables.1 as usize).unwrap_or_default();
+        let tables = tables.iter().map(|table| table.name.clone()).collect();
+        Damage { place: Place::Page(number), blocks: page.entries.into(), rows: None, times: page.times, tables, error }
+    }
+
+    /// What a block that cannot be read takes with it, or what it takes without some of its columns.
+    pub(super) fn block_damage(&self, place: Place, entry: &Entry, error: Error) -> Damage {
+        let tables = vec![self.directory.tables[entry.table as usize].name.clone()];
+        let times = (entry.min_time, entry.max_time);
+        Damage { place, blocks: 1, rows: Some(u64::from(entry.rows)), times, tables, error }
+    }
+
+    /// Reads a payload into `bytes` and checks it; not again where it was found damaged.
     pub(super) fn payload(&self, what: &'static str, column: Column, bytes: &mut Vec<u8>) -> Result<(), Error> {
+        if let Some(error) = self.damaged.lock().get(&column.offset).and_then(Error::again) {
+            return Err(error);
+        }
         let reader = ImageReader { file: &*self.file, image: self.image };
-        reader.payload(what, column, self.summary.len, bytes)
+        reader.payload(what, column, self.summary.len, bytes).inspect_err(|error| self.remember(column.offset, error))
     }
 
     pub(super) fn malformed(&self, what: &'static str, offset: u64, source: codec::Error) -> Error {
-        malformed(self.image, what, offset, source)
+        let error = malformed(self.image, what, offset, source);
+        self.remember(offset, &error);
+        error
+    }
+
+    fn remember(&self, offset: u64, error: &Error) {
+        if let Some(error) = error.again() {
+            self.damaged.lock().insert(offset, error);
+        }
+    }
+}
+
+fn check_header(image: Image, header: &[u8; HEADER_SIZE]) -> Result<(), Error> {
+    match image::check_header(header) {
+        Header::Readable => Ok(()),
+        Header::Foreign => Err(Error::NotAPart { image }),
+        Header::OtherVersion(found) => Err(Error::Version { image, found }),
+        Header::Damaged { expected, found } => {
+            Err(Error::Damaged { image, what: "header", offset: 0, expected, found })
+        }
+    }
+}
+
+/// How long the footer is, if these bytes end with a trailer.
+fn footer_size(tail: &[u8]) -> Option<u64> {
+    let (size, _) = image::read_trailer(tail.last_chunk()?)?;
+    Some(u64::from(size))
+}
+
+/// The footer of an image of `len` bytes, from those at its end; it must be whole among them unless it is damaged.
+fn read_footing(image: Image, len: u64, tail: &[u8]) -> Result<Footing, Error> {
+    let cut_short = || Error::CutShort { image, len };
+    let (before, trailer) = tail.split_last_chunk().ok_or_else(cut_short)?;
+    let (size, expected) = image::read_trailer(trailer).ok_or_else(cut_short)?;
+    let start = before.len().checked_sub(size as usize).ok_or_else(cut_short)?;
+    let (bytes, offset) = (&before[start..], len - TRAILER_SIZE as u64 - u64::from(size));
+    match crc32fast::hash(bytes) {
+        found if found != expected => Err(Error::Damaged { image, what: "footer", offset, expected, found }),
+        _ => Footing::decode(bytes).map_err(|source| malformed(image, "footer", offset, source)),
     }
 }
 
@@ -226,6 +310,11 @@ fn malformed(image: Image, what: &'static str, offset: u64, source: codec::Error
 impl BlockRef {
     pub(super) fn entry(&self) -> &Entry {
         &self.page[self.index]
+    }
+
+    /// Where it stands in the index.
+    pub(super) fn place(&self) -> Place {
+        Place::Block(self.page_number, self.index)
     }
 
     /// How many rows it has, of all its streams together.
@@ -282,22 +371,18 @@ struct ImageReader<'a> {
 
 impl ImageReader<'_> {
     fn fill(&self, offset: u64, bytes: &mut [u8]) -> Result<(), Error> {
-        let read = self.file.read_exact_at(bytes, self.image.base + offset);
-        read.map_err(|source| Error::Read { image: self.image, offset, source })
+        let image = self.image;
+        self.file.read_exact_at(bytes, image.base + offset).map_err(|source| match source.kind() {
+            io::ErrorKind::UnexpectedEof => Error::CutShort { image, len: offset },
+            _ => Error::Read { image, offset, source },
+        })
     }
 
-    fn check_header(&self) -> Result<(), Error> {
-        let image = self.image;
-        let mut header = [0; HEADER_SIZE];
-        self.fill(0, &mut header)?;
-        match image::check_header(&header) {
-            Header::Readable => Ok(()),
-            Header::Foreign => Err(Error::NotAPart { image }),
-            Header::OtherVersion(found) => Err(Error::Version { image, found }),
-            Header::Damaged { expected, found } => {
-                Err(Error::Damaged { image, what: "header", offset: 0, expected, found })
-            }
-        }
+    /// The last `size` of `len` bytes.
+    fn tail(&self, len: u64, size: u64) -> Result<Vec<u8>, Error> {
+        let mut bytes = vec![0; size as usize];
+        self.fill(len - size, &mut bytes)?;
+        Ok(bytes)
     }
 
     /// Reads `column` of an image of `len` bytes and compares its checksum.

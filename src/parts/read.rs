@@ -8,7 +8,7 @@ use crate::{
     codec::{self, Decoder, Reader},
     model::{StreamId, TimeRange},
     parts::{
-        BlockRef, Error, FieldRef, Part,
+        BlockRef, Damage, Error, FieldRef, Part, Place,
         page::{Entry, FieldColumn, Streams, Values},
     },
 };
@@ -48,13 +48,13 @@ impl<'p> BlockReader<'p> {
         &self.fields
     }
 
-    /// Decodes a block of this reader's part. An error names the damaged column; other blocks, and this one without
-    /// the field, are not concerned.
-    pub fn read(&mut self, block: &BlockRef) -> Result<Rows<'_>, Error> {
+    /// Decodes a block of this reader's part. What cannot be read is added to `damage`: where that is a value column, the
+    /// block has not that field; where it is streams or timestamps, the block has no rows. Others are not concerned.
+    pub fn read(&mut self, block: &BlockRef, damage: &mut Vec<Damage>) -> Rows<'_> {
         let entry = block.entry();
         let columns = self.fields.iter().map(|field| entry.field(field.0));
-        self.fetcher.load(entry, columns, &mut self.decoded)?;
-        Ok(Rows { decoded: &self.decoded })
+        self.fetcher.load(block.place(), entry, columns, &mut self.decoded, damage);
+        Rows { decoded: &self.decoded }
     }
 }
 
@@ -148,23 +148,28 @@ impl<'p> Fetcher<'p> {
         Self { part, decoder: Decoder::new(), bytes: Vec::new(), streams: StreamColumns::default() }
     }
 
-    /// Decodes a block's streams and times, and these columns of it.
+    /// Decodes a block's streams and times, and these columns of it, as far as they can be read.
     pub(super) fn load<'e>(
         &mut self,
+        place: Place,
         entry: &'e Entry,
         columns: impl ExactSizeIterator<Item = Option<&'e FieldColumn>>,
         decoded: &mut Decoded,
-    ) -> Result<(), Error> {
-        self.times(entry, decoded)?;
-        self.runs(entry, decoded)?;
+        damage: &mut Vec<Damage>,
+    ) {
+        if let Err(error) = self.times(entry, decoded).and_then(|()| self.runs(entry, decoded)) {
+            decoded.runs.clear();
+            damage.push(self.part.block_damage(place, entry, error));
+            return;
+        }
         decoded.values.resize_with(columns.len(), Default::default);
         for (column, (values, present)) in columns.zip(&mut decoded.values) {
             *present = column.is_some();
-            if let Some(column) = column {
-                self.values(column, entry.rows as usize, values)?;
+            if let Some(Err(error)) = column.map(|column| self.values(column, entry.rows as usize, values)) {
+                *present = false;
+                damage.push(self.part.block_damage(place, entry, error));
             }
         }
-        Ok(())
     }
 
     fn times(&mut self, entry: &Entry, decoded: &mut Decoded) -> Result<(), Error> {

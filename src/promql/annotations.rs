@@ -24,8 +24,8 @@ pub enum Severity {
 /// A remark on a part of the query.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Annotation {
-    /// Byte place in the query text.
-    start: usize,
+    /// Byte place in the query text; none where the data is what there is to say something about.
+    start: Option<usize>,
     severity: Severity,
     message: String,
 }
@@ -36,13 +36,15 @@ impl Annotation {
         self.severity
     }
 
-    /// The remark as the API shows it: kind, message, and line and column (from 1, in bytes) in `query`.
+    /// The remark as the API shows it: kind, message, and line and column (from 1, in bytes) in `query`; the message alone
+    /// where it is about no part of the query.
     pub fn text(&self, query: &str) -> String {
+        let Some(start) = self.start else { return self.message.clone() };
         let kind = match self.severity {
             Severity::Warning => "PromQL warning",
             Severity::Info => "PromQL info",
         };
-        let before = &query.as_bytes()[..self.start.min(query.len())];
+        let before = &query.as_bytes()[..start.min(query.len())];
         let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
         let column = before.iter().rev().take_while(|&&byte| byte != b'\n').count() + 1;
         format!("{kind}: {} ({line}:{column})", self.message)
@@ -83,19 +85,25 @@ impl Fixes {
     }
 }
 
-/// The remarks of a query, each once: by severity and message, the place of the last and what it adds up to.
+/// The remarks of a query, each once: by severity and message, the place of the last and what it adds up to; no place
+/// where it is about the data.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Notes(BTreeMap<(Severity, String), (usize, Option<Fixes>)>);
+pub(crate) struct Notes(BTreeMap<(Severity, String), (Option<usize>, Option<Fixes>)>);
 
 impl Notes {
     pub(crate) fn add(&mut self, severity: Severity, message: String, span: Span, fixes: Option<Fixes>) {
-        let (start, held) = self.0.entry((severity, message)).or_insert((span.start, None));
-        *start = span.start.max(*start);
+        let (start, held) = self.0.entry((severity, message)).or_insert((None, None));
+        *start = Some(span.start).max(*start);
         match (held, fixes) {
             (Some(held), Some(fixes)) => held.merge(fixes),
             (held, Some(fixes)) => *held = Some(fixes),
             (_, None) => {}
         }
+    }
+
+    /// Warns of what is wrong with the data, whatever is asked of it.
+    pub(crate) fn warn_of_data(&mut self, message: String) {
+        self.0.entry((Severity::Warning, message)).or_insert((None, None));
     }
 
     /// Warnings and infos, in the order of the query's text.

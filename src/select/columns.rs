@@ -15,10 +15,17 @@ pub(super) struct Columns {
     /// Per field the values of the pieces that have it, one after the other.
     values: Vec<Vec<f64>>,
     pieces: Vec<Piece>,
-    /// Stretches told as a whole: first and last time, and for each field what it comes to, where there is any.
-    digests: Vec<((i64, i64), Vec<Option<Aggregates>>)>,
+    digests: Vec<Stretch>,
     /// The times handed out last: the next stream often has the same.
     shared: Option<Arc<[i64]>>,
+}
+
+/// Rows that are told as a whole.
+struct Stretch {
+    /// The first and the last.
+    times: (i64, i64),
+    /// What each field comes to, where the rows have it.
+    fields: Vec<Option<Aggregates>>,
 }
 
 struct Piece {
@@ -58,7 +65,7 @@ impl Columns {
 
     /// Adds rows of a stretch of time, where there are no others, as a whole.
     pub(super) fn push_digest(&mut self, times: (i64, i64), of: impl Fn(usize) -> Option<Aggregates>) {
-        self.digests.push((times, (0..self.values.len()).map(of).collect()));
+        self.digests.push(Stretch { times, fields: (0..self.values.len()).map(of).collect() });
     }
 
     /// Hands out each field that has samples: its place, times, values, and start timestamps and digests as [`Series`]
@@ -70,7 +77,7 @@ impl Columns {
         starts: bool,
         mut sink: impl FnMut(usize, Arc<[i64]>, Vec<f64>, Vec<i64>, Vec<Digest>),
     ) {
-        self.digests.sort_unstable_by_key(|(times, _)| *times);
+        self.digests.sort_unstable_by_key(|stretch| stretch.times);
         let fields = self.values.len() - usize::from(starts);
         if self.is_plain() {
             let starts = if starts { starts_of(&self.values[fields]) } else { Vec::new() };
@@ -115,11 +122,12 @@ impl Columns {
 }
 
 /// A field's digests.
-fn digests_of(digests: &[((i64, i64), Vec<Option<Aggregates>>)], field: usize) -> Vec<Digest> {
-    let digest = |((first_time, last_time), fields): &((i64, i64), Vec<Option<Aggregates>>)| {
-        Some(Digest { first_time: *first_time, last_time: *last_time, of: fields[field]? })
+fn digests_of(stretches: &[Stretch], field: usize) -> Vec<Digest> {
+    let digest = |stretch: &Stretch| {
+        let (first_time, last_time) = stretch.times;
+        Some(Digest { first_time, last_time, of: stretch.fields[field]? })
     };
-    digests.iter().filter_map(digest).collect()
+    stretches.iter().filter_map(digest).collect()
 }
 
 /// The array handed out last if it holds these times, else a new one.

@@ -5,6 +5,7 @@
 
 mod collisions;
 mod columns;
+mod left_out;
 mod part_cursor;
 mod plan;
 mod reads;
@@ -27,7 +28,7 @@ pub enum Error {
     /// The caller's deadline passed or its client went away.
     #[error("query canceled")]
     Canceled,
-    /// A file could not be read.
+    /// Samples could not be read. Of files that are damaged, what can be read is, and the rest is told.
     #[error("read stored samples")]
     Storage(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
@@ -93,5 +94,10 @@ pub trait Source: Sync {
     fn select<'a>(&'a self, matchers: &'a [Matcher], range: TimeRange) -> Result<Batch<'a>, Error> {
         let request = Request { matchers, range, series_max: usize::MAX, digestible: None };
         Ok(Box::new(self.batches(&request)?.into_iter().flatten()))
+    }
+
+    /// What the answers so far had to leave out because it is damaged, a sentence each.
+    fn left_out(&self) -> Vec<String> {
+        Vec::new()
     }
 }

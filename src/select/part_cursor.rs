@@ -7,16 +7,17 @@ use std::{
 
 use roaring::RoaringBitmap;
 
-use super::{columns::Columns, reads::Counters};
+use super::{View, columns::Columns};
 use crate::{
     engine::StoredPart,
     model::{StreamId, TimeRange},
-    parts::{Aggregates, BlockReader, BlockRef, FieldRef},
+    parts::{Aggregates, BlockReader, BlockRef, FieldRef, Part},
 };
 
 /// A part image and the asked fields that it has.
 pub(super) struct PartFields<'v> {
     pub(super) stored: &'v StoredPart,
+    pub(super) part: &'v Part,
     pub(super) fields: Vec<FieldRef>,
     /// For each asked field its place among `fields`, where the image has it.
     pub(super) places: Arc<[Option<usize>]>,
@@ -24,14 +25,14 @@ pub(super) struct PartFields<'v> {
 
 impl<'v> PartFields<'v> {
     /// `None` where the image has none of the fields.
-    pub(super) fn new(stored: &'v StoredPart, names: &[&str]) -> Option<Self> {
+    pub(super) fn new(stored: &'v StoredPart, part: &'v Part, names: &[&str]) -> Option<Self> {
         let mut fields = Vec::new();
         let place = |name: &&str| {
-            fields.push(stored.part.field(name)?);
+            fields.push(part.field(name)?);
             Some(fields.len() - 1)
         };
         let places = names.iter().map(place).collect();
-        (!fields.is_empty()).then_some(Self { stored, fields, places })
+        (!fields.is_empty()).then_some(Self { stored, part, fields, places })
     }
 }
 
@@ -61,8 +62,10 @@ struct Kept {
     values: Vec<Option<Vec<f64>>>,
 }
 
-/// A part image's samples of some fields of one table, in a range.
+/// A part image's samples of some fields of one table, in a range. What cannot be read is left out, and told.
 pub(super) struct PartCursor<'p> {
+    view: &'p View,
+    stored: &'p StoredPart,
     range: TimeRange,
     /// For each asked field its place among those of the reader, where the image has it.
     places: Arc<[Option<usize>]>,
@@ -71,23 +74,18 @@ pub(super) struct PartCursor<'p> {
     blocks: VecDeque<Wanted>,
     /// Rows of blocks that hold several streams.
     decoded: BTreeMap<StreamId, Vec<Kept>>,
-    counters: &'p Counters,
 }
 
 impl<'p> PartCursor<'p> {
-    pub(super) fn new(
-        part: &PartFields<'p>,
-        blocks: VecDeque<Wanted>,
-        range: TimeRange,
-        counters: &'p Counters,
-    ) -> Self {
+    pub(super) fn new(view: &'p View, part: &PartFields<'p>, blocks: VecDeque<Wanted>, range: TimeRange) -> Self {
         Self {
+            view,
+            stored: part.stored,
             range,
             places: Arc::clone(&part.places),
-            reader: part.stored.part.reader(&part.fields),
+            reader: part.part.reader(&part.fields),
             blocks,
             decoded: BTreeMap::new(),
-            counters,
         }
     }
 
@@ -107,15 +105,10 @@ impl<'p> PartCursor<'p> {
                 continue;
             }
             let (samples, bytes) = block.cost(self.reader.fields());
-            self.counters.block(samples, bytes);
-            let rows = match self.reader.read(&block) {
-                Ok(rows) => rows,
-                Err(error) => {
-                    // The rest is served: one bad block must not take a whole query with it.
-                    tracing::error!("a block is passed over: {error}");
-                    continue;
-                }
-            };
+            self.view.counters().block(samples, bytes);
+            let mut damage = Vec::new();
+            let rows = self.reader.read(&block, &mut damage);
+            self.view.leave_out(self.stored, &damage);
             for run in rows.select(streams, self.range) {
                 if run.stream == stream {
                     columns.push(run.times, |field| run.values(self.places[field]?));

@@ -8,7 +8,7 @@ use std::{
 use roaring::RoaringBitmap;
 
 use super::{
-    Batch, Error, Request, View,
+    Batch, Request, View,
     collisions::shared_names,
     part_cursor::{PartFields, Wanted},
     walk::{self, Place, Portion, fields_and_starts},
@@ -25,20 +25,18 @@ const ROWS_MIN: u64 = 64 << 10;
 /// What a stream in memory is taken to have: some rows, and a look-up.
 const ROWS_IN_MEMORY: u64 = 128;
 
-/// The batches of what passes the matchers.
-pub(super) fn batches<'v>(view: &'v View, request: &Request<'_>) -> Result<Vec<Batch<'v>>, Error> {
-    let index = view.index();
-    let selections = index.streams.select(&index.schema, request.matchers, None);
-    let names = shared_names(&index.schema, &selections);
+/// The batches of what was selected.
+pub(super) fn batches<'v>(view: &'v View, selections: Vec<Selection>, request: &Request<'_>) -> Vec<Batch<'v>> {
+    let names = shared_names(&view.index().schema, &selections);
     let mut portions = Vec::new();
     for selection in selections {
-        portions.extend(cut(view, Arc::new(selection), request)?);
+        portions.extend(cut(view, &Arc::new(selection), request));
     }
     let batch = |portions, names| Box::new(walk::series(view, portions, request.range, names)) as Batch<'v>;
     if !names.is_empty() {
-        return Ok(vec![batch(portions, names)]);
+        return vec![batch(portions, names)];
     }
-    Ok(portions.into_iter().map(|portion| batch(vec![portion], HashSet::new())).collect())
+    portions.into_iter().map(|portion| batch(vec![portion], HashSet::new())).collect()
 }
 
 /// A place of a whole selection.
@@ -48,8 +46,8 @@ enum Source<'v> {
 }
 
 /// Cuts a selection by streams.
-fn cut<'v>(view: &'v View, selection: Arc<Selection>, request: &Request<'_>) -> Result<Vec<Portion<'v>>, Error> {
-    let mut sources = sources(view, &selection, request.range)?;
+fn cut<'v>(view: &'v View, selection: &Arc<Selection>, request: &Request<'_>) -> Vec<Portion<'v>> {
+    let mut sources = sources(view, selection, request.range);
     if let Some(digestible) = request.digestible
         && selection.starts.is_none()
     {
@@ -61,7 +59,7 @@ fn cut<'v>(view: &'v View, selection: Arc<Selection>, request: &Request<'_>) -> 
     for &(first, last) in &bounds {
         let streams = RoaringBitmap::from_sorted_iter(selection.streams.range(first..=last));
         let streams = streams.expect("a bitmap is in order");
-        portions.push(Portion { selection: Arc::clone(&selection), streams, places: Vec::new() });
+        portions.push(Portion { selection: Arc::clone(selection), streams, places: Vec::new() });
     }
     for source in sources {
         match source {
@@ -82,19 +80,27 @@ fn cut<'v>(view: &'v View, selection: Arc<Selection>, request: &Request<'_>) -> 
             }
         }
     }
-    Ok(portions)
+    portions
 }
 
-/// Where the samples of a selection may be, in sequence order.
-fn sources<'v>(view: &'v View, selection: &Selection, range: TimeRange) -> Result<Vec<Source<'v>>, Error> {
+/// Where the samples of a selection may be, in sequence order. What cannot be read is left out, and told.
+fn sources<'v>(view: &'v View, selection: &Selection, range: TimeRange) -> Vec<Source<'v>> {
     let schema = &view.index().schema;
     let table = schema.table_name(selection.table);
     let names: Vec<&str> = fields_and_starts(selection).map(|field| schema.field_name(field)).collect();
     let mut sources: Vec<(SeqNo, Source<'v>)> = Vec::new();
     for stored in view.parts_in(range) {
-        let Some(part) = PartFields::new(stored, &names) else { continue };
-        let blocks = stored.part.blocks(table, &selection.streams, Some(&part.fields), range);
-        let blocks = blocks.map_err(|error| Error::Storage(Box::new(error)))?;
+        let part = match stored.part() {
+            Ok(part) => PartFields::new(stored, part, &names),
+            Err(damage) => {
+                view.leave_out(stored, std::slice::from_ref(&*damage));
+                None
+            }
+        };
+        let Some(part) = part else { continue };
+        let mut damage = Vec::new();
+        let blocks = part.part.blocks(table, &selection.streams, Some(&part.fields), range, &mut damage);
+        view.leave_out(stored, &damage);
         if !blocks.is_empty() {
             let blocks = blocks.into_iter().map(|block| Wanted { block, digest: false }).collect();
             sources.push((stored.numbers.0, Source::Part(Arc::new(part), blocks)));
@@ -104,7 +110,7 @@ fn sources<'v>(view: &'v View, selection: &Selection, range: TimeRange) -> Resul
         sources.push((generation.first(), Source::Memory(generation)));
     }
     sources.sort_by_key(|(first, _)| *first);
-    Ok(sources.into_iter().map(|(_, source)| source).collect())
+    sources.into_iter().map(|(_, source)| source).collect()
 }
 
 /// Marks the blocks that need not be decoded: what the index knows of them is enough, and no other place has samples of
@@ -112,7 +118,7 @@ fn sources<'v>(view: &'v View, selection: &Selection, range: TimeRange) -> Resul
 fn mark_digests(sources: &mut [Source<'_>], digestible: &dyn Fn(i64, i64) -> bool) {
     let span = |source: &Source<'_>| match source {
         Source::Part(part, _) => {
-            let summary = part.stored.part.summary();
+            let summary = &part.stored.summary;
             Some((summary.min_time, summary.max_time))
         }
         Source::Memory(generation) => generation.summary().times,

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
-use super::{Batch, Error, Reads, Request, Source, plan, reads::Counters};
+use super::{Batch, Error, Reads, Request, Source, left_out::Gaps, plan, reads::Counters};
 use crate::{
     engine::{Engine, PartSet, StoredPart},
     index::Index,
     memtable::Generation,
     model::{Labels, Matcher, SeqNo, Slot, StreamId, TableId, TimeRange},
+    parts::Damage,
 };
 
 /// What a query sees: every batch up to a number, whatever is written meanwhile.
@@ -19,6 +20,7 @@ pub struct View {
     generations: Arc<Vec<Arc<Generation>>>,
     parts: Arc<PartSet>,
     counters: Counters,
+    gaps: Gaps,
 }
 
 impl View {
@@ -45,12 +47,18 @@ impl View {
     fn upto(engine: &Arc<Engine>, upto: SeqNo) -> Self {
         let generations = engine.generations();
         let parts = engine.parts();
-        Self { engine: Arc::clone(engine), upto, generations, parts, counters: Counters::default() }
+        let (counters, gaps) = (Counters::default(), Gaps::default());
+        Self { engine: Arc::clone(engine), upto, generations, parts, counters, gaps }
     }
 
     /// Where what is read is counted.
     pub(super) fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// Notes what of an image could not be read.
+    pub(super) fn leave_out(&self, stored: &StoredPart, damage: &[Damage]) {
+        self.gaps.add(&self.engine, stored, damage);
     }
 
     pub(super) fn index(&self) -> &Index {
@@ -105,7 +113,7 @@ impl View {
             return None;
         }
         let mut streams = self.engine.days().streams_in(range);
-        for stored in self.parts.in_range(range).filter(|stored| stored.file.is_none()) {
+        for stored in self.parts.in_range(range).filter(|stored| stored.own_file().is_none()) {
             // Pages that an earlier incarnation left are in no index part yet; they are few and soon become parts.
             streams |= self.engine.page_streams(stored.day);
         }
@@ -120,7 +128,15 @@ impl View {
 
 impl Source for View {
     fn batches<'a>(&'a self, request: &Request<'a>) -> Result<Vec<Batch<'a>>, Error> {
-        self.counters.begin(self.parts.iter().map(|stored| stored.part.summary().blocks).sum());
-        plan::batches(self, request)
+        self.counters.begin(self.parts.iter().map(|stored| stored.summary.blocks).sum());
+        let index = self.engine.index();
+        let selections = index.streams.select(&index.schema, request.matchers, None);
+        let tables = selections.iter().map(|selection| index.schema.table_name(selection.table)).collect();
+        self.gaps.add_gone(&self.engine, request.range, &tables);
+        Ok(plan::batches(self, selections, request))
+    }
+
+    fn left_out(&self) -> Vec<String> {
+        self.gaps.texts()
     }
 }

@@ -98,7 +98,7 @@ struct Walk<'v> {
 impl<'v> Walk<'v> {
     fn new(view: &'v View, portion: Portion<'v>, range: TimeRange) -> Self {
         let cursor = |place| match place {
-            Place::Part(part, blocks) => Cursor::Part(Box::new(PartCursor::new(&part, blocks, range, view.counters()))),
+            Place::Part(part, blocks) => Cursor::Part(Box::new(PartCursor::new(view, &part, blocks, range))),
             Place::Memory(generation) => Cursor::Memory(generation),
         };
         Self {

@@ -8,6 +8,8 @@
 //! Little-endian, at multiples of 8 bytes, zero-padded. `len` counts from `magic` to the payload's end; where a file
 //! reads zero instead of a magic, nothing was written. The CRC-32 covers everything but itself.
 
+use std::borrow::Cow;
+
 use crate::model::SeqNo;
 
 /// Bytes before the payload.
@@ -76,11 +78,18 @@ pub struct FrameHeader {
 
 /// A frame read back; its checksum held.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Frame {
+pub struct Frame<'a> {
     /// Everything but the payload.
     pub header: FrameHeader,
-    /// The payload.
-    pub payload: Vec<u8>,
+    /// The payload; mostly where the scan read it.
+    pub payload: Cow<'a, [u8]>,
+}
+
+impl Frame<'_> {
+    /// The frame with a payload of its own.
+    pub fn into_owned(self) -> Frame<'static> {
+        Frame { header: self.header, payload: self.payload.into_owned().into() }
+    }
 }
 
 /// Appends a frame to `out`, padded to a multiple of 8 bytes; its payload is the pieces one behind the other.

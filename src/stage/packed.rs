@@ -8,10 +8,10 @@
 
 use std::{fmt, str::FromStr};
 
-use zstd::bulk::{Compressor, Decompressor};
+use zstd::bulk::Compressor;
 
 use super::{Error, Kind};
-use crate::codec::{self, Reader, put_u64};
+use crate::codec::{self, Reader, put_u64, unpack_frame};
 
 /// Larger payloads are not packed, and no damaged size makes a reader ask for more memory.
 const UNPACKED_SIZE_MAX: usize = 256 << 20;
@@ -86,8 +86,7 @@ pub(super) fn unpack(packed: &[u8]) -> Result<Vec<u8>, Error> {
     let size = usize::try_from(size).ok().filter(|size| *size <= UNPACKED_SIZE_MAX);
     let size = size.ok_or_else(|| failed(&"its size is beyond what is ever packed"))?;
     let bytes = &packed[packed.len() - reader.remaining()..];
-    let payload =
-        Decompressor::new().and_then(|mut zstd| zstd.decompress(bytes, size)).map_err(|error| failed(&error))?;
+    let payload = unpack_frame(bytes, size).map_err(|error| failed(&error))?;
     match payload.len() == size {
         true => Ok(payload),
         false => Err(failed(&format_args!("{} bytes were unpacked, {size} were packed", payload.len()))),

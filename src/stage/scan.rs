@@ -1,7 +1,9 @@
 //! Reading a file of the stage back, damage and all.
 
 use std::{
+    borrow::Cow,
     fmt,
+    ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -20,9 +22,9 @@ const CHUNK: usize = 1 << 20;
 
 /// What stands next in a file.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum Found<'a> {
     /// A valid frame.
-    Frame(Frame),
+    Frame(Frame<'a>),
     /// `bytes` that hold something but no valid frame, with a valid one behind them.
     Damage {
         /// First byte.
@@ -64,14 +66,15 @@ impl Scan {
 
     /// What comes next; `None` when no valid frame follows.
     #[allow(clippy::should_implement_trait)] // a failing read ends it, which an iterator would not say
-    pub fn next(&mut self) -> Result<Option<Found>, Error> {
-        if let Some((mut frame, len)) = self.frame_at(self.at)? {
-            self.at += padded(len) as u64;
-            if frame.header.kind == Kind::PackedBatch {
-                frame.payload = unpack(&frame.payload)?;
-                frame.header.kind = Kind::Batch;
+    pub fn next(&mut self) -> Result<Option<Found<'_>>, Error> {
+        if let Some((mut header, payload)) = self.frame_at(self.at)? {
+            self.at += padded(FRAME_HEADER_SIZE + payload.len()) as u64;
+            let mut payload = Cow::Borrowed(&self.chunk[payload]);
+            if header.kind == Kind::PackedBatch {
+                payload = unpack(&payload)?.into();
+                header.kind = Kind::Batch;
             }
-            return Ok(Some(Found::Frame(frame)));
+            return Ok(Some(Found::Frame(Frame { header, payload })));
         }
         let offset = self.at;
         Ok(self.find_behind(offset)?.map(|next| {
@@ -94,8 +97,8 @@ impl Scan {
         header.place.segment == self.id && header.place.offset == offset
     }
 
-    /// The frame at `offset` and the bytes it takes, if a valid one starts there.
-    fn frame_at(&mut self, offset: u64) -> Result<Option<(Frame, usize)>, Error> {
+    /// The header of the frame at `offset`, if a valid one starts there, and where in the chunk its payload is.
+    fn frame_at(&mut self, offset: u64) -> Result<Option<(FrameHeader, Range<usize>)>, Error> {
         let Some(head) = self.bytes_at(offset, FRAME_HEADER_SIZE)?.first_chunk() else { return Ok(None) };
         let Some((len, crc, header)) = parse_header(head) else { return Ok(None) };
         if !self.is_ours(&header, offset) || offset + len as u64 > self.size {
@@ -103,7 +106,8 @@ impl Scan {
         }
         let bytes = self.bytes_at(offset, len)?;
         let is_valid = bytes.len() == len && checksum(bytes) == crc;
-        Ok(is_valid.then(|| (Frame { header, payload: bytes[FRAME_HEADER_SIZE..].to_vec() }, len)))
+        let start = (offset - self.chunk_at) as usize;
+        Ok(is_valid.then(|| (header, start + FRAME_HEADER_SIZE..start + len)))
     }
 
     /// `len` bytes at `offset`, fewer where the file ends. Reads far ahead, as frames are small and stand in a row.
@@ -160,7 +164,7 @@ pub fn describe(file: Arc<dyn File>, path: &Path, out: &mut dyn fmt::Write) -> R
     Ok(())
 }
 
-fn describe_frame(frame: &Frame, out: &mut dyn fmt::Write) -> fmt::Result {
+fn describe_frame(frame: &Frame<'_>, out: &mut dyn fmt::Write) -> fmt::Result {
     let header = &frame.header;
     write!(
         out,

@@ -7,6 +7,7 @@ mod digests;
 mod directories;
 mod edges;
 mod faults;
+mod flips;
 mod layers;
 mod mirror;
 mod promql;

@@ -41,12 +41,12 @@ fn found(engine: &Arc<Engine>) -> Vec<(String, f64)> {
 }
 
 /// The frames of a log segment.
-fn frames(disk: &SimDisk, id: u64) -> Vec<Frame> {
+fn frames(disk: &SimDisk, id: u64) -> Vec<Frame<'static>> {
     let path = Path::new(WAL).join(crate::stage::file_name(FileKind::Log, id));
     let mut scan = Scan::new(disk.open(&path).unwrap(), &path, id).unwrap();
     let mut frames = Vec::new();
     while let Some(next) = scan.next().unwrap() {
-        frames.extend(if let Found::Frame(frame) = next { Some(frame) } else { None });
+        frames.extend(if let Found::Frame(frame) = next { Some(frame.into_owned()) } else { None });
     }
     frames
 }
@@ -65,7 +65,7 @@ fn put_segment(disk: &SimDisk, id: u64, frames: &[Frame]) {
 }
 
 /// A disk on which the first start wrote batches 1 to 5: `a` to `e`, of one value each, each defining what it uses.
-fn five() -> (SimDisk, Vec<Frame>) {
+fn five() -> (SimDisk, Vec<Frame<'static>>) {
     let disk = SimDisk::new(1);
     let engine = open_in(&disk, Mode::WalSync).unwrap();
     for (index, name) in ["a", "b", "c", "d", "e"].into_iter().enumerate() {
@@ -78,9 +78,9 @@ fn five() -> (SimDisk, Vec<Frame>) {
     (disk, frames)
 }
 
-fn void(like: &Frame, from: u64, to: u64) -> Frame {
+fn void(like: &Frame<'_>, from: u64, to: u64) -> Frame<'static> {
     let header = FrameHeader { kind: Kind::Void, number: SeqNo(to), ..like.header };
-    Frame { header, payload: encode_void(SeqNo(from)).to_vec() }
+    Frame { header, payload: encode_void(SeqNo(from)).to_vec().into() }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use super::*;
 
 fn rows_of_blocks(part: &Part, table: &str) -> Vec<(u32, Option<u32>)> {
-    let blocks = part.blocks(table, &all_streams(), None, TimeRange::ALL).unwrap();
+    let blocks = blocks_of(part, table, &all_streams(), None, TimeRange::ALL).unwrap();
     blocks.iter().map(|block| (block.rows(), block.single().map(|stream| stream.0))).collect()
 }
 
@@ -73,7 +73,7 @@ fn an_empty_part_is_a_part() {
     let part = open(&build(Level::Full, &[])).unwrap();
     assert_eq!((part.summary().rows, part.tables().len()), (0, 0));
     assert_eq!(scan(&part).unwrap(), Samples::new());
-    assert!(part.blocks("cpu", &all_streams(), None, TimeRange::ALL).unwrap().is_empty());
+    assert!(blocks_of(&part, "cpu", &all_streams(), None, TimeRange::ALL).unwrap().is_empty());
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn full_single_blocks_have_aggregates_and_others_none() {
     let aggregates = |level| {
         let part = open(&build(level, &inputs)).unwrap();
         let fields = ["const", "user"].map(|field| part.field(field).unwrap());
-        let blocks = part.blocks("cpu", &all_streams(), None, TimeRange::ALL).unwrap();
+        let blocks = blocks_of(&part, "cpu", &all_streams(), None, TimeRange::ALL).unwrap();
         blocks.iter().map(|block| fields.map(|field| block.aggregates(field))).collect::<Vec<_>>()
     };
     let constant = Aggregates::of_constant(7.0, 2000);
@@ -104,7 +104,7 @@ fn a_block_is_found_by_stream_field_and_time() {
     let streams = |ids: &[u32]| ids.iter().copied().collect::<RoaringBitmap>();
     let found = |ids: &[u32], fields, start: i64, end: i64| {
         let range = TimeRange { start: start * 1_000_000_000, end: end * 1_000_000_000 };
-        let blocks = part.blocks("t", &streams(ids), fields, range).unwrap();
+        let blocks = blocks_of(&part, "t", &streams(ids), fields, range).unwrap();
         blocks.iter().map(|block| block.single().unwrap().0).collect::<Vec<_>>()
     };
     assert_eq!(found(&[1, 5, 9], None, 0, 30_000), [1, 1, 5, 9]);
@@ -112,7 +112,7 @@ fn a_block_is_found_by_stream_field_and_time() {
     assert_eq!(found(&[2, 5, 9], Some(&a), 0, 20_000), [9]);
     assert_eq!(found(&[1, 5, 9], Some(&a), 9_990, 9_991), [1, 9]);
     assert!(found(&[1, 5, 9], Some(&a), 9_991, 20_000).is_empty());
-    assert!(part.blocks("u", &streams(&[1]), None, TimeRange::ALL).unwrap().is_empty());
+    assert!(blocks_of(&part, "u", &streams(&[1]), None, TimeRange::ALL).unwrap().is_empty());
 }
 
 #[test]

@@ -24,7 +24,7 @@ fn the_golden_file_of_version_1_is_read() {
     assert_eq!((part.summary().streams, part.summary().blocks), (5, 4));
     assert_eq!(scan(&part).unwrap(), expected(&version_1(), &all_streams(), TimeRange::ALL));
     let total = part.field("total").unwrap();
-    let blocks = part.blocks("cpu", &all_streams(), Some(&[total]), TimeRange::ALL).unwrap();
+    let blocks = blocks_of(&part, "cpu", &all_streams(), Some(&[total]), TimeRange::ALL).unwrap();
     assert_eq!(blocks[0].aggregates(total).unwrap().increase(), 499.0 * 3.0 + 699.0 * 3.0);
 }
 

@@ -95,14 +95,32 @@ fn all_streams() -> RoaringBitmap {
     (0..10_000).collect()
 }
 
+/// The blocks of a part, or the first damage.
+fn blocks_of(
+    part: &Part,
+    table: &str,
+    streams: &RoaringBitmap,
+    fields: Option<&[FieldRef]>,
+    range: TimeRange,
+) -> Result<Vec<BlockRef>, Error> {
+    let mut damage = Vec::new();
+    let blocks = part.blocks(table, streams, fields, range, &mut damage);
+    first(damage).map_or(Ok(blocks), Err)
+}
+
+fn first(damage: Vec<Damage>) -> Option<Error> {
+    damage.into_iter().next().map(|damage| damage.error)
+}
+
 /// What a part gives for these streams and this range, by way of `blocks` and a reader of all fields.
 fn select(part: &Part, streams: &RoaringBitmap, range: TimeRange) -> Result<Samples, Error> {
     let mut samples = Samples::new();
     for table in part.tables() {
         let fields: Vec<FieldRef> = table.fields.iter().map(|field| part.field(field).unwrap()).collect();
         let mut reader = part.reader(&fields);
-        for block in part.blocks(&table.name, streams, Some(&fields), range)? {
-            for run in reader.read(&block)?.select(streams, range) {
+        for block in blocks_of(part, &table.name, streams, Some(&fields), range)? {
+            let mut damage = Vec::new();
+            for run in reader.read(&block, &mut damage).select(streams, range) {
                 for (asked, field) in table.fields.iter().enumerate() {
                     let Some(values) = run.values(asked) else { continue };
                     assert_eq!(values.len(), run.times.len());
@@ -110,6 +128,9 @@ fn select(part: &Part, streams: &RoaringBitmap, range: TimeRange) -> Result<Samp
                     let rows = run.times.iter().zip(values).map(|(&time, value)| (time, value.to_bits()));
                     samples.entry(key).or_default().extend(rows);
                 }
+            }
+            if let Some(error) = first(damage) {
+                return Err(error);
             }
         }
     }
@@ -125,7 +146,7 @@ fn scan(part: &Part) -> Result<Samples, Error> {
         let peeked = scan.peek()?.map(|(table, stream)| (table.to_owned(), stream));
         let Some(group) = scan.next_group()? else {
             assert_eq!(peeked, None);
-            return Ok(samples);
+            return first(scan.into_damage()).map_or(Ok(samples), Err);
         };
         let key = Some((group.table.to_owned(), group.stream));
         assert_eq!(peeked, key);

@@ -98,10 +98,10 @@ proptest! {
     fn every_aggregate_is_that_of_the_blocks_values(seed: u64) {
         let part = open(&build(Level::Full, &groups(seed, 6, 2000))).unwrap();
         for table in part.tables() {
-            for block in part.blocks(&table.name, &all_streams(), None, TimeRange::ALL).unwrap() {
+            for block in blocks_of(&part, &table.name, &all_streams(), None, TimeRange::ALL).unwrap() {
                 for field in table.fields.iter().filter_map(|field| part.field(field)).filter(|&field| block.has(field)) {
                     let mut reader = part.reader(&[field]);
-                    let run = reader.read(&block).unwrap().runs().next().unwrap();
+                    let run = reader.read(&block, &mut Vec::new()).runs().next().unwrap();
                     let aggregates = block.single().and_then(|_| Aggregates::of(run.values(0).unwrap()));
                     prop_assert_eq!(format!("{:?}", block.aggregates(field)), format!("{aggregates:?}"));
                 }

@@ -140,7 +140,9 @@ impl<'a> Eval<'a> {
     }
 
     fn answer(self, value: Value) -> Answer {
-        let (warnings, infos) = self.notes.into_inner().into_parts();
+        let mut notes = self.notes.into_inner();
+        self.source.left_out().into_iter().for_each(|text| notes.warn_of_data(text));
+        let (warnings, infos) = notes.into_parts();
         Answer { value, warnings, infos, stats: self.meter.stats() }
     }
 

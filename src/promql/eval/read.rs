@@ -25,13 +25,16 @@ pub(super) struct Reading<'m> {
     pub digestible: Option<&'m dyn Fn(i64, i64) -> bool>,
 }
 
+/// Makes something of a series, with scratch that is kept from one to the next.
+type Make<'m, S, T> = dyn Fn(&mut S, &Patience<'_>, Series) -> Result<Option<T>> + Sync + 'm;
+
 impl Eval<'_> {
     /// Makes something of each selected series, with scratch of the thread's own, and hands that on, always in the same order.
     /// At most until time is up.
     pub(super) fn read<S: Default, T: Send>(
         &self,
         reading: Reading<'_>,
-        make: &(dyn Fn(&mut S, &Patience<'_>, Series) -> Result<Option<T>> + Sync),
+        make: &Make<'_, S, T>,
         sink: &mut dyn FnMut(T) -> Result<()>,
     ) -> Result<()> {
         self.patience().check()?;
@@ -63,7 +66,7 @@ impl Eval<'_> {
         &self,
         batch: Batch<'_>,
         scratch: &mut S,
-        make: &(dyn Fn(&mut S, &Patience<'_>, Series) -> Result<Option<T>> + Sync),
+        make: &Make<'_, S, T>,
         sink: &mut dyn FnMut(T) -> Result<()>,
     ) -> Result<()> {
         let patience = self.patience();
