@@ -270,7 +270,7 @@ pub(super) fn tree() -> impl Strategy<Value = Expr> {
             inner.prop_map(|inner| expr(Node::Paren(Box::new(inner)))),
             (select(AggregateOp::ALL.to_vec()), vector.clone(), number(), any::<bool>(), labels())
                 .prop_map(|(op, vector, value, without, grouping)| aggregate(op, vector, value, without, grouping)),
-            any_call(vector.clone()),
+            any_call(vector),
             window.prop_map(|(inner, range, step, at)| {
                 let subquery = Subquery { expr: operand(inner), range, step, at };
                 call("last_over_time", vec![expr(Node::Subquery(Box::new(subquery)))])

@@ -83,8 +83,8 @@ impl Naive<'_> {
         let mut vector = Vec::new();
         for series in self.selected(selector) {
             let samples = series.times.iter().zip(&series.values);
-            let within = samples.filter(|(at, _)| time - self.lookback < **at && **at <= time);
-            if let Some((_, &value)) = within.last()
+            let mut within = samples.filter(|(at, _)| time - self.lookback < **at && **at <= time);
+            if let Some((_, &value)) = within.next_back()
                 && !is_stale(value)
             {
                 vector.push((series.labels.clone(), value));
@@ -101,7 +101,7 @@ impl Naive<'_> {
     pub(super) fn windows(&self, expr: &Expr, time: i64) -> Outcome<Windows> {
         let mut windows: BTreeMap<Labels, Vec<(i64, f64)>> = BTreeMap::new();
         match &expr.node {
-            Node::Paren(inner) => return self.windows(inner, time),
+            Node::Paren(inner) => self.windows(inner, time),
             Node::Matrix(matrix) => {
                 let end = self.shifted(&matrix.selector.at, time);
                 let start = end - nanos(&matrix.range);

@@ -90,7 +90,7 @@ pub(super) fn aggregated(operation: &str, values: &[f64]) -> f64 {
 
 /// Between the two values of the nearest ranks; NaN is the least value.
 pub(super) fn quantile(q: f64, values: &[f64]) -> f64 {
-    if q < 0.0 || q > 1.0 {
+    if !(0.0..=1.0).contains(&q) {
         return f64::INFINITY.copysign(q);
     }
     let mut sorted = values.to_vec();
