@@ -156,7 +156,8 @@ impl Writer<'_> {
     }
 
     fn over_time(&mut self) -> String {
-        let (selector, minutes) = (self.selector(), self.0.u32(1..16));
+        let minutes = if self.0.u32(..6) == 0 { 150 } else { self.0.u32(1..16) };
+        let selector = self.selector();
         match self.0.u32(..8) {
             0 => format!(
                 "quantile_over_time({}, {selector}[{minutes}m])",
