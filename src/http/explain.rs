@@ -139,8 +139,9 @@ fn plan(expr: &Expr, text: &str, parts: &HashMap<(usize, usize), Part>) -> Value
     }
     if let Some(part) = parts.get(&(expr.span.start, expr.span.end)) {
         node["series"] = part.series.into();
-        node["evaluations"] = part.evaluations.into();
-        node["seconds"] = part.took.as_secs_f64().into();
+        if !part.took.is_zero() {
+            node["seconds"] = part.took.as_secs_f64().into();
+        }
     }
     let children: Vec<_> = expr.children().map(|child| plan(child, text, parts)).collect();
     if !children.is_empty() {
@@ -168,7 +169,6 @@ fn described(expr: &Expr) -> (&'static str, Option<&'static str>) {
 /// What a part of the query took.
 #[derive(Clone, Copy, Debug, Default)]
 struct Part {
-    evaluations: u64,
     series: u64,
     took: Duration,
 }
@@ -198,7 +198,6 @@ impl Watch for Watcher {
     fn evaluated(&self, part: Span, series: u64, took: Duration) {
         let mut parts = self.parts.lock();
         let part = parts.entry((part.start, part.end)).or_default();
-        part.evaluations += 1;
         part.series += series;
         part.took += took;
     }

@@ -14,6 +14,11 @@ const PIECE_SLACK: usize = 16 << 10;
 /// Points of a series that are written before the size of the piece is looked at again.
 const TURN: usize = 256;
 
+/// The answer to a query that has this result, in the pieces it is sent in; each is made when it is asked for.
+pub fn encoded(value: Value) -> impl Iterator<Item = Vec<u8>> {
+    body(value, "}}").into_pieces()
+}
+
 /// `{"status":"success","data":{"resultType":…,"result":…` and then `tail`, which closes what is open.
 pub(super) fn body(value: Value, tail: &str) -> Body {
     match value {

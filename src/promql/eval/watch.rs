@@ -14,7 +14,8 @@ pub trait Watch: Sync {
     fn now(&self) -> Duration;
 
     /// A part of the query, at a place in its text, handed on so many series. `took` is the time it took, that of the
-    /// parts below it included. A part may be evaluated several times.
+    /// parts below it included; a range selector's is that of the function it is given to, for they are one loop. A part
+    /// may be told of several times.
     fn evaluated(&self, part: Span, series: u64, took: Duration);
 
     /// At these steps of the query, a selector or subquery found so many samples for each of them.
@@ -55,6 +56,13 @@ impl Eval<'_> {
         let Some((watch, is_everywhere)) = self.watched(steps) else { return };
         for (step, _) in found.iter().enumerate().filter(|&(_, &value)| is_present(value)) {
             watch.found(if is_everywhere { 0..self.query.count } else { step..step + 1 }, 1);
+        }
+    }
+
+    /// Tells of a series that a range selector found.
+    pub(super) fn note_series(&self, part: Span) {
+        if let Some(watch) = self.options.watch {
+            watch.evaluated(part, 1, Duration::ZERO);
         }
     }
 
