@@ -3,7 +3,6 @@
 
 use std::{
     collections::HashMap,
-    ops::Range,
     time::{Duration, Instant},
 };
 
@@ -202,7 +201,7 @@ impl Watch for Watcher {
         part.took += took;
     }
 
-    fn found(&self, steps: Range<usize>, samples: u64) {
-        self.found.lock()[steps].iter_mut().for_each(|found| *found += samples);
+    fn found(&self, samples: &dyn Fn(usize) -> u64) {
+        self.found.lock().iter_mut().enumerate().for_each(|(step, found)| *found += samples(step));
     }
 }

@@ -98,6 +98,9 @@ fn strings_survive_a_json_parser() {
     let value: serde_json::Value = serde_json::from_str(&written(|out| json::labels(out, &labels))).unwrap();
     assert_eq!(value["path"], text);
     assert_eq!(written(|out| json::labels(out, &Labels::default())), "{}");
+    for (nanos, short) in [(500_000_000, "0.5"), (0, "0"), (100_000_000_000, "100"), (-1_250_000_000, "-1.25")] {
+        assert_eq!(written(|out| json::short_time(out, nanos)), short);
+    }
     assert_eq!(written(|out| json::point(out, 1500 * 1_000_000, 0.5)), "[1.500,\"0.5\"]");
 }
 
@@ -121,6 +124,8 @@ fn times_are_seconds_or_rfc_3339_and_far_ones_saturate() {
         ("-1.5", -1_500_000_000),
         ("1435781430.781", 1_435_781_430_781_000_000),
         ("1.4357814307814e9", 1_435_781_430_781_000_000),
+        ("1.0005", NANOS_PER_SECOND),
+        ("1.0006", 1_001_000_000),
         ("2015-07-01T20:10:30.781Z", 1_435_781_430_781_000_000),
         ("2015-07-01T22:10:30.781+02:00", 1_435_781_430_781_000_000),
         ("1735000000000", i64::MAX), // milliseconds, taken for seconds: the year 57000
