@@ -111,7 +111,7 @@ impl<'a> Eval<'a> {
             let frame = self.frame(arg, steps)?;
             let make = |bounds: &mut Bounds, patience: &Patience<'_>, series| match self.raw(series) {
                 Some(raw) => {
-                    self.note_windows(&frame, &raw.times);
+                    self.note_windows(&frame, &raw);
                     self.note_series(arg.span);
                     compute(bounds, patience, frame, raw)
                 }

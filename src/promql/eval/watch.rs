@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use crate::promql::{
     ast::Span,
-    eval::{Eval, series::is_present, steps::Steps, window::Frame},
+    eval::{
+        Eval,
+        series::is_present,
+        steps::Steps,
+        window::{Frame, RawSeries},
+    },
 };
 
 /// Somebody who watches an evaluation, and has a clock for it. Costs two looks at that clock for each series that one
@@ -64,11 +69,16 @@ impl Eval<'_> {
     }
 
     /// Tells of the samples in the windows of a series.
-    pub(super) fn note_windows(&self, frame: &Frame, times: &[i64]) {
+    pub(super) fn note_windows(&self, frame: &Frame, series: &RawSeries) {
+        let (times, digests) = (&*series.times, &*series.digests);
         self.note_found(frame.steps, |step| {
             let end = frame.shift.apply(frame.steps.time(step));
             let start = end.saturating_sub(frame.range);
-            (times.partition_point(|&time| time <= end) - times.partition_point(|&time| time <= start)) as u64
+            let alone = times.partition_point(|&time| time <= end) - times.partition_point(|&time| time <= start);
+            // A digest is in a window as a whole, or not at all.
+            let from = digests.partition_point(|digest| digest.first_time <= start);
+            let inside = digests[from..].iter().take_while(|digest| digest.last_time <= end);
+            alone as u64 + inside.map(|digest| u64::from(digest.of.count)).sum::<u64>()
         });
     }
 
