@@ -291,15 +291,17 @@ fn the_server_tells_what_it_is() {
     assert!(data(&server, "status/config")["yaml"].is_string() && data(&server, "status/flags").is_object());
     assert!(data(&server, "status/walreplay")["current"].is_u64());
     let features = data(&server, "features");
-    for (category, name) in [
-        ("promql_functions", "rate"),
-        ("promql_functions", "info"),
-        ("promql_operators", "limitk"),
-        ("promql_operators", "=~"),
-        ("promql", "fill_left"),
-        ("api", "query_stats"),
+    for (category, name, enabled) in [
+        ("promql_functions", "rate", true),
+        ("promql_functions", "info", false),
+        ("promql_operators", "topk", true),
+        ("promql_operators", "limitk", false),
+        ("promql_operators", "=~", true),
+        ("promql", "group_left", true),
+        ("promql", "fill_left", false),
+        ("api", "query_stats", true),
     ] {
-        assert_eq!(features[category][name], json!(true), "{category} {name}");
+        assert_eq!(features[category][name], json!(enabled), "{category} {name}, without any --enable-feature");
     }
     assert!(
         features.as_object().unwrap().values().all(|names| names.as_object().unwrap().values().all(Value::is_boolean))
