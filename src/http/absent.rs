@@ -30,7 +30,7 @@ constant_answers! {
     /// Alertmanagers: there are none.
     alertmanagers: { "activeAlertmanagers": [], "droppedAlertmanagers": [] };
     /// Scrape targets: nothing is scraped. Whatever `state` and `scrapePool` ask for, there is none.
-    targets: { "activeTargets": [], "droppedTargets": [] };
+    targets: { "activeTargets": [], "droppedTargets": [], "droppedTargetCounts": {} };
     /// Scrape pools: nothing is scraped.
     scrape_pools: { "scrapePools": [] };
     /// Notifications for the people who run the server: our own are in the log and in `/health`.
@@ -62,28 +62,20 @@ pub(super) async fn rules(call: Call) -> Result<Reply, Error> {
     success(&call, &json!({ "groups": [] }))
 }
 
-/// Where there are no groups, no page has a next one.
+/// Pages of groups: the one that any token leads to is empty.
 fn check_pages(params: &Params) -> Result<(), Error> {
-    let (limit, token) = (params.non_empty("group_limit"), params.non_empty("group_next_token"));
-    if limit.is_none() && token.is_some() {
-        let reason = "group_limit needs to be present in order to paginate over the groups";
-        return Err(Error::parameter("group_next_token", reason));
-    }
-    match limit.map(parse_integer) {
+    let limit = params.non_empty("group_limit").map(parse_integer);
+    let reason = match limit {
+        None if params.non_empty("group_next_token").is_some() => {
+            let reason = "group_limit needs to be present in order to paginate over the groups";
+            return Err(Error::parameter("group_next_token", reason));
+        }
         None => return Ok(()),
-        Some(Ok(limit)) if limit > 0 => {}
-        Some(Ok(_)) => return Err(Error::parameter("group_limit", "group_limit needs to be greater than 0")),
-        Some(Err(reason)) => {
-            return Err(Error::parameter("group_limit", format!("group_limit needs to be a valid number: {reason}")));
-        }
-    }
-    match token {
-        None => Ok(()),
-        Some(token) => {
-            let reason = format!("invalid group_next_token '{token}'. were rule groups changed?");
-            Err(Error::parameter("group_next_token", reason))
-        }
-    }
+        Some(Ok(limit)) if limit > 0 => return Ok(()),
+        Some(Ok(_)) => "group_limit needs to be greater than 0".to_owned(),
+        Some(Err(reason)) => format!("group_limit needs to be a valid number: {reason}"),
+    };
+    Err(Error::parameter("group_limit", reason))
 }
 
 /// Types and help texts of metrics: line protocol has none.

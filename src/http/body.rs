@@ -271,6 +271,14 @@ impl Body {
         Self::Pieces(Box::new(pieces))
     }
 
+    /// Its text, piece by piece.
+    pub(super) fn into_pieces(self) -> Pieces {
+        match self {
+            Self::Full(bytes) => Box::new(bytes.into_iter().map(|bytes| bytes.to_vec())),
+            Self::Pieces(pieces) => pieces,
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         matches!(self, Self::Full(None))
     }

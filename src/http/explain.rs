@@ -3,7 +3,6 @@
 
 use std::{
     collections::HashMap,
-    ops::Range,
     time::{Duration, Instant},
 };
 
@@ -139,8 +138,9 @@ fn plan(expr: &Expr, text: &str, parts: &HashMap<(usize, usize), Part>) -> Value
     }
     if let Some(part) = parts.get(&(expr.span.start, expr.span.end)) {
         node["series"] = part.series.into();
-        node["evaluations"] = part.evaluations.into();
-        node["seconds"] = part.took.as_secs_f64().into();
+        if !part.took.is_zero() {
+            node["seconds"] = part.took.as_secs_f64().into();
+        }
     }
     let children: Vec<_> = expr.children().map(|child| plan(child, text, parts)).collect();
     if !children.is_empty() {
@@ -168,7 +168,6 @@ fn described(expr: &Expr) -> (&'static str, Option<&'static str>) {
 /// What a part of the query took.
 #[derive(Clone, Copy, Debug, Default)]
 struct Part {
-    evaluations: u64,
     series: u64,
     took: Duration,
 }
@@ -198,12 +197,11 @@ impl Watch for Watcher {
     fn evaluated(&self, part: Span, series: u64, took: Duration) {
         let mut parts = self.parts.lock();
         let part = parts.entry((part.start, part.end)).or_default();
-        part.evaluations += 1;
         part.series += series;
         part.took += took;
     }
 
-    fn found(&self, steps: Range<usize>, samples: u64) {
-        self.found.lock()[steps].iter_mut().for_each(|found| *found += samples);
+    fn found(&self, samples: &dyn Fn(usize) -> u64) {
+        self.found.lock().iter_mut().enumerate().for_each(|(step, found)| *found += samples(step));
     }
 }

@@ -88,6 +88,26 @@ pub(super) fn time(out: &mut Vec<u8>, nanos: i64) {
     }
 }
 
+/// Seconds, cut to milliseconds, with as few decimals as that takes.
+pub(super) fn short_time(out: &mut Vec<u8>, nanos: i64) {
+    let start = out.len();
+    time(out, nanos);
+    if out[start..].contains(&b'.') {
+        while out.last() == Some(&b'0') {
+            out.pop();
+        }
+    }
+}
+
+/// A value with all its digits, never in `e` form: how Prometheus writes scalars and literals.
+pub(super) fn plain(value: f64) -> String {
+    match value {
+        f64::INFINITY => "+Inf".to_owned(),
+        f64::NEG_INFINITY => "-Inf".to_owned(),
+        _ => value.to_string(),
+    }
+}
+
 /// From here on floats are whole, but not all whole numbers are floats.
 const WHOLE_MAX: f64 = (1_u64 << 53) as f64;
 

@@ -41,5 +41,6 @@ mod tests;
 
 pub use options::Options;
 pub use params::parse_duration;
+pub use results::encoded;
 pub use server::Bound;
 pub use shared::Shared;

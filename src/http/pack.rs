@@ -78,11 +78,7 @@ pub(super) fn as_accepted(request: &HeaderMap, reply: Reply) -> Reply {
 }
 
 fn packed(body: Body, coding: Coding) -> Body {
-    let pieces: Pieces = match body {
-        Body::Full(bytes) => Box::new(bytes.into_iter().map(|bytes| bytes.to_vec())),
-        Body::Pieces(pieces) => pieces,
-    };
-    Body::pieces(Packed { pieces, packer: Some(Packer::new(coding)) })
+    Body::pieces(Packed { pieces: body.into_pieces(), packer: Some(Packer::new(coding)) })
 }
 
 struct Packed {

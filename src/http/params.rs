@@ -137,7 +137,9 @@ pub(super) fn decode(text: &str, plus_is_space: bool) -> Result<String, Error> {
 /// nanoseconds can say become the first or last of those.
 pub(super) fn parse_time(text: &str) -> Option<i64> {
     if let Ok(seconds) = text.parse::<f64>() {
-        return seconds.is_finite().then(|| saturating_millis((seconds * 1000.0).round()));
+        // The fraction alone is rounded, so that 1.0005 is as close to 1.000 here as it is in Prometheus.
+        let millis = seconds.trunc() * 1000.0 + (seconds.fract() * 1000.0).round();
+        return seconds.is_finite().then(|| saturating_millis(millis));
     }
     match text {
         // The ends of time in Prometheus, which its clients send for "everything".

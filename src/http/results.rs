@@ -14,11 +14,16 @@ const PIECE_SLACK: usize = 16 << 10;
 /// Points of a series that are written before the size of the piece is looked at again.
 const TURN: usize = 256;
 
+/// The answer to a query that has this result, in the pieces it is sent in; each is made when it is asked for.
+pub fn encoded(value: Value) -> impl Iterator<Item = Vec<u8>> {
+    body(value, "}}").into_pieces()
+}
+
 /// `{"status":"success","data":{"resultType":…,"result":…` and then `tail`, which closes what is open.
 pub(super) fn body(value: Value, tail: &str) -> Body {
     match value {
-        Value::Scalar(time, value) => single("scalar", |out| json::point(out, time, value), tail),
-        Value::String(time, text) => single("string", |out| text_point(out, time, &text), tail),
+        Value::Scalar(time, value) => single("scalar", time, |out| json::string(out, &json::plain(value)), tail),
+        Value::String(time, text) => single("string", time, |out| json::string(out, &text), tail),
         Value::Vector(samples) => {
             items(head("vector"), samples.into_iter(), |out, sample| vector_sample(out, &sample), tail)
         }
@@ -46,19 +51,16 @@ fn head(kind: &str) -> Vec<u8> {
     format!(r#"{{"status":"success","data":{{"resultType":"{kind}","result":"#).into_bytes()
 }
 
-fn single(kind: &str, write: impl FnOnce(&mut Vec<u8>), tail: &str) -> Body {
+/// `[time,…]`: a scalar or a string. Prometheus writes their times without trailing zeros.
+fn single(kind: &str, time: i64, write: impl FnOnce(&mut Vec<u8>), tail: &str) -> Body {
     let mut out = head(kind);
+    out.push(b'[');
+    json::short_time(&mut out, time);
+    out.push(b',');
     write(&mut out);
+    out.push(b']');
     out.extend_from_slice(tail.as_bytes());
     Body::full(out)
-}
-
-fn text_point(out: &mut Vec<u8>, time: i64, text: &str) {
-    out.push(b'[');
-    json::time(out, time);
-    out.push(b',');
-    json::string(out, text);
-    out.push(b']');
 }
 
 /// What an encoder takes from, some at a time.

@@ -6,6 +6,7 @@
 use serde_json::{Value, json};
 
 use crate::{
+    http::json::plain,
     model::{Matcher, NANOS_PER_MILLI},
     promql::{
         ast::{
@@ -19,7 +20,7 @@ use crate::{
 /// The tree of an expression. As deep as that, which the parser bounds.
 pub(super) fn tree(expr: &Expr) -> Value {
     match &expr.node {
-        Node::Number(value) => json!({ "type": "numberLiteral", "val": number(*value) }),
+        Node::Number(value) => json!({ "type": "numberLiteral", "val": plain(*value) }),
         Node::String(text) => json!({ "type": "stringLiteral", "val": **text }),
         Node::Paren(inner) => json!({ "type": "parenExpr", "expr": tree(inner) }),
         Node::Unary { negate, expr } => {
@@ -31,15 +32,6 @@ pub(super) fn tree(expr: &Expr) -> Value {
         Node::Aggregate(inner) => aggregate(inner),
         Node::Binary(inner) => binary(inner),
         Node::Call(inner) => call(inner),
-    }
-}
-
-/// All digits, no exponent.
-fn number(value: f64) -> String {
-    match value {
-        f64::INFINITY => "+Inf".to_owned(),
-        f64::NEG_INFINITY => "-Inf".to_owned(),
-        _ => value.to_string(),
     }
 }
 

@@ -1,3 +1,4 @@
+mod cardinality;
 mod part;
 
 use std::{

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 pub struct Reads {
     /// Blocks decoded, of parts and of pages that an earlier start left.
     pub blocks_read: u64,
-    /// Blocks that were there and not needed: for their time, table, streams or fields. Each selector counts them anew.
+    /// Blocks that were there and not decoded: for their time, table, streams or fields, or because the index tells what
+    /// they come to. Each selector counts them anew.
     pub blocks_skipped: u64,
     /// Samples decoded from blocks; a block is decoded whole.
     pub samples_decoded: u64,

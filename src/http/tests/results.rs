@@ -23,6 +23,8 @@ async fn result(value: Value) -> Json {
 #[tokio::test]
 async fn each_kind_of_value_has_its_own_form() {
     assert_eq!(result(Value::Scalar(4_000_000_000, 2.0)).await, json!({"resultType": "scalar", "result": [4, "2"]}));
+    let long = text(results::body(Value::Scalar(1_500_000_000, 1e21), "}}")).await;
+    assert!(long.ends_with(r#""result":[1.5,"1000000000000000000000"]}}"#), "scalars never have an exponent: {long}");
     let string = Value::String(1_500_000_000, "a\"b".into());
     assert_eq!(result(string).await, json!({"resultType": "string", "result": [1.5, "a\"b"]}));
     assert_eq!(result(Value::Vector(vec![])).await, json!({"resultType": "vector", "result": []}));

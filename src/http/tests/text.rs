@@ -30,7 +30,7 @@ fn numbers_are_the_shortest_that_read_back_with_exponents_only_at_the_far_ends()
         (-97.5, "-97.5"),
         (1e-6, "0.000001"),
         (0.000_001_234, "0.000001234"),
-        (2_209_322_182_720_452.2, "2209322182720452.2"),
+        (8_837_288_730_881_809.0 / 4.0, "2209322182720452.2"),
         (123_456_789_012_345_680_000.0, "123456789012345680000"),
         (9.99e-7, "9.99e-07"),
         (5e-324, "5e-324"),
@@ -98,6 +98,9 @@ fn strings_survive_a_json_parser() {
     let value: serde_json::Value = serde_json::from_str(&written(|out| json::labels(out, &labels))).unwrap();
     assert_eq!(value["path"], text);
     assert_eq!(written(|out| json::labels(out, &Labels::default())), "{}");
+    for (nanos, short) in [(500_000_000, "0.5"), (0, "0"), (100_000_000_000, "100"), (-1_250_000_000, "-1.25")] {
+        assert_eq!(written(|out| json::short_time(out, nanos)), short);
+    }
     assert_eq!(written(|out| json::point(out, 1500 * 1_000_000, 0.5)), "[1.500,\"0.5\"]");
 }
 
@@ -121,6 +124,8 @@ fn times_are_seconds_or_rfc_3339_and_far_ones_saturate() {
         ("-1.5", -1_500_000_000),
         ("1435781430.781", 1_435_781_430_781_000_000),
         ("1.4357814307814e9", 1_435_781_430_781_000_000),
+        ("1.0005", NANOS_PER_SECOND),
+        ("1.0006", 1_001_000_000),
         ("2015-07-01T20:10:30.781Z", 1_435_781_430_781_000_000),
         ("2015-07-01T22:10:30.781+02:00", 1_435_781_430_781_000_000),
         ("1735000000000", i64::MAX), // milliseconds, taken for seconds: the year 57000

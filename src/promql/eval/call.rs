@@ -107,11 +107,14 @@ impl<'a> Eval<'a> {
             let drop_name = *drop_name;
             Ok((!points.is_empty()).then(|| Computed { labels: labels.clone(), drop_name, points, overlaps }))
         };
-        // Who watches is told of the selector as of a part of its own.
-        if let Some(matrix) = matrix(arg).filter(|_| self.options.watch.is_none()) {
+        if let Some(matrix) = matrix(arg) {
             let frame = self.frame(arg, steps)?;
             let make = |bounds: &mut Bounds, patience: &Patience<'_>, series| match self.raw(series) {
-                Some(raw) => compute(bounds, patience, frame, raw),
+                Some(raw) => {
+                    self.note_windows(&frame, &raw);
+                    self.note_series(arg.span);
+                    compute(bounds, patience, frame, raw)
+                }
                 None => Ok(None),
             };
             let matchers = &matrix.selector.matchers;

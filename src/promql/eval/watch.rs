@@ -1,10 +1,15 @@
 //! What a query does, part by part, told to whoever asks.
 
-use std::{ops::Range, time::Duration};
+use std::time::Duration;
 
 use crate::promql::{
     ast::Span,
-    eval::{Eval, series::is_present, steps::Steps, window::Frame},
+    eval::{
+        Eval,
+        series::is_present,
+        steps::Steps,
+        window::{Frame, RawSeries},
+    },
 };
 
 /// Somebody who watches an evaluation, and has a clock for it. Costs two looks at that clock for each series that one
@@ -14,11 +19,12 @@ pub trait Watch: Sync {
     fn now(&self) -> Duration;
 
     /// A part of the query, at a place in its text, handed on so many series. `took` is the time it took, that of the
-    /// parts below it included. A part may be evaluated several times.
+    /// parts below it included; a range selector's is that of the function it is given to, for they are one loop. A part
+    /// may be told of several times.
     fn evaluated(&self, part: Span, series: u64, took: Duration);
 
-    /// At these steps of the query, a selector or subquery found so many samples for each of them.
-    fn found(&self, steps: Range<usize>, samples: u64);
+    /// A selector or subquery found a series with so many samples for each step of the query.
+    fn found(&self, samples: &dyn Fn(usize) -> u64);
 }
 
 /// The time a part took so far.
@@ -52,31 +58,41 @@ impl<'w> Stopwatch<'w> {
 impl Eval<'_> {
     /// Tells of the samples an instant selector found: one for each step that has a value.
     pub(super) fn note_latest(&self, steps: Steps, found: &[f64]) {
-        let Some((watch, is_everywhere)) = self.watched(steps) else { return };
-        for (step, _) in found.iter().enumerate().filter(|&(_, &value)| is_present(value)) {
-            watch.found(if is_everywhere { 0..self.query.count } else { step..step + 1 }, 1);
+        self.note_found(steps, |step| u64::from(is_present(found[step])));
+    }
+
+    /// Tells of a series that a range selector found.
+    pub(super) fn note_series(&self, part: Span) {
+        if let Some(watch) = self.options.watch {
+            watch.evaluated(part, 1, Duration::ZERO);
         }
     }
 
     /// Tells of the samples in the windows of a series.
-    pub(super) fn note_windows(&self, frame: &Frame, times: &[i64]) {
-        let Some((watch, is_everywhere)) = self.watched(frame.steps) else { return };
-        for step in 0..frame.steps.count {
+    pub(super) fn note_windows(&self, frame: &Frame, series: &RawSeries) {
+        let (times, digests) = (&*series.times, &*series.digests);
+        self.note_found(frame.steps, |step| {
             let end = frame.shift.apply(frame.steps.time(step));
             let start = end.saturating_sub(frame.range);
-            let inside = times.partition_point(|&time| time <= end) - times.partition_point(|&time| time <= start);
-            watch.found(if is_everywhere { 0..self.query.count } else { step..step + 1 }, inside as u64);
-        }
+            let alone = times.partition_point(|&time| time <= end) - times.partition_point(|&time| time <= start);
+            // A digest is in a window as a whole, or not at all.
+            let from = digests.partition_point(|digest| digest.first_time <= start);
+            let inside = digests[from..].iter().take_while(|digest| digest.last_time <= end);
+            alone as u64 + inside.map(|digest| u64::from(digest.of.count)).sum::<u64>()
+        });
     }
 
-    /// Who is told of samples found at `steps`, and whether these stand for all steps, being those of a part that is the
-    /// same at each. Inside a subquery nobody is: its results are counted, as Prometheus does.
-    fn watched(&self, steps: Steps) -> Option<(&dyn Watch, bool)> {
-        let watch = self.options.watch?;
+    /// Inside a subquery nobody is told: its results are counted, as Prometheus does.
+    fn note_found(&self, steps: Steps, samples: impl Fn(usize) -> u64) {
+        let Some(watch) = self.options.watch else { return };
         match steps {
-            steps if steps == self.query => Some((watch, false)),
-            steps if steps == Steps::instant(self.query.start) => Some((watch, true)),
-            _ => None,
+            steps if steps == self.query => watch.found(&samples),
+            // A part that is the same at every step counts at every step.
+            steps if steps == Steps::instant(self.query.start) => {
+                let samples = samples(0);
+                watch.found(&|_| samples);
+            }
+            _ => {}
         }
     }
 }

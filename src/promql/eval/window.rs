@@ -215,7 +215,7 @@ impl<'a> Eval<'a> {
             stopwatch.hand_on(|| {
                 // In parentheses it is counted where it comes from.
                 if !matches!(expr.node, Node::Paren(_)) {
-                    self.note_windows(&frame, &series.times);
+                    self.note_windows(&frame, &series);
                 }
                 sink(frame, series)
             })
