@@ -166,8 +166,9 @@ impl Query {
 
 /// How long a server took, in milliseconds, and its answer.
 fn ask(server: &Server, asked: &Asked) -> Result<(f64, Vec<u8>), String> {
-    let form = match (&asked.victoria_form, server.kind) {
-        (Some(form), Kind::VictoriaMetrics) => form,
+    let form = match (&asked.short_forms, server.kind) {
+        (Some(forms), Kind::Plimsoll) => &forms.plimsoll,
+        (Some(forms), Kind::VictoriaMetrics) => &forms.victoria,
         _ => &asked.form,
     };
     let started = Instant::now();

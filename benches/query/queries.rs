@@ -43,8 +43,15 @@ pub(crate) struct Asked {
     pub(crate) path: String,
     /// Of the request, encoded; a GET where it is empty.
     pub(crate) form: String,
-    /// The form for VictoriaMetrics, where that is not the same.
-    pub(crate) victoria_form: Option<String>,
+    /// Those for Plimsoll and for VictoriaMetrics, where they are not the same.
+    pub(crate) short_forms: Option<ShortForms>,
+}
+
+/// A question in one selector, for servers that can tell the fields apart in what they make of it.
+#[derive(Clone, Debug)]
+pub(crate) struct ShortForms {
+    pub(crate) plimsoll: String,
+    pub(crate) victoria: String,
 }
 
 impl Query {
@@ -104,7 +111,7 @@ pub(crate) const QUERIES: [Query; 21] = [
     exact("label-values", "all hosts' names", |d| Asked {
         path: format!("/api/v1/label/hostname/values?{}", d.whole()),
         form: String::new(),
-        victoria_form: None,
+        short_forms: None,
     }),
     exact("labels", "all labels' names", |d| d.metadata("labels", "")),
     exact("series", "the series of one field in one region", |d| {
@@ -122,30 +129,32 @@ impl Draw<'_> {
     fn max_by_minute(&mut self, fields: usize, hosts: usize, hours: i64) -> Asked {
         let hosts = self.hosts(hosts);
         let one = |field: &str| format!("max(max_over_time(cpu_{field}{{{hosts}}}[1m]))");
-        let all = |names: &str| format!("max by (__name__) (max_over_time({{{names},{hosts}}}[1m]))");
-        self.of_fields(fields, one, all, hours * HOUR, MINUTE)
+        let all = |names: &str| format!("max_over_time({{{names},{hosts}}}[1m])");
+        self.of_fields(fields, one, ("max", &[], &all), hours * HOUR, MINUTE)
     }
 
     fn max_by_hour(&mut self, hosts: usize) -> Asked {
         let hosts = self.hosts(hosts);
         let one = |field: &str| format!("max(max_over_time(cpu_{field}{{{hosts}}}[1h]))");
-        let all = |names: &str| format!("max by (__name__) (max_over_time({{{names},{hosts}}}[1h]))");
-        self.of_fields(FIELD_NAMES.len(), one, all, 8 * HOUR, HOUR)
+        let all = |names: &str| format!("max_over_time({{{names},{hosts}}}[1h])");
+        self.of_fields(FIELD_NAMES.len(), one, ("max", &[], &all), 8 * HOUR, HOUR)
     }
 
     fn mean_by_hour(&mut self, fields: usize) -> Asked {
         let one = |field: &str| format!("avg by (hostname) (avg_over_time(cpu_{field}[1h]))");
-        let all = |names: &str| format!("avg by (__name__, hostname) (avg_over_time({{{names}}}[1h]))");
-        self.of_fields(fields, one, all, 12 * HOUR, HOUR)
+        let all = |names: &str| format!("avg_over_time({{{names}}}[1h])");
+        self.of_fields(fields, one, ("avg", &["hostname"], &all), 12 * HOUR, HOUR)
     }
 
-    /// A function over time drops the name, so that PromQL has to ask for each field and to say which it was.
-    /// VictoriaMetrics keeps it, and gets the shorter query that TSBS has for it.
+    /// A function over time drops the name, so that PromQL has to ask for each field and to say which it was, as
+    /// Prometheus 2 is asked here. VictoriaMetrics keeps it, and gets the shorter query that TSBS has for it; Plimsoll has
+    /// Prometheus 3's `promql-delayed-name-removal`, under which a label can still be made of it. `all` is an aggregation,
+    /// its labels beside the name, and what it is of.
     fn of_fields(
         &mut self,
         fields: usize,
         one: impl Fn(&str) -> String,
-        all: impl Fn(&str) -> String,
+        (op, by, all): (&str, &[&str], &dyn Fn(&str) -> String),
         seconds: i64,
         step: i64,
     ) -> Asked {
@@ -155,30 +164,36 @@ impl Draw<'_> {
         }
         let named = |field: &&str| format!("label_replace({}, \"field\", \"{field}\", \"\", \"\")", one(field));
         let union: Vec<_> = fields.iter().map(named).collect();
-        let short = all(&format!("__name__=~\"cpu_({})\"", fields.join("|")));
+        let selected = all(&format!("__name__=~\"cpu_({})\"", fields.join("|")));
+        let by = |name| [&[name], by].concat().join(", ");
+        let named = format!("label_replace({selected}, \"field\", \"$1\", \"__name__\", \"cpu_(.+)\")");
         let times = self.times(seconds, step);
+        let form = |query: &str| format!("{}&{times}", encode("query", query));
         Asked {
             path: "/api/v1/query_range".to_owned(),
-            form: format!("{}&{times}", encode("query", &union.join(" or "))),
-            victoria_form: Some(format!("{}&{times}", encode("query", &short))),
+            form: form(&union.join(" or ")),
+            short_forms: Some(ShortForms {
+                plimsoll: form(&format!("{op} by ({}) ({named})", by("field"))),
+                victoria: form(&format!("{op} by ({}) ({selected})", by("__name__"))),
+            }),
         }
     }
 
     fn range(&mut self, query: &str, seconds: i64, step: i64) -> Asked {
         let form = format!("{}&{}", encode("query", query), self.times(seconds, step));
-        Asked { path: "/api/v1/query_range".to_owned(), form, victoria_form: None }
+        Asked { path: "/api/v1/query_range".to_owned(), form, short_forms: None }
     }
 
     /// At a time in the last hour.
     fn instant(&mut self, query: &str) -> Asked {
         let time = self.set.end - self.random.i64(0..HOUR / INTERVAL) * INTERVAL;
         let form = format!("{}&time={time}", encode("query", query));
-        Asked { path: "/api/v1/query".to_owned(), form, victoria_form: None }
+        Asked { path: "/api/v1/query".to_owned(), form, short_forms: None }
     }
 
     fn metadata(&mut self, what: &str, form: &str) -> Asked {
         let form = format!("{form}&{}", self.whole());
-        Asked { path: format!("/api/v1/{what}"), form, victoria_form: None }
+        Asked { path: format!("/api/v1/{what}"), form, short_forms: None }
     }
 
     /// Some hosts, as a matcher.

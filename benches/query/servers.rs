@@ -75,7 +75,9 @@ impl Server {
     pub(crate) fn start(kind: Kind, dir: &Path) -> Self {
         std::fs::create_dir_all(dir).unwrap_or_else(|error| panic!("make {}: {error}", dir.display()));
         let (child, address) = match kind {
-            Kind::Plimsoll => start_plimsoll(env!("CARGO_BIN_EXE_plimsoll"), dir, &[]),
+            Kind::Plimsoll => {
+                start_plimsoll(env!("CARGO_BIN_EXE_plimsoll"), dir, &["--enable-feature=promql-delayed-name-removal"])
+            }
             Kind::VictoriaMetrics => start_victoria_metrics(dir),
             Kind::Prometheus => start_prometheus(dir),
         };
