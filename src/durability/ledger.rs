@@ -9,8 +9,9 @@
 //!
 //! 160 bytes a slot, little-endian; the CRC-32 covers the slot but itself. A record is one `pwrite` of the slot whose turn
 //! it is, without a sync, before the answers it tells of are sent. The slots lie in different pages, so that a torn write
-//! hurts one; the valid slot with the higher serial counts. After a crash of the process alone the file is exact; after a
-//! power cut it is as old as the kernel's write-back. The boot id tells the two apart.
+//! hurts one; the valid slot with the higher serial counts. After a crash of the process alone the file is exact, but that a
+//! process killed between a record and its answers has promised them and not given them; after a power cut it is as old
+//! as the kernel's write-back. The boot id tells the two apart.
 
 use std::{
     fmt, io,

@@ -376,6 +376,13 @@ impl World {
         is_due
     }
 
+    /// Whether the operation that the crash came in was on a file of that name.
+    fn died_in(&self, name: &str) -> bool {
+        let trace = self.disk.trace();
+        let before_crash = trace.lines().rev().skip_while(|line| !line.starts_with("-- crash")).nth(1);
+        before_crash.is_some_and(|operation| operation.contains(name))
+    }
+
     /// One life: open, run, crash, and now and then crash while opening again.
     fn live(&mut self, crash: Crash, steps: usize, context: &str) {
         let engine = self.check(context);
@@ -384,12 +391,17 @@ impl World {
         self.crashed = Some((engine.incarnation(), !self.inject_fault() && crash.kind != CrashKind::PowerRandom));
         self.disk.crash_at(self.disk.ops() + crash.after, crash.kind);
         self.run(&engine, steps);
-        if !self.disk.is_down() {
+        let died = self.disk.is_down();
+        if !died {
             self.disk.crash(crash.kind);
         }
         self.take_answers(&engine);
         self.note_crash(crash, &engine);
         drop(engine);
+        if died && self.died_in("LEDGER") {
+            // The record may be there as a whole, and the answers it tells of were never given.
+            self.crashed = self.crashed.map(|(incarnation, _)| (incarnation, false));
+        }
         self.disk.restart();
         if let Some(again) = crash.again {
             self.disk.crash_at(self.disk.ops() + again, crash.kind);
