@@ -66,7 +66,9 @@ impl Labels {
 /// By names and values in turn; of a set and one that goes on behind it, the shorter first.
 impl Ord for Labels {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.iter().cmp(other.iter())
+        let (mut mine, mut theirs) = (&*self.0, &*other.0);
+        skip_equal(&mut mine, &mut theirs);
+        Iter { rest: mine }.strings().cmp(Iter { rest: theirs }.strings())
     }
 }
 
@@ -89,6 +91,25 @@ impl<'a> Iterator for Iter<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         Some((take(&mut self.rest)?, take(&mut self.rest)?))
     }
+}
+
+impl<'a> Iter<'a> {
+    /// Names and values in turn.
+    fn strings(mut self) -> impl Iterator<Item = &'a str> {
+        std::iter::from_fn(move || take(&mut self.rest))
+    }
+}
+
+/// Skips the strings that both begin with: labels of one table are the same for most of their length.
+fn skip_equal(a: &mut &str, b: &mut &str) {
+    let equal = a.as_bytes().chunks(8).zip(b.as_bytes().chunks(8)).take_while(|(a, b)| a == b);
+    let equal = equal.map(|(chunk, _)| chunk.len()).sum::<usize>();
+    let mut rest = *a;
+    let mut skipped = 0;
+    while take(&mut rest).is_some() && a.len() - rest.len() <= equal {
+        skipped = a.len() - rest.len();
+    }
+    (*a, *b) = (&a[skipped..], &b[skipped..]);
 }
 
 fn put(text: &mut String, string: &str) {

@@ -1,6 +1,6 @@
 //! Blocks to rows: columns read, checked and decoded.
 
-use std::ops::Range;
+use std::{collections::VecDeque, ops::Range, sync::Arc};
 
 use roaring::RoaringBitmap;
 
@@ -13,8 +13,11 @@ use crate::{
     },
 };
 
-/// Reads blocks of one part, one after the other, into buffers it keeps. A timestamp column shared by consecutive
-/// blocks is decoded once.
+/// Timestamp columns kept decoded: those of the blocks of a day, which stream after stream has.
+const TIMES_KEPT: usize = 4;
+
+/// Reads blocks of one part, one after the other, into buffers it keeps. A timestamp column that blocks share is mostly
+/// decoded once.
 pub struct BlockReader<'p> {
     fetcher: Fetcher<'p>,
     fields: Vec<FieldRef>,
@@ -34,6 +37,8 @@ pub struct Run<'a> {
     pub stream: StreamId,
     /// Their timestamps, ascending and unique.
     pub times: &'a [i64],
+    /// Where these begin in the block's timestamp column.
+    first: usize,
     rows: Range<usize>,
     decoded: &'a Decoded,
 }
@@ -82,7 +87,13 @@ impl<'a> Run<'a> {
     pub fn within(self, range: TimeRange) -> Self {
         let inside = range.indices_in(self.times);
         let rows = self.rows.start + inside.start..self.rows.start + inside.end;
-        Self { times: &self.times[inside], rows, ..self }
+        Self { times: &self.times[inside.clone()], first: self.first + inside.start, rows, ..self }
+    }
+
+    /// The block's whole timestamp column, and which of it are [`Run::times`]. Blocks that share a column mostly have the
+    /// same array.
+    pub fn column(&self) -> (&'a Arc<Vec<i64>>, Range<usize>) {
+        (&self.decoded.times, self.first..self.first + self.times.len())
     }
 }
 
@@ -90,9 +101,9 @@ impl<'a> Run<'a> {
 #[derive(Default)]
 pub(super) struct Decoded {
     runs: Vec<RunPlace>,
-    times: Vec<i64>,
-    /// Where the column lies that `times` holds.
-    times_from: Option<u64>,
+    times: Arc<Vec<i64>>,
+    /// Timestamp columns decoded last, `times` the first of them, and where they lie.
+    columns: VecDeque<(u64, Arc<Vec<i64>>)>,
     /// Per asked field its values, and whether the block has it.
     values: Vec<(Vec<f64>, bool)>,
 }
@@ -123,7 +134,7 @@ impl Decoded {
     pub(super) fn run(&self, index: usize) -> Run<'_> {
         let place = &self.runs[index];
         let times = &self.times[place.times.clone()];
-        Run { stream: place.stream, times, rows: place.rows.clone(), decoded: self }
+        Run { stream: place.stream, times, first: place.times.start, rows: place.rows.clone(), decoded: self }
     }
 }
 
@@ -174,15 +185,20 @@ impl<'p> Fetcher<'p> {
 
     fn times(&mut self, entry: &Entry, decoded: &mut Decoded) -> Result<(), Error> {
         let (offset, count) = (entry.times.offset, entry.stamps as usize);
-        if decoded.times_from == Some(offset) && decoded.times.len() == count {
-            return Ok(());
-        }
-        decoded.times_from = None;
-        self.part.payload("timestamp column", entry.times, &mut self.bytes)?;
-        decoded.times.clear();
-        let times = self.decoder.times(&self.bytes, count, &mut decoded.times);
-        times.map_err(|source| self.part.malformed("timestamp column", offset, source))?;
-        decoded.times_from = Some(offset);
+        let known = decoded.columns.iter().position(|(from, times)| *from == offset && times.len() == count);
+        let column = match known.and_then(|place| decoded.columns.remove(place)) {
+            Some(column) => column,
+            None => {
+                self.part.payload("timestamp column", entry.times, &mut self.bytes)?;
+                decoded.columns.truncate(TIMES_KEPT - 1);
+                let mut times = Vec::with_capacity(count);
+                let read = self.decoder.times(&self.bytes, count, &mut times);
+                read.map_err(|source| self.part.malformed("timestamp column", offset, source))?;
+                (offset, Arc::new(times))
+            }
+        };
+        decoded.times = Arc::clone(&column.1);
+        decoded.columns.push_front(column);
         Ok(())
     }
 

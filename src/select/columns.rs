@@ -11,13 +11,41 @@ use crate::{
 /// Rows of one stream, some fields of them, as they are found: piece by piece, later pieces win over earlier ones.
 #[derive(Default)]
 pub(super) struct Columns {
+    /// Times of pieces that are in memory.
     times: Vec<i64>,
     /// Per field the values of the pieces that have it, one after the other.
     values: Vec<Vec<f64>>,
     pieces: Vec<Piece>,
     digests: Vec<Stretch>,
-    /// The times handed out last: the next stream often has the same.
+    /// The times handed out last, and the pieces they came from: the next stream often has the same.
     shared: Option<Arc<[i64]>>,
+    shared_from: Vec<Times>,
+}
+
+/// The times of a piece.
+#[derive(Clone)]
+pub(super) enum Times {
+    /// Some of a timestamp column that blocks share.
+    Column(Arc<Vec<i64>>, Range<usize>),
+    /// Some of [`Columns::times`].
+    Own(Range<usize>),
+}
+
+impl Times {
+    fn of<'t>(&'t self, own: &'t [i64]) -> &'t [i64] {
+        match self {
+            Self::Column(column, range) => &column[range.clone()],
+            Self::Own(range) => &own[range.clone()],
+        }
+    }
+
+    /// Whether they are seen at a glance to be the same.
+    fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Column(a, some), Self::Column(b, others)) => Arc::ptr_eq(a, b) && some == others,
+            _ => false,
+        }
+    }
 }
 
 /// Rows that are told as a whole.
@@ -29,7 +57,7 @@ struct Stretch {
 }
 
 struct Piece {
-    times: Range<usize>,
+    times: Times,
     /// Fields that it has not; seldom any.
     missing: Vec<usize>,
 }
@@ -46,7 +74,22 @@ impl Columns {
 
     /// Adds rows: their times, ascending and unique, and for each field its values where they have it.
     pub(super) fn push<'v>(&mut self, times: &[i64], values_of: impl Fn(usize) -> Option<&'v [f64]>) {
-        if times.is_empty() {
+        let start = self.times.len();
+        self.times.extend_from_slice(times);
+        self.push_piece(Times::Own(start..self.times.len()), values_of);
+    }
+
+    /// As [`Self::push`], of rows whose times are some of a column that blocks share.
+    pub(super) fn push_shared<'v>(
+        &mut self,
+        (column, range): (&Arc<Vec<i64>>, Range<usize>),
+        values_of: impl Fn(usize) -> Option<&'v [f64]>,
+    ) {
+        self.push_piece(Times::Column(Arc::clone(column), range), values_of);
+    }
+
+    fn push_piece<'v>(&mut self, times: Times, values_of: impl Fn(usize) -> Option<&'v [f64]>) {
+        if times.of(&self.times).is_empty() {
             return;
         }
         let mut missing = Vec::new();
@@ -57,9 +100,7 @@ impl Columns {
             }
         }
         if missing.len() < self.values.len() {
-            let start = self.times.len();
-            self.times.extend_from_slice(times);
-            self.pieces.push(Piece { times: start..self.times.len(), missing });
+            self.pieces.push(Piece { times, missing });
         }
     }
 
@@ -81,7 +122,7 @@ impl Columns {
         let fields = self.values.len() - usize::from(starts);
         if self.is_plain() {
             let starts = if starts { starts_of(&self.values[fields]) } else { Vec::new() };
-            let times = shared(&mut self.shared, &self.times);
+            let times = self.all_times();
             for (field, values) in self.values[..fields].iter_mut().enumerate() {
                 let room = Vec::with_capacity(times.len());
                 let values = std::mem::replace(values, room);
@@ -95,27 +136,54 @@ impl Columns {
             let digests = digests_of(&self.digests, field);
             if !samples.is_empty() || !digests.is_empty() {
                 let starts = starts_at(&samples.times, &starts);
-                sink(field, shared(&mut self.shared, &samples.times), samples.values, starts, digests);
+                sink(field, self.shared(&samples.times), samples.values, starts, digests);
             }
         }
     }
 
     /// Whether there are rows, the pieces follow one another in time, and all have all fields.
     fn is_plain(&self) -> bool {
-        let last = |piece: &Piece| self.times[piece.times.end - 1];
-        let first = |piece: &Piece| self.times[piece.times.start];
+        let last = |piece: &Piece| piece.times.of(&self.times).last().copied();
+        let first = |piece: &Piece| piece.times.of(&self.times).first().copied();
         !self.pieces.is_empty()
             && self.pieces.iter().all(|piece| piece.missing.is_empty())
             && self.pieces.windows(2).all(|pair| last(&pair[0]) < first(&pair[1]))
+    }
+
+    /// The times of all pieces, one after the other.
+    fn all_times(&mut self) -> Arc<[i64]> {
+        let is_same = |(piece, last): (&Piece, &Times)| piece.times.is_same(last);
+        if let Some(times) = &self.shared
+            && self.pieces.len() == self.shared_from.len()
+            && self.pieces.iter().zip(&self.shared_from).all(is_same)
+        {
+            return Arc::clone(times);
+        }
+        let times: Vec<i64> = self.pieces.iter().flat_map(|piece| piece.times.of(&self.times)).copied().collect();
+        let times = self.shared(&times);
+        self.shared_from = self.pieces.iter().map(|piece| piece.times.clone()).collect();
+        times
+    }
+
+    /// The array handed out last if it holds these times, else a new one.
+    fn shared(&mut self, times: &[i64]) -> Arc<[i64]> {
+        match &self.shared {
+            Some(last) if **last == *times => Arc::clone(last),
+            _ => {
+                self.shared_from.clear();
+                Arc::clone(self.shared.insert(times.into()))
+            }
+        }
     }
 
     fn runs_of(&self, field: usize) -> Vec<Samples> {
         let mut from = 0;
         let pieces = self.pieces.iter().filter(|piece| !piece.missing.contains(&field));
         let runs = pieces.map(|piece| {
-            let values = self.values[field][from..from + piece.times.len()].to_vec();
+            let times = piece.times.of(&self.times).to_vec();
+            let values = self.values[field][from..from + times.len()].to_vec();
             from += values.len();
-            Samples { times: self.times[piece.times.clone()].to_vec(), values }
+            Samples { times, values }
         });
         runs.collect()
     }
@@ -128,14 +196,6 @@ fn digests_of(stretches: &[Stretch], field: usize) -> Vec<Digest> {
         Some(Digest { first_time, last_time, of: stretch.fields[field]? })
     };
     stretches.iter().filter_map(digest).collect()
-}
-
-/// The array handed out last if it holds these times, else a new one.
-fn shared(last: &mut Option<Arc<[i64]>>, times: &[i64]) -> Arc<[i64]> {
-    match last {
-        Some(last) if **last == *times => Arc::clone(last),
-        _ => Arc::clone(last.insert(times.into())),
-    }
 }
 
 /// Start timestamps as stored, one for each time; empty where no sample has one.

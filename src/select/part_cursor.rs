@@ -111,7 +111,7 @@ impl<'p> PartCursor<'p> {
             self.view.leave_out(self.stored, &damage);
             for run in rows.select(streams, self.range) {
                 if run.stream == stream {
-                    columns.push(run.times, |field| run.values(self.places[field]?));
+                    columns.push_shared(run.column(), |field| run.values(self.places[field]?));
                 } else {
                     let values = (0..asked).map(|field| run.values(field).map(<[f64]>::to_vec)).collect();
                     let kept = Kept { times: run.times.to_vec(), values };

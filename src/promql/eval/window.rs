@@ -270,7 +270,8 @@ impl<'a> Eval<'a> {
 impl RawSeries {
     /// Takes stale markers out, and what belongs to them.
     fn remove_stale(&mut self) {
-        if self.values.iter().all(|&value| is_present(value)) {
+        // Looks at all of them, which is quicker than stopping at the first.
+        if !self.values.iter().fold(false, |any, &value| any | !is_present(value)) {
             return;
         }
         let fresh: Vec<usize> = (0..self.values.len()).filter(|&index| is_present(self.values[index])).collect();
