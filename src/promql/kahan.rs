@@ -35,6 +35,25 @@ impl Sum {
         if self.total.is_finite() { self.total + self.lost } else { self.total }
     }
 
+    /// The sums of two rows of values, each in its order. Neither waits for the other, which takes half the time.
+    pub(crate) fn of_two(rows: [&[f64]; 2]) -> [Self; 2] {
+        let shorter = rows[0].len().min(rows[1].len());
+        let (mut totals, mut lost) = ([0.0; 2], [0.0; 2]);
+        for (&a, &b) in rows[0][..shorter].iter().zip(&rows[1][..shorter]) {
+            for (lane, value) in [a, b].into_iter().enumerate() {
+                let total = totals[lane] + value;
+                let added = total - totals[lane];
+                lost[lane] += (totals[lane] - (total - added)) + (value - added);
+                totals[lane] = total;
+            }
+        }
+        [0, 1].map(|lane| {
+            let mut sum = Self { total: totals[lane], lost: lost[lane] };
+            rows[lane][shorter..].iter().for_each(|&value| sum.add(value));
+            sum
+        })
+    }
+
     /// The sum of all values in their order.
     pub(crate) fn of(values: &[f64]) -> Self {
         let mut sum = Self::default();
@@ -114,5 +133,24 @@ impl Variance {
     /// The population variance; NaN of nothing, and where any value was not finite.
     pub(crate) fn value(self) -> f64 {
         self.squares.value() / self.count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::Sum;
+
+    proptest! {
+        #[test]
+        fn two_sums_at_once_are_those_one_by_one(
+            a in proptest::collection::vec(proptest::num::f64::NORMAL, 0..40),
+            b in proptest::collection::vec(-1e9..1e9f64, 0..40),
+        ) {
+            for (sum, alone) in Sum::of_two([&a, &b]).into_iter().zip([Sum::of(&a), Sum::of(&b)]) {
+                prop_assert_eq!(sum.value().to_bits(), alone.value().to_bits());
+            }
+        }
     }
 }

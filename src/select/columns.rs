@@ -159,7 +159,8 @@ impl Columns {
         {
             return Arc::clone(times);
         }
-        let times: Vec<i64> = self.pieces.iter().flat_map(|piece| piece.times.of(&self.times)).copied().collect();
+        let mut times = Vec::with_capacity(self.values[0].len());
+        self.pieces.iter().for_each(|piece| times.extend_from_slice(piece.times.of(&self.times)));
         let times = self.shared(&times);
         self.shared_from = self.pieces.iter().map(|piece| piece.times.clone()).collect();
         times

@@ -19,9 +19,9 @@ use crate::{
     model::{SeqNo, TimeRange},
 };
 
-/// Rows of a batch. Reading them takes some 0.2 ms, which is worth handing to a thread; and where blocks hold many
-/// streams, few of them are cut in two and so read by two batches.
-const ROWS_MIN: u64 = 64 << 10;
+/// Rows of a batch. Reading them takes some 0.7 ms, which is worth handing to a thread and what a batch alone decodes, such
+/// as timestamps; and where blocks hold many streams, few of them are cut in two and so read by two batches.
+const ROWS_MIN: u64 = 256 << 10;
 /// What a stream in memory is taken to have: some rows, and a look-up.
 const ROWS_IN_MEMORY: u64 = 128;
 

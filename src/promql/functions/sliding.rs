@@ -26,6 +26,10 @@ pub(super) trait Total: Copy + Default {
         values.iter().for_each(|&value| total.add(value));
         total
     }
+    /// The totals of two rows of values.
+    fn of_two(rows: [&[f64]; 2]) -> [Self; 2] {
+        rows.map(Self::of)
+    }
     /// Takes in the next sample behind.
     fn add(&mut self, value: f64);
     /// Takes in the total of all that is behind.
@@ -33,6 +37,10 @@ pub(super) trait Total: Copy + Default {
 }
 
 impl Total for Sum {
+    fn of_two(rows: [&[f64]; 2]) -> [Self; 2] {
+        Sum::of_two(rows)
+    }
+
     fn add(&mut self, value: f64) {
         Sum::add(self, value);
     }
@@ -94,7 +102,13 @@ pub(super) fn each_total<T: Total>(
 ) -> Result<()> {
     let in_windows: usize = windows.bounds.iter().map(|&(from, to)| (to - from) as usize).sum();
     if in_windows <= SHARED * windows.values.len() {
-        return windows.each(out, |window| Some(value_of(window, T::of(window.values))));
+        let values = |&(from, to): &(u32, u32)| &windows.values[from as usize..to as usize];
+        let mut totals = Vec::with_capacity(windows.bounds.len() + 1);
+        for pair in windows.bounds.chunks(2) {
+            windows.patience.spend(pair.iter().map(|(from, to)| (to - from) as usize).sum())?;
+            totals.extend(T::of_two([values(&pair[0]), pair.get(1).map_or(&[][..], values)]));
+        }
+        return windows.each(out, |window| Some(value_of(window, totals[window.step])));
     }
     let mut totals = Sliding::<T>::new(windows.values);
     windows.each(out, |window| Some(value_of(window, totals.of(window.indices()))))
