@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use crate::{
-    model::{Matcher, TimeRange},
+    model::{Labels, Matcher, TimeRange},
     promql::{
         ast::{RangeExtension, VectorSelector},
         eval::{
             Eval, Patience, Result,
             duration::Shift,
-            read::Reading,
+            read::{Made, Reading},
             series::{ABSENT, Points, Row, Sink, is_present},
             steps::{Steps, seconds},
         },
@@ -76,6 +76,13 @@ impl Eval<'_> {
         self.read(reading, &make, &mut |(labels, mut points)| {
             sink(Row { labels, drop_name: false, points: &mut points })
         })
+    }
+}
+
+/// A series' labels and column.
+impl Made for (Labels, Points) {
+    fn size(&self) -> (usize, usize) {
+        (self.1.floats.len(), size_of::<Self>() + self.0.size() + self.1.size())
     }
 }
 

@@ -7,13 +7,16 @@ use hashbrown::HashMap;
 use crate::{
     model::{Labels, METRIC_NAME},
     promql::{
-        eval::{Error, error::Result},
+        eval::{Error, Patience, error::Result},
         value::{Histogram, STALE_MARKER, is_stale},
     },
 };
 
 /// Stands where a series has no sample. Selectors let no stale marker through, so no value of a result is one.
 pub(crate) const ABSENT: f64 = f64::from_bits(STALE_MARKER);
+
+/// Places of a column that are gone through between two questions whether to go on.
+pub(crate) const TURN: usize = 16 << 10;
 
 /// Whether a place of a column holds a number.
 #[inline]
@@ -48,13 +51,23 @@ impl Points {
 
     /// Replaces every number; histograms go, as for all functions of numbers.
     #[inline]
-    pub(crate) fn map(&mut self, mut change: impl FnMut(usize, f64) -> f64) {
+    pub(crate) fn map(&mut self, patience: &Patience<'_>, mut change: impl FnMut(usize, f64) -> f64) -> Result<()> {
         self.histograms.clear();
-        for (step, value) in self.floats.iter_mut().enumerate() {
-            if is_present(*value) {
-                *value = change(step, *value);
+        for (turn, values) in self.floats.chunks_mut(TURN).enumerate() {
+            patience.spend(values.len())?;
+            for (place, value) in values.iter_mut().enumerate() {
+                if is_present(*value) {
+                    *value = change(turn * TURN + place, *value);
+                }
             }
         }
+        Ok(())
+    }
+
+    /// Bytes it takes in memory.
+    pub(crate) fn size(&self) -> usize {
+        let histograms: usize = self.histograms.iter().map(|(_, histogram)| histogram.size()).sum();
+        self.floats.capacity() * size_of::<f64>() + histograms
     }
 
     /// Takes away what is at a step where `keep` says no.
@@ -130,6 +143,11 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
+    /// Bytes it takes in memory.
+    pub(crate) fn size(&self) -> usize {
+        size_of::<Self>() + self.labels.size() + self.points.size()
+    }
+
     /// Lends it to a sink.
     pub(crate) fn send(&mut self, sink: &mut Sink<'_>) -> Result<()> {
         sink(Row { labels: self.labels.clone(), drop_name: self.drop_name, points: &mut self.points })
@@ -151,10 +169,15 @@ pub(crate) fn without_metadata(labels: &Labels) -> Labels {
 }
 
 /// Makes one series of those that are the same in the end, as long as they are never there at the same time.
-pub(crate) fn merge_equal(series: Vec<Kept>, conflict: impl Fn() -> Error) -> Result<Vec<Kept>> {
+pub(crate) fn merge_equal(
+    series: Vec<Kept>,
+    patience: &Patience<'_>,
+    conflict: impl Fn() -> Error,
+) -> Result<Vec<Kept>> {
     let mut places = HashMap::with_capacity(series.len());
     let mut merged: Vec<Kept> = Vec::with_capacity(series.len());
     for kept in series {
+        patience.spend_series()?;
         let key = (kept.labels.clone(), kept.drop_name);
         match places.get(&key) {
             None => {
@@ -162,6 +185,7 @@ pub(crate) fn merge_equal(series: Vec<Kept>, conflict: impl Fn() -> Error) -> Re
                 merged.push(kept);
             }
             Some(&place) => {
+                patience.spend(kept.points.floats.len())?;
                 let first: &mut Kept = &mut merged[place];
                 if !first.points.absorb(&kept.points) {
                     return Err(conflict());

@@ -31,7 +31,9 @@ impl<'a> Eval<'a> {
         let steps = Steps::range(start, last, step);
         // Before the columns are made: a step of a nanosecond must not exhaust the memory.
         let _held = self.hold(steps.count)?;
+        let patience = self.patience();
         self.stream(&subquery.expr, steps, &mut |row| {
+            patience.spend(steps.count)?;
             let present = || row.points.floats.iter().enumerate().filter(|&(_, &value)| is_present(value));
             let times: Arc<[i64]> = present().map(|(step, _)| steps.time(step)).collect();
             if times.is_empty() {

@@ -1,0 +1,1 @@
+//! The line, the list, and what is remembered.
