@@ -95,6 +95,13 @@ fn counted<T>(asker: &Asker, result: Result<T, Error>) -> Result<T, Error> {
     result
 }
 
+/// The time that a request may take: `timeout`, where it is less than the server's.
+pub(super) fn timeout(params: &Params, server: &Shared) -> Result<Duration, Error> {
+    // A time that is up already is no mistake: such a query times out.
+    let asked = params.optional_duration("timeout")?.map(|nanos| Duration::from_nanos(nanos.max(0).unsigned_abs()));
+    Ok(asked.unwrap_or(Duration::MAX).min(server.options.query_timeout))
+}
+
 /// What instant and range queries have in common.
 struct Query {
     text: String,
@@ -109,9 +116,7 @@ struct Query {
 impl Query {
     fn new(params: &Params, server: &Shared) -> Result<Self, Error> {
         let limit = params.limit()?;
-        // A time that is up already is no mistake: such a query times out.
-        let timeout =
-            params.optional_duration("timeout")?.map(|nanos| Duration::from_nanos(nanos.max(0).unsigned_abs()));
+        let timeout = timeout(params, server)?;
         let lookback = params.optional_duration("lookback_delta").map_err(|error| {
             let reason = error.message.split_once(": ").map_or("", |(_, reason)| reason);
             Error::parameter("lookback_delta", format!("error parsing lookback delta duration: {reason}"))
@@ -120,7 +125,7 @@ impl Query {
         Ok(Self {
             expr: texts::parse(params, server)?,
             text: params.get("query").unwrap_or("").to_owned(),
-            timeout: timeout.unwrap_or(Duration::MAX).min(server.options.query_timeout),
+            timeout,
             lookback: lookback.filter(|&nanos| nanos > 0).unwrap_or_else(usual),
             limit,
             is_durable: params.flag("durable_only")?,

@@ -8,7 +8,7 @@ use crate::{
         explain::Steps,
         json,
         params::Params,
-        prometheus::{TRUNCATED, remarks},
+        prometheus::{self, TRUNCATED, remarks},
         queries::{Asked, Entry},
         reply::{self, Reply},
         results,
@@ -27,7 +27,7 @@ pub(super) async fn series(call: Call) -> Result<Reply, Error> {
     }
     let range = params.range()?;
     let selectors = within(selectors(&params)?, range);
-    let look_up = asker.server.look_up(listed(&asker, "series", &params, range), move |view, allowance| {
+    let look_up = asker.server.look_up(listed(&asker, "series", &params, range)?, move |view, allowance| {
         each(&selectors, allowance, Labels::size, |matchers| view.series(matchers, range, allowance))
     });
     let (found, entry) = look_up.await?;
@@ -39,7 +39,7 @@ pub(super) async fn label_names(call: Call) -> Result<Reply, Error> {
     let (params, asker) = call.params().await?;
     let (limit, range) = (params.limit()?, params.range()?);
     let selectors = within(any(selectors(&params)?), range);
-    let look_up = asker.server.look_up(listed(&asker, "labels", &params, range), move |view, allowance| {
+    let look_up = asker.server.look_up(listed(&asker, "labels", &params, range)?, move |view, allowance| {
         each(&selectors, allowance, String::len, |matchers| view.label_names(matchers, range, allowance))
     });
     let (found, entry) = look_up.await?;
@@ -55,7 +55,7 @@ pub(super) async fn label_values(call: Call) -> Result<Reply, Error> {
     let (params, asker) = call.params().await?;
     let (limit, range) = (params.limit()?, params.range()?);
     let selectors = within(any(selectors(&params)?), range);
-    let look_up = asker.server.look_up(listed(&asker, "label_values", &params, range), move |view, allowance| {
+    let look_up = asker.server.look_up(listed(&asker, "label_values", &params, range)?, move |view, allowance| {
         each(&selectors, allowance, String::len, |matchers| view.label_values(&name, matchers, range, allowance))
     });
     let (found, entry) = look_up.await?;
@@ -86,11 +86,12 @@ fn each<T: Ord>(
 }
 
 /// What a request asks, for the list of queries.
-fn listed(asker: &Asker, kind: &'static str, params: &Params, range: TimeRange) -> Asked {
+fn listed(asker: &Asker, kind: &'static str, params: &Params, range: TimeRange) -> Result<Asked, Error> {
     let text = params.all("match[]").collect::<Vec<_>>().join(" ");
     let step = range.end.saturating_sub(1).saturating_sub(range.start).max(0);
     let steps = (range != TimeRange::ALL).then_some(Steps { start: range.start, step, count: 2 });
-    Asked { steps, ..asker.asked(kind, &text) }
+    let timeout = prometheus::timeout(params, &asker.server)?;
+    Ok(Asked { steps, timeout, ..asker.asked(kind, &text) })
 }
 
 /// The selectors of all `match[]`.

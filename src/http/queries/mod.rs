@@ -135,7 +135,10 @@ impl Queries {
             }
             Err(_) => {
                 let (wait, running) = (self.limits.wait_max, self.limits.running_max);
-                let text = format!("the query waited {wait:?} for its turn: {running} others are running");
+                let still = "are running still";
+                let text = format!(
+                    "the query waited {wait:?} for its turn, and as many as may run at once, {running}, {still}"
+                );
                 Err(self.rejected(QueryRejection::QueueWait, text))
             }
         }
