@@ -83,3 +83,68 @@ impl Drop for Holding<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    use super::*;
+
+    /// Allows so many bytes.
+    struct Limited {
+        held: AtomicUsize,
+        questions: AtomicUsize,
+        max: usize,
+    }
+
+    impl Allowance for Limited {
+        fn go_on(&self) -> bool {
+            self.held.load(Relaxed) <= self.max
+        }
+
+        fn take(&self, bytes: usize) -> bool {
+            self.questions.fetch_add(1, Relaxed);
+            self.held.fetch_add(bytes, Relaxed) + bytes <= self.max
+        }
+
+        fn give_back(&self, bytes: usize) {
+            self.questions.fetch_add(1, Relaxed);
+            self.held.fetch_sub(bytes, Relaxed);
+        }
+    }
+
+    fn limited(max: usize) -> Limited {
+        Limited { held: AtomicUsize::new(0), questions: AtomicUsize::new(0), max }
+    }
+
+    #[test]
+    fn what_is_held_is_noted_to_the_unit_and_given_back() {
+        let allowance = limited(10 * UNIT);
+        let mut holding = Holding::new(&allowance);
+        for bytes in [0, 1, UNIT, UNIT + 1, 5 * UNIT, 5 * UNIT - 7, UNIT] {
+            assert_eq!(holding.set(bytes), Ok(()));
+            let noted = allowance.held.load(Relaxed);
+            assert!((bytes..bytes + 2 * UNIT).contains(&noted), "{noted} for {bytes}");
+        }
+        assert_eq!((holding.set(10 * UNIT + 1), allowance.check()), (Err(Stopped), Err(Stopped)));
+        drop(holding);
+        assert_eq!((allowance.held.load(Relaxed), allowance.check()), (0, Ok(())));
+    }
+
+    #[test]
+    fn a_little_more_or_less_is_not_worth_a_note() {
+        let allowance = limited(usize::MAX);
+        let mut holding = Holding::new(&allowance);
+        (0..1000).for_each(|round| holding.set(3 * UNIT + 100 + round % 2 * UNIT).unwrap());
+        assert!(allowance.questions.load(Relaxed) <= 2);
+    }
+
+    #[test]
+    fn what_is_left_to_others_stays_noted() {
+        let allowance = limited(usize::MAX);
+        let mut holding = Holding::new(&allowance);
+        holding.set(3 * UNIT).unwrap();
+        holding.leave();
+        assert_eq!(allowance.held.load(Relaxed), 3 * UNIT);
+    }
+}

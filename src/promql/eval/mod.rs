@@ -60,7 +60,7 @@ use crate::{
         annotations::{Annotation, Fixes, Notes, Severity},
         ast::{Expr, Node, Span, ValueType},
         eval::{
-            series::{Kept, Row, Sink},
+            series::{ABSENT, Kept, Row, Sink, column},
             steps::Steps,
             watch::Stopwatch,
         },
@@ -175,8 +175,7 @@ impl<'a> Eval<'a> {
             0 => Ok(()),
             1 => self.stream_node(expr, steps, sink),
             count if invariant::is_invariant(expr) => self.stream_node(expr, Steps::instant(steps.start), &mut |row| {
-                self.patience().spend(count)?;
-                let mut points = row.points.broadcast(count);
+                let mut points = row.points.broadcast(count, &self.patience())?;
                 sink(Row { points: &mut points, ..row })
             }),
             _ => self.stream_node(expr, steps, sink),
@@ -238,6 +237,11 @@ impl<'a> Eval<'a> {
         let mut held = self.guard.held();
         held.grow(samples, samples * size_of::<f64>())?;
         Ok(held)
+    }
+
+    /// A column without anything.
+    pub(crate) fn absent(&self, steps: usize, patience: &Patience<'_>) -> Result<Vec<f64>> {
+        column(steps, patience, |_| ABSENT)
     }
 
     /// Something to note memory with.

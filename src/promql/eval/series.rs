@@ -24,6 +24,18 @@ pub(crate) fn is_present(value: f64) -> bool {
     !is_stale(value)
 }
 
+/// A column of what is at each step.
+pub(crate) fn column<T>(steps: usize, patience: &Patience<'_>, mut at: impl FnMut(usize) -> T) -> Result<Vec<T>> {
+    let mut column = Vec::with_capacity(steps);
+    while column.len() < steps {
+        let first = column.len();
+        let turn = first..steps.min(first + TURN);
+        patience.spend(turn.len())?;
+        column.extend(turn.map(&mut at));
+    }
+    Ok(column)
+}
+
 /// What a series has at each step: a number, a histogram, or nothing.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Points {
@@ -109,12 +121,13 @@ impl Points {
     }
 
     /// The one step of `self` at each of `steps` steps.
-    pub(crate) fn broadcast(&self, steps: usize) -> Self {
-        let histograms = self.histograms.first().into_iter();
-        Self {
-            floats: vec![self.floats[0]; steps],
-            histograms: histograms.flat_map(|(_, h)| (0..steps as u32).map(|step| (step, h.clone()))).collect(),
-        }
+    pub(crate) fn broadcast(&self, steps: usize, patience: &Patience<'_>) -> Result<Self> {
+        let floats = column(steps, patience, |_| self.floats[0])?;
+        let histograms = match self.histograms.first() {
+            None => Vec::new(),
+            Some((_, histogram)) => column(steps, patience, |step| (step as u32, Arc::clone(histogram)))?,
+        };
+        Ok(Self { floats, histograms })
     }
 }
 
