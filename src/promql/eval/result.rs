@@ -128,10 +128,13 @@ fn first_sample(kept: Kept, time: i64) -> VectorSample {
 }
 
 fn matrix_series(labels: Labels, points: &Points, steps: Steps) -> MatrixSeries {
-    let floats = points.floats.iter().enumerate().filter(|&(_, &value)| is_present(value));
+    let present = points.floats.iter().enumerate().filter(|&(_, &value)| is_present(value));
+    // An answer may stay in memory for long: it has no room to spare.
+    let mut floats = Vec::with_capacity(present.clone().count());
+    floats.extend(present.map(|(step, &value)| (steps.time(step), value)));
     MatrixSeries {
         labels,
-        floats: floats.map(|(step, &value)| (steps.time(step), value)).collect(),
+        floats,
         histograms: points.histograms.iter().map(|(step, h)| (steps.time(*step as usize), h.clone())).collect(),
     }
 }
