@@ -82,12 +82,11 @@ impl Queries {
     /// Lists a query and waits for its turn.
     pub(super) async fn enter(self: &Arc<Self>, asked: Asked) -> Result<Ticket, Error> {
         let entry = self.list(asked);
-        let began = Instant::now();
         // Where the client goes away while the query waits, this is all there is of it.
         let mut unended = Unended(Some(Arc::clone(&entry)));
         let seat = self.seat(&entry).await;
         unended.0 = None;
-        self.metrics.query_wait.observe(began.elapsed().as_secs_f64());
+        self.metrics.query_wait.observe(entry.began().elapsed().as_secs_f64());
         match seat {
             Ok(seat) => {
                 entry.set_state(State::Running);
