@@ -52,6 +52,8 @@ fn expected(command: &str) -> &'static str {
         write if write.contains("/write") => "accepted-samples: 4",
         query if query.contains("query_range") => r#"[1795154460,"21.6"]"#,
         query if query.contains("plimsoll query") => "2026-11-20 06:01:00  21.7",
+        active if active.contains("/active_queries") => r#"{"status":"success","data":[]}"#,
+        top if top.contains("/top_queries") => r#""query":"room_temperature""#,
         receipt if receipt.contains("/receipt") => r#""receipt":"safe""#,
         switch if switch.contains("/admin/") => r#""mode":"wal-interval=500ms""#,
         risk if risk.contains("/api/v1/durability") => r#""power_safe":1"#,
@@ -81,6 +83,19 @@ fn the_readmes_table_of_modes_is_the_programs() {
         table += &format!("| `{mode}` | {help} | {ack} | {process} | {power} |\n");
     }
     assert!(file("README.md").contains(&table), "the README's table should be\n{table}");
+}
+
+#[test]
+fn every_flag_the_readme_names_is_one() {
+    let help = Command::new(PLIMSOLL).args(["serve", "--help"]).output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let readme = file("README.md");
+    let named: Vec<_> = readme.split("`--").skip(1).map(|rest| rest.split(['`', ' ']).next().unwrap()).collect();
+    let of_crashtest = ["mode", "rounds", "duration", "seed"];
+    for flag in named.iter().filter(|flag| !of_crashtest.contains(flag)) {
+        assert!(help.contains(&format!("--{flag} ")) || help.contains(&format!("--{flag}\n")), "--{flag}");
+    }
+    assert!(named.len() > 10, "{named:?}");
 }
 
 /// The build is what made this test's binary; the flags are those that every test here starts its server with.

@@ -108,13 +108,28 @@ pub struct ServeFlags {
     /// Queries running at once; others wait for their turn
     #[arg(long, value_name = "COUNT", default_value = "8", value_parser = clap::value_parser!(u32).range(1..))]
     pub queries_max: u32,
-    /// Longest time a query may take
+    /// Queries waiting for their turn at once; one more is answered 503
+    #[arg(long, value_name = "COUNT", default_value = "1000")]
+    pub queue_max: u32,
+    /// Time a query waits for its turn at most; then it is answered 503
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration)]
+    pub queue_wait: Duration,
+    /// Memory that all queries and their answers may take; a query that takes more is answered 503
+    #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = size)]
+    pub queries_memory_max: u64,
+    /// Longest time a query may take; a request can ask for less with its parameter `timeout`
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration)]
     pub query_timeout: Duration,
     /// Time a query waits, after a start, for the batches that a crash left in the log to be back in memory; then it sees
     /// what is there
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
     pub replay_wait: Duration,
+    /// Memory one query and its answer may take
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = size)]
+    pub query_memory_max: u64,
+    /// Series one query may read
+    #[arg(long, value_name = "COUNT", default_value = "10000000", value_parser = clap::value_parser!(u64).range(1..))]
+    pub query_series_max: u64,
     /// Samples one query may hold
     #[arg(long, value_name = "COUNT", default_value = "50000000", value_parser = clap::value_parser!(u64).range(1..))]
     pub query_samples_max: u64,
@@ -258,9 +273,14 @@ impl ServeFlags {
             writes_max: self.writes_max as usize,
             writes_size_max: self.writes_size_max,
             queries_max: self.queries_max as usize,
+            queue_max: self.queue_max as usize,
+            queue_wait: self.queue_wait,
+            queries_memory_max: self.queries_memory_max,
             query_timeout: self.query_timeout,
             replay_wait: self.replay_wait,
             query_samples_max: self.query_samples_max,
+            query_series_max: self.query_series_max,
+            query_memory_max: self.query_memory_max,
             query_points_max: self.query_points_max,
             lookback: self.lookback,
             features: self.enable_feature.iter().copied().fold(Features::default(), Features::union),

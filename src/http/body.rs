@@ -1,11 +1,11 @@
 //! Bodies: those that come, unpacked piece by piece under limits; those that go, made piece by piece.
 
 use std::{
-    convert::Infallible,
     io::{self, Write},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -18,7 +18,10 @@ use hyper::{
 };
 use tokio::time::timeout;
 
-use crate::http::error::{Error, Kind};
+use crate::http::{
+    error::{Error, Kind},
+    queries::{Entry, State},
+};
 
 /// What one body may cost.
 #[derive(Clone, Copy, Debug)]
@@ -252,8 +255,34 @@ pub(super) enum Body {
     /// In one piece.
     Full(Option<Bytes>),
     /// Made while the client takes it, so that a large answer is never held as text.
-    Pieces(Pieces),
+    Pieces(Pieces, Option<Sending>),
 }
+
+/// A query whose answer is on its way: its memory is counted until the body goes, and it can still be ended.
+pub(super) struct Sending {
+    entry: Arc<Entry>,
+    /// What is left of its time. Only the making of pieces takes of it: how long the client reads is the client's business.
+    left: Duration,
+}
+
+impl Sending {
+    /// The next piece, unless the query is to end.
+    #[allow(clippy::disallowed_methods)] // the edge: deadlines
+    fn next(&mut self, pieces: &mut Pieces) -> Result<Option<Vec<u8>>, BrokenOff> {
+        if self.entry.is_stopped() {
+            return Err(BrokenOff);
+        }
+        let began = Instant::now();
+        let piece = pieces.next();
+        self.left = self.left.checked_sub(began.elapsed()).ok_or(BrokenOff)?;
+        Ok(piece)
+    }
+}
+
+/// The rest of an answer is not sent, as the query was ended; the client sees its connection closed.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer was broken off")]
+pub(super) struct BrokenOff;
 
 /// Text that is made while it is taken.
 pub(super) type Pieces = Box<dyn Iterator<Item = Vec<u8>> + Send>;
@@ -268,14 +297,25 @@ impl Body {
     }
 
     pub(super) fn pieces(pieces: impl Iterator<Item = Vec<u8>> + Send + 'static) -> Self {
-        Self::Pieces(Box::new(pieces))
+        Self::Pieces(Box::new(pieces), None)
     }
 
-    /// Its text, piece by piece.
-    pub(super) fn into_pieces(self) -> Pieces {
+    /// Says whose answer it is.
+    #[allow(clippy::disallowed_methods)] // the edge: deadlines
+    pub(super) fn of_query(mut self, entry: Arc<Entry>) -> Self {
+        if let Self::Pieces(_, sending) = &mut self {
+            entry.set_state(State::Sending);
+            let left = entry.deadline().saturating_duration_since(Instant::now());
+            *sending = Some(Sending { entry, left });
+        }
+        self
+    }
+
+    /// Its text, piece by piece, and whose it is.
+    pub(super) fn into_pieces(self) -> (Pieces, Option<Sending>) {
         match self {
-            Self::Full(bytes) => Box::new(bytes.into_iter().map(|bytes| bytes.to_vec())),
-            Self::Pieces(pieces) => pieces,
+            Self::Full(bytes) => (Box::new(bytes.into_iter().map(|bytes| bytes.to_vec())), None),
+            Self::Pieces(pieces, sending) => (pieces, sending),
         }
     }
 
@@ -286,14 +326,15 @@ impl Body {
 
 impl HttpBody for Body {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = BrokenOff;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         let piece = match &mut *self {
-            Self::Full(bytes) => bytes.take(),
-            Self::Pieces(pieces) => pieces.next().map(Bytes::from),
+            Self::Full(bytes) => Ok(bytes.take()),
+            Self::Pieces(pieces, None) => Ok(pieces.next().map(Bytes::from)),
+            Self::Pieces(pieces, Some(sending)) => sending.next(pieces).map(|piece| piece.map(Bytes::from)),
         };
-        Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
+        Poll::Ready(piece.transpose().map(|piece| piece.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -303,7 +344,7 @@ impl HttpBody for Body {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
-            Self::Pieces(_) => SizeHint::default(),
+            Self::Pieces(..) => SizeHint::default(),
         }
     }
 }

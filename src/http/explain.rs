@@ -37,6 +37,18 @@ pub(super) struct Steps {
     pub(super) count: usize,
 }
 
+impl Steps {
+    /// The last one.
+    pub(super) fn end(self) -> i64 {
+        self.start.saturating_add(self.step.saturating_mul(self.count.saturating_sub(1) as i64))
+    }
+
+    /// From the first to the last one.
+    pub(super) fn range(self) -> Duration {
+        Duration::from_nanos(self.end().abs_diff(self.start))
+    }
+}
+
 /// Where a query's time went.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
@@ -112,6 +124,7 @@ fn explain(run: &Run<'_>) -> Value {
         "series": stats.series_read,
         "samples": stats.samples_read,
         "samplesPeak": stats.samples_peak,
+        "bytesPeak": stats.bytes_peak,
         "samplesInMemory": reads.samples_in_memory,
         "samplesDecoded": reads.samples_decoded,
         "blocksRead": reads.blocks_read,

@@ -53,7 +53,10 @@ pub(super) async fn query(call: Call) -> Result<Reply, Error> {
     let text = params.non_empty("q").ok_or_else(|| Error::bad_data("missing required parameter \"q\""))?;
     let statements = text.split(';').map(str::trim).filter(|statement| !statement.is_empty());
     let server = &asker.server;
-    let databases = server.on_view(|view| view.label_values("db", &[], TimeRange::ALL)).await?;
+    let look_up = server.look_up(asker.asked("influx_query", text), |view, allowance| {
+        view.label_values("db", &[], TimeRange::ALL, allowance)
+    });
+    let (databases, _) = look_up.await?;
     let results = statements.enumerate().map(|(id, statement)| match Statement::parse(statement) {
         Some(Statement::CreateDatabase) => Ok(serde_json::json!({ "statement_id": id })),
         Some(Statement::ShowDatabases) => {

@@ -22,6 +22,7 @@ mod options;
 mod pack;
 mod params;
 mod prometheus;
+mod queries;
 mod reply;
 mod results;
 mod routes;

@@ -17,14 +17,24 @@ pub struct Options {
     pub writes_max: usize,
     /// Bytes, unpacked, of all writes that are being received; where more come, writes are answered 503.
     pub writes_size_max: u64,
-    /// Queries running at once; others wait for their turn within their time.
+    /// Queries running at once; others wait for their turn.
     pub queries_max: usize,
+    /// Queries waiting at once; one more is answered 503.
+    pub queue_max: usize,
+    /// How long a query waits for its turn, within its time; then it is answered 503.
+    pub queue_wait: Duration,
+    /// Bytes that all queries may hold; one that takes more is answered 503.
+    pub queries_memory_max: u64,
     /// Time a query may take, waiting included.
     pub query_timeout: Duration,
     /// Time a query waits, after a start, for the batches that are on their way back to memory. Then it sees what is there.
     pub replay_wait: Duration,
     /// Samples a query may hold; more is 422.
     pub query_samples_max: u64,
+    /// Series a query may read; more is 422.
+    pub query_series_max: u64,
+    /// Bytes a query may hold; more is 422.
+    pub query_memory_max: u64,
     /// Steps a range query may have; more is 400.
     pub query_points_max: u64,
     /// How far back an instant selector looks.
@@ -52,9 +62,14 @@ impl Default for Options {
             writes_max: 1000,
             writes_size_max: 512 << 20,
             queries_max: 8,
+            queue_max: 1000,
+            queue_wait: Duration::from_secs(10),
+            queries_memory_max: 2 << 30,
             query_timeout: Duration::from_secs(120),
             replay_wait: Duration::from_secs(1),
             query_samples_max: 50_000_000,
+            query_series_max: 10_000_000,
+            query_memory_max: 1 << 30,
             query_points_max: 11_000,
             lookback: Duration::from_secs(300),
             features: Features::default(),

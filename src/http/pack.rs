@@ -78,7 +78,8 @@ pub(super) fn as_accepted(request: &HeaderMap, reply: Reply) -> Reply {
 }
 
 fn packed(body: Body, coding: Coding) -> Body {
-    Body::pieces(Packed { pieces: body.into_pieces(), packer: Some(Packer::new(coding)) })
+    let (pieces, sending) = body.into_pieces();
+    Body::Pieces(Box::new(Packed { pieces, packer: Some(Packer::new(coding)) }), sending)
 }
 
 struct Packed {

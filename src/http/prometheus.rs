@@ -1,12 +1,6 @@
 //! PromQL over HTTP: `query` and `query_range`.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     durability::error_chain,
@@ -15,13 +9,14 @@ use crate::{
         explain::{Details, Run, Steps, Times, Watcher},
         json,
         params::Params,
+        queries::{Asked, Entry},
         reply::{self, Reply},
         results,
         routes::{Asker, Call},
         shared::{Shared, now},
         texts,
     },
-    metrics::QueryResult,
+    metrics::{QueryRejection, QueryResult},
     promql::{
         self, Answer, Stop, Value, Watch,
         ast::{Expr, ValueType},
@@ -40,7 +35,7 @@ pub(super) async fn instant(call: Call) -> Result<Reply, Error> {
     let query = counted(&asker, Query::new(&params, &asker.server))?;
     let time = counted(&asker, params.optional_time("time"))?.unwrap_or_else(now);
     let steps = Steps { start: time, step: 0, count: 1 };
-    query.answer(&asker, steps, move |view, expr, options| promql::instant(view, expr, time, options)).await
+    query.answer(&asker, "query", steps, move |view, expr, options| promql::instant(view, expr, time, options)).await
 }
 
 /// `query_range`: an evaluation per step.
@@ -58,7 +53,10 @@ pub(super) async fn range(call: Call) -> Result<Reply, Error> {
     }
     let count = (end.abs_diff(start) / step.unsigned_abs() + 1) as usize; // at most the limit on points, and one
     let steps = Steps { start, step, count };
-    query.answer(&asker, steps, move |view, expr, options| promql::range(view, expr, start, end, step, options)).await
+    let answer = query.answer(&asker, "query_range", steps, move |view, expr, options| {
+        promql::range(view, expr, start, end, step, options)
+    });
+    answer.await
 }
 
 /// Start, end and step in nanoseconds.
@@ -97,6 +95,13 @@ fn counted<T>(asker: &Asker, result: Result<T, Error>) -> Result<T, Error> {
     result
 }
 
+/// The time that a request may take: `timeout`, where it is less than the server's.
+pub(super) fn timeout(params: &Params, server: &Shared) -> Result<Duration, Error> {
+    // A time that is up already is no mistake: such a query times out.
+    let asked = params.optional_duration("timeout")?.map(|nanos| Duration::from_nanos(nanos.max(0).unsigned_abs()));
+    Ok(asked.unwrap_or(Duration::MAX).min(server.options.query_timeout))
+}
+
 /// What instant and range queries have in common.
 struct Query {
     text: String,
@@ -111,9 +116,7 @@ struct Query {
 impl Query {
     fn new(params: &Params, server: &Shared) -> Result<Self, Error> {
         let limit = params.limit()?;
-        // A time that is up already is no mistake: such a query times out.
-        let timeout =
-            params.optional_duration("timeout")?.map(|nanos| Duration::from_nanos(nanos.max(0).unsigned_abs()));
+        let timeout = timeout(params, server)?;
         let lookback = params.optional_duration("lookback_delta").map_err(|error| {
             let reason = error.message.split_once(": ").map_or("", |(_, reason)| reason);
             Error::parameter("lookback_delta", format!("error parsing lookback delta duration: {reason}"))
@@ -122,7 +125,7 @@ impl Query {
         Ok(Self {
             expr: texts::parse(params, server)?,
             text: params.get("query").unwrap_or("").to_owned(),
-            timeout: timeout.unwrap_or(Duration::MAX).min(server.options.query_timeout),
+            timeout,
             lookback: lookback.filter(|&nanos| nanos > 0).unwrap_or_else(usual),
             limit,
             is_durable: params.flag("durable_only")?,
@@ -135,71 +138,73 @@ impl Query {
     }
 
     /// Runs it on a thread of its own and writes its answer. It ends early when its client goes away.
-    #[allow(clippy::disallowed_methods)] // the edge: deadlines
-    async fn answer<F>(self, asker: &Asker, steps: Steps, evaluate: F) -> Result<Reply, Error>
+    async fn answer<F>(self, asker: &Asker, kind: &'static str, steps: Steps, evaluate: F) -> Result<Reply, Error>
     where
         F: FnOnce(&View, &Expr, &promql::Options<'_>) -> Result<Answer, promql::Error> + Send + 'static,
     {
-        let server = &asker.server;
-        let started = Instant::now();
-        let place = server.admit_query(self.timeout).await.inspect_err(|_| {
-            server.metrics.queries[QueryResult::Timeout].inc();
-        })?;
-        let queued = started.elapsed();
-        let deadline = started + self.timeout;
-        let canceled = CancelOnDrop::default();
-        let flag = Arc::clone(&canceled.0);
-        let (running, samples_max) = (Arc::clone(server), server.options.query_samples_max);
-        let work = tokio::task::spawn_blocking(move || {
-            let _place = place;
-            let interrupt = || match (flag.load(Ordering::Relaxed), Instant::now() >= deadline) {
-                (true, _) => Some(Stop::Canceled),
-                (_, true) => Some(Stop::Timeout),
-                _ => None,
-            };
-            let watcher = self.details.any().then(|| Watcher::new(started, steps));
-            let options = promql::Options {
-                lookback: self.lookback,
-                samples_max,
-                features: running.options.features,
-                threads: Some(&running.threads),
-                interrupt: Some(&interrupt),
-                watch: watcher.as_ref().map(|watcher| watcher as &dyn Watch),
-                ..promql::Options::default()
-            };
-            let view = if self.is_durable { View::durable(&running.engine) } else { View::new(&running.engine) };
-            let prepared = started.elapsed();
-            // An expression without selectors never asks.
-            let answer = match interrupt() {
-                None => evaluate(&view, &self.expr, &options),
-                Some(Stop::Timeout) => Err(promql::Error::Timeout),
-                Some(Stop::Canceled) => Err(promql::Error::Canceled),
-            };
-            observe(&running, started, &answer);
-            answer.map(|answer| {
-                let times = Times { queued, prepared: prepared - queued, total: started.elapsed() };
-                let details = watcher.map(|watcher| {
-                    self.details.members(&Run {
-                        expr: &self.expr,
-                        text: &self.text,
-                        answer: &answer,
-                        times,
-                        reads: view.reads(),
-                        watcher,
-                    })
-                });
-                (self, answer, details.unwrap_or_default())
-            })
+        let server = Arc::clone(&asker.server);
+        let ticket =
+            server.enter(Asked { steps: Some(steps), timeout: self.timeout, ..asker.asked(kind, &self.text) }).await?;
+        let entry = Arc::clone(ticket.entry());
+        let queued = entry.began().elapsed();
+        let done = ticket.run(move |entry| {
+            let evaluated = self.evaluate(&server, entry, queued, steps, evaluate);
+            entry.ended(result_of(evaluated.as_ref().err()));
+            evaluated.map(|(answer, details)| (self, answer, details))
         });
-        // A panic over there is a panic here, where it becomes this request's 500.
-        let answer = work.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
-        drop(canceled);
-        let (query, answer, details) = answer.map_err(failed)?;
-        Ok(asker.pack(query.reply(answer, &details)))
+        let (query, answer, details) = done.await.map_err(|error| {
+            if matches!(error, promql::Error::Overloaded(_)) {
+                asker.server.metrics.queries_rejected[QueryRejection::Memory].inc();
+            }
+            failed(error)
+        })?;
+        Ok(asker.pack(query.reply(answer, &details, entry)))
+    }
+
+    /// The answer, and further members of `data`.
+    fn evaluate(
+        &self,
+        server: &Shared,
+        entry: &Entry,
+        queued: Duration,
+        steps: Steps,
+        evaluate: impl FnOnce(&View, &Expr, &promql::Options<'_>) -> Result<Answer, promql::Error>,
+    ) -> Result<(Answer, String), promql::Error> {
+        let interrupt = || entry.interrupt();
+        // An expression without selectors never asks.
+        let go_on = || match interrupt() {
+            None => Ok(()),
+            Some(Stop::Timeout) => Err(promql::Error::Timeout),
+            Some(Stop::Canceled) => Err(promql::Error::Canceled),
+        };
+        let watcher = self.details.any().then(|| Watcher::new(entry.began(), steps));
+        let options = promql::Options {
+            lookback: self.lookback,
+            samples_max: server.options.query_samples_max,
+            series_max: server.options.query_series_max,
+            memory_max: server.options.query_memory_max,
+            features: server.options.features,
+            threads: Some(&server.threads),
+            interrupt: Some(&interrupt),
+            meter: Some(entry.meter()),
+            watch: watcher.as_ref().map(|watcher| watcher as &dyn Watch),
+            ..promql::Options::default()
+        };
+        let view = if self.is_durable { View::durable(&server.engine) } else { View::new(&server.engine) };
+        let prepared = entry.began().elapsed();
+        go_on()?;
+        let answer = evaluate(&view, &self.expr, &options)?;
+        go_on()?;
+        let times = Times { queued, prepared: prepared - queued, total: entry.began().elapsed() };
+        let details = watcher.map(|watcher| {
+            let (expr, text, answer, reads) = (&self.expr, &*self.text, &answer, view.reads());
+            self.details.members(&Run { expr, text, answer, times, reads, watcher })
+        });
+        Ok((answer, details.unwrap_or_default()))
     }
 
     /// The answer, with further members of `data`.
-    fn reply(self, mut answer: Answer, details: &str) -> Reply {
+    fn reply(self, mut answer: Answer, details: &str, entry: Arc<Entry>) -> Reply {
         let is_cut = self.limit.is_some_and(|limit| truncate(&mut answer.value, limit));
         let texts = |notes: &[promql::Annotation]| notes.iter().map(|note| note.text(&self.text)).collect::<Vec<_>>();
         let mut warnings = texts(&answer.warnings);
@@ -207,7 +212,7 @@ impl Query {
             warnings.insert(0, TRUNCATED.to_owned());
         }
         let tail = format!("{details}}}{}}}", remarks(&warnings, &texts(&answer.infos)));
-        reply::typed("application/json", results::body(answer.value, &tail))
+        reply::typed("application/json", results::body(answer.value, &tail).of_query(entry))
     }
 }
 
@@ -241,43 +246,31 @@ fn truncate(value: &mut Value, limit: usize) -> bool {
     length > limit
 }
 
-fn observe(server: &Shared, started: Instant, answer: &Result<Answer, promql::Error>) {
-    let metrics = &server.metrics;
-    let result = match answer {
-        Ok(_) => QueryResult::Success,
-        Err(promql::Error::BadData(_)) => QueryResult::BadData,
-        Err(promql::Error::Execution(_)) => QueryResult::Execution,
-        Err(promql::Error::Timeout) => QueryResult::Timeout,
-        Err(promql::Error::Canceled) => QueryResult::Canceled,
-        Err(promql::Error::Storage(_)) => QueryResult::Internal,
-    };
-    metrics.queries[result].inc();
-    metrics.query_duration.observe(started.elapsed().as_secs_f64());
-    if let Ok(answer) = answer {
-        metrics.query_samples.inc_by(answer.stats.samples_read);
+/// How a query ended, for metrics.
+fn result_of(error: Option<&promql::Error>) -> QueryResult {
+    match error {
+        None => QueryResult::Success,
+        Some(promql::Error::BadData(_)) => QueryResult::BadData,
+        Some(promql::Error::Execution(_)) => QueryResult::Execution,
+        Some(promql::Error::Timeout) => QueryResult::Timeout,
+        Some(promql::Error::Canceled) => QueryResult::Canceled,
+        Some(promql::Error::Overloaded(_)) => QueryResult::Rejected,
+        Some(promql::Error::Storage(_)) => QueryResult::Internal,
     }
 }
 
-fn failed(error: promql::Error) -> Error {
+/// What the client is told of a query that failed.
+pub(super) fn failed(error: promql::Error) -> Error {
     let kind = match &error {
         promql::Error::BadData(_) => return Error::parameter("query", error),
         promql::Error::Execution(_) => Kind::Execution,
         promql::Error::Timeout => Kind::Timeout,
         promql::Error::Canceled => Kind::Canceled,
+        promql::Error::Overloaded(text) => return Error::overloaded(text.as_str(), 1),
         promql::Error::Storage(cause) => {
             tracing::error!(cause = error_chain(&cause), "a query failed to read");
             Kind::Internal
         }
     };
     Error::new(kind, error.to_string())
-}
-
-/// Says that nobody waits any more: the request's future is dropped when its client goes away.
-#[derive(Default)]
-struct CancelOnDrop(Arc<AtomicBool>);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }

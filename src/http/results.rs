@@ -16,7 +16,7 @@ const TURN: usize = 256;
 
 /// The answer to a query that has this result, in the pieces it is sent in; each is made when it is asked for.
 pub fn encoded(value: Value) -> impl Iterator<Item = Vec<u8>> {
-    body(value, "}}").into_pieces()
+    body(value, "}}").into_pieces().0
 }
 
 /// `{"status":"success","data":{"resultType":…,"result":…` and then `tail`, which closes what is open.

@@ -12,6 +12,7 @@ use crate::http::{
     features, influx, pack,
     params::{self, Params},
     prometheus,
+    queries::{self, Asked, Peer},
     reply::Reply,
     self_metrics, series, status, texts, tsdb, write,
 };
@@ -113,6 +114,9 @@ pub(super) const ROUTES: &[Route] = routes! {
         GET "/api/v1/durability/wait" "durability_wait" durability::wait;
         GET "/api/v1/durability/receipt" "durability_receipt" durability::receipt;
         POST "/api/v1/admin/durability" "durability_switch" durability::switch;
+        GET "/api/v1/status/active_queries" "active_queries" queries::handlers::active;
+        GET "/api/v1/status/top_queries" "top_queries" queries::handlers::top;
+        POST "/api/v1/admin/queries/{}/cancel" "cancel_query" queries::handlers::cancel;
     }
     Text {
         GET "/metrics" "metrics" status::metrics;
@@ -181,6 +185,17 @@ impl Call {
     }
 }
 
+/// What a request asks, for the list of queries.
+pub(super) fn asked(server: &Shared, head: &Parts, kind: &'static str, text: &str) -> Asked {
+    Asked {
+        kind,
+        text: text.into(),
+        steps: None,
+        client: head.extensions.get().map(|&Peer(address)| address),
+        timeout: server.options.query_timeout,
+    }
+}
+
 /// What is left of a call once its parameters are read.
 pub(super) struct Asker {
     pub(super) server: Arc<Shared>,
@@ -188,6 +203,11 @@ pub(super) struct Asker {
 }
 
 impl Asker {
+    /// What it asks, for the list of queries.
+    pub(super) fn asked(&self, kind: &'static str, text: &str) -> Asked {
+        asked(&self.server, &self.head, kind, text)
+    }
+
     /// The answer, packed if this client takes that.
     pub(super) fn pack(&self, reply: Reply) -> Reply {
         pack::as_accepted(&self.head.headers, reply)

@@ -15,6 +15,7 @@ pub(super) async fn families(call: Call) -> Result<Reply, Error> {
     let matcher = Matcher::new("name", MatchOp::Regex, pattern)
         .map_err(|error| Error::parameter("metric_name_pattern", error))?;
     call.server.engine.refresh_metrics();
+    call.server.queries.refresh_metrics();
     let families = call.server.metrics.families();
     let found: Value = families.iter().filter(|family| matcher.matches(family.name())).map(family).collect();
     success(&call, &found)

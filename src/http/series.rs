@@ -1,18 +1,20 @@
 //! Which series there are: `series`, `labels`, `label/NAME/values`.
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::{
     http::{
         error::Error,
+        explain::Steps,
         json,
         params::Params,
-        prometheus::{TRUNCATED, remarks},
+        prometheus::{self, TRUNCATED, remarks},
+        queries::{Asked, Entry},
         reply::{self, Reply},
         results,
         routes::{Asker, Call},
     },
-    model::{Labels, Matcher, TimeRange},
+    model::{Allowance, Holding, Labels, Matcher, Stopped, TimeRange, sort_by},
     promql,
 };
 
@@ -24,24 +26,24 @@ pub(super) async fn series(call: Call) -> Result<Reply, Error> {
         return Err(Error::bad_data("no match[] parameter provided"));
     }
     let range = params.range()?;
-    let selectors = asked(selectors(&params)?, range);
-    let found = asker.server.on_view(move |view| {
-        let series = selectors.iter().flat_map(|matchers| view.series(matchers, range));
-        series.collect::<BTreeSet<Labels>>()
+    let selectors = within(selectors(&params)?, range);
+    let look_up = asker.server.look_up(listed(&asker, "series", &params, range)?, move |view, allowance| {
+        each(&selectors, allowance, Labels::size, |matchers| view.series(matchers, range, allowance))
     });
-    Ok(answer(&asker, found.await?, limit, |out, labels| json::labels(out, &labels)))
+    let (found, entry) = look_up.await?;
+    Ok(answer(&asker, found, entry, limit, |out, labels| json::labels(out, &labels)))
 }
 
 /// `labels`: the names of labels.
 pub(super) async fn label_names(call: Call) -> Result<Reply, Error> {
     let (params, asker) = call.params().await?;
     let (limit, range) = (params.limit()?, params.range()?);
-    let selectors = asked(any(selectors(&params)?), range);
-    let found = asker.server.on_view(move |view| {
-        let names = selectors.iter().flat_map(|matchers| view.label_names(matchers, range));
-        names.collect::<BTreeSet<String>>()
+    let selectors = within(any(selectors(&params)?), range);
+    let look_up = asker.server.look_up(listed(&asker, "labels", &params, range)?, move |view, allowance| {
+        each(&selectors, allowance, String::len, |matchers| view.label_names(matchers, range, allowance))
     });
-    Ok(answer(&asker, found.await?, limit, |out, name| json::string(out, &name)))
+    let (found, entry) = look_up.await?;
+    Ok(answer(&asker, found, entry, limit, |out, name| json::string(out, &name)))
 }
 
 /// `label/NAME/values`: the values of a label.
@@ -52,12 +54,44 @@ pub(super) async fn label_values(call: Call) -> Result<Reply, Error> {
     }
     let (params, asker) = call.params().await?;
     let (limit, range) = (params.limit()?, params.range()?);
-    let selectors = asked(any(selectors(&params)?), range);
-    let found = asker.server.on_view(move |view| {
-        let values = selectors.iter().flat_map(|matchers| view.label_values(&name, matchers, range));
-        values.collect::<BTreeSet<String>>()
+    let selectors = within(any(selectors(&params)?), range);
+    let look_up = asker.server.look_up(listed(&asker, "label_values", &params, range)?, move |view, allowance| {
+        each(&selectors, allowance, String::len, |matchers| view.label_values(&name, matchers, range, allowance))
     });
-    Ok(answer(&asker, found.await?, limit, |out, value| json::string(out, &value)))
+    let (found, entry) = look_up.await?;
+    Ok(answer(&asker, found, entry, limit, |out, value| json::string(out, &value)))
+}
+
+/// What each selector finds, sorted, each once. Its memory stays counted: it is the answer's.
+fn each<T: Ord>(
+    selectors: &[Vec<Matcher>],
+    allowance: &dyn Allowance,
+    size: fn(&T) -> usize,
+    find: impl Fn(&[Matcher]) -> Result<Vec<T>, Stopped>,
+) -> Result<Vec<T>, Stopped> {
+    let mut all = Vec::new();
+    let (mut held, mut bytes) = (Holding::new(allowance), 0);
+    for matchers in selectors {
+        let found = find(matchers)?;
+        bytes += found.iter().map(|item| size_of::<T>() + size(item)).sum::<usize>();
+        held.set(bytes)?;
+        all.extend(found);
+    }
+    if selectors.len() > 1 {
+        sort_by(&mut all, T::cmp, |_| allowance.check())?;
+        all.dedup();
+    }
+    held.leave();
+    Ok(all)
+}
+
+/// What a request asks, for the list of queries.
+fn listed(asker: &Asker, kind: &'static str, params: &Params, range: TimeRange) -> Result<Asked, Error> {
+    let text = params.all("match[]").collect::<Vec<_>>().join(" ");
+    let step = range.end.saturating_sub(1).saturating_sub(range.start).max(0);
+    let steps = (range != TimeRange::ALL).then_some(Steps { start: range.start, step, count: 2 });
+    let timeout = prometheus::timeout(params, &asker.server)?;
+    Ok(Asked { steps, timeout, ..asker.asked(kind, &text) })
 }
 
 /// The selectors of all `match[]`.
@@ -79,13 +113,14 @@ fn any(selectors: Vec<Vec<Matcher>>) -> Vec<Vec<Matcher>> {
 }
 
 /// Where the time that is asked for is empty, so is the answer.
-fn asked(selectors: Vec<Vec<Matcher>>, range: TimeRange) -> Vec<Vec<Matcher>> {
+fn within(selectors: Vec<Vec<Matcher>>, range: TimeRange) -> Vec<Vec<Matcher>> {
     if range.start < range.end { selectors } else { Vec::new() }
 }
 
 fn answer<T: Send + 'static>(
     asker: &Asker,
-    found: BTreeSet<T>,
+    found: Vec<T>,
+    entry: Arc<Entry>,
     limit: Option<usize>,
     write: fn(&mut Vec<u8>, T),
 ) -> Reply {
@@ -93,7 +128,7 @@ fn answer<T: Send + 'static>(
     let warnings = if found.len() > limit { vec![TRUNCATED.to_owned()] } else { Vec::new() };
     let head = br#"{"status":"success","data":"#.to_vec();
     let tail = remarks(&warnings, &[]) + "}";
-    let body = results::items(head, found.into_iter().take(limit), write, &tail);
+    let body = results::items(head, found.into_iter().take(limit), write, &tail).of_query(entry);
     asker.pack(reply::typed("application/json", body))
 }
 

@@ -31,6 +31,7 @@ use tokio::{
 use crate::http::{
     Shared,
     error::{Api, Error, Kind},
+    queries::Peer,
     reply::{self, Reply},
     routes::{self, Call, Route},
     shared::INFLUX_VERSION,
@@ -74,7 +75,7 @@ impl Bound {
                 () = &mut stop => break,
             };
             match accepted {
-                Ok((stream, _)) => welcome(stream, &seats, &shared, &graceful),
+                Ok((stream, peer)) => welcome(stream, Peer(peer), &seats, &shared, &graceful),
                 Err(error) => {
                     tracing::warn!(%error, "accept a connection");
                     sleep(ACCEPT_PAUSE).await;
@@ -90,12 +91,13 @@ impl Bound {
 }
 
 /// Serves a connection in a task of its own; one without a seat gets a single answer, 503.
-fn welcome(stream: TcpStream, seats: &Arc<Semaphore>, shared: &Arc<Shared>, graceful: &GracefulShutdown) {
+fn welcome(stream: TcpStream, peer: Peer, seats: &Arc<Semaphore>, shared: &Arc<Shared>, graceful: &GracefulShutdown) {
     // Without it a small answer may wait 40 ms for the client's delayed acknowledgement. A failure only means that.
     let _ = stream.set_nodelay(true);
     let seat = Arc::clone(seats).try_acquire_owned().ok();
     let (server, has_seat) = (Arc::clone(shared), seat.is_some());
-    let service = service_fn(move |request| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
         let server = Arc::clone(&server);
         async move { Ok::<_, Infallible>(if has_seat { answer(server, request).await } else { no_seat() }) }
     });

@@ -12,19 +12,22 @@ use std::{
 use hyper::header::HeaderValue;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{sleep, timeout},
+    time::sleep,
 };
 
 use crate::{
     engine::Engine,
     http::{
         Options,
-        error::{Error, Kind},
+        error::Error,
+        prometheus,
+        queries::{Asked, Entry, Limits, Queries, Ticket},
         traffic::Traffic,
     },
     ingest::Ingest,
     metrics::Metrics,
-    promql::Threads,
+    model::{Allowance, Stopped},
+    promql::{self, Guard, Threads},
     select::View,
 };
 
@@ -41,7 +44,7 @@ pub struct Shared {
     pub(super) started: i64,
     writes: Arc<Semaphore>,
     writes_size: AtomicU64,
-    queries: Arc<Semaphore>,
+    pub(super) queries: Arc<Queries>,
     /// Threads that queries may take beside their own.
     pub(super) threads: Threads,
     request_id: AtomicU64,
@@ -57,12 +60,18 @@ impl Shared {
         ingest: Arc<Ingest>,
         now: i64,
     ) -> Arc<Self> {
+        let limits = Limits {
+            running_max: options.queries_max,
+            waiting_max: options.queue_max,
+            wait_max: options.queue_wait,
+            memory_max: options.queries_memory_max,
+        };
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         Arc::new(Self {
             writes: Arc::new(Semaphore::new(options.writes_max)),
             writes_size: AtomicU64::new(0),
-            queries: Arc::new(Semaphore::new(options.queries_max)),
+            queries: Queries::new(limits, Arc::clone(&metrics)),
             threads: Threads::new(cores.saturating_sub(1)),
             request_id: AtomicU64::new(fastrand::u64(..)),
             traffic: Traffic::new(Arc::clone(&metrics)),
@@ -74,19 +83,36 @@ impl Shared {
         })
     }
 
-    /// Runs work that reads on a thread of its own, on a view of what is visible now.
-    pub(super) async fn on_view<T: Send + 'static>(
+    /// A turn for a query, waited for in line; what was recovered is there then, or takes long.
+    pub(super) async fn enter(&self, asked: Asked) -> Result<Ticket, Error> {
+        let ticket = self.queries.enter(asked).await?;
+        self.replayed().await;
+        Ok(ticket)
+    }
+
+    /// Looks something up on a thread of its own, on a view of what is visible now; it is listed and limited as queries are.
+    /// The entry is for the answer's body.
+    pub(super) async fn look_up<T: Send + 'static>(
         self: &Arc<Self>,
-        work: impl FnOnce(&View) -> T + Send + 'static,
-    ) -> Result<T, Error> {
-        let place = self.admit_query(self.options.query_timeout).await?;
-        let server = Arc::clone(self);
-        let done = tokio::task::spawn_blocking(move || {
-            let _place = place;
-            work(&View::new(&server.engine))
+        asked: Asked,
+        work: impl FnOnce(&View, &dyn Allowance) -> Result<T, Stopped> + Send + 'static,
+    ) -> Result<(T, Arc<Entry>), Error> {
+        let ticket = self.enter(asked).await?;
+        let (server, entry) = (Arc::clone(self), Arc::clone(ticket.entry()));
+        let found = ticket.run(move |entry| {
+            let interrupt = || entry.interrupt();
+            let options = &server.options;
+            let guard = Guard {
+                meter: entry.meter(),
+                samples_max: options.query_samples_max,
+                series_max: options.query_series_max,
+                memory_max: options.query_memory_max,
+                interrupt: Some(&interrupt),
+            };
+            let stopped = |Stopped| guard.reason().unwrap_or(promql::Error::Canceled);
+            work(&View::new(&server.engine), &guard).map_err(stopped)
         });
-        // A panic over there is a panic here, where it becomes this request's 500.
-        Ok(done.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())))
+        Ok((found.await.map_err(prometheus::failed)?, entry))
     }
 
     /// Waits for what was recovered to be seen: a moment, mostly. Where there is much of it, only so long.
@@ -116,14 +142,6 @@ impl Shared {
     fn overloaded(&self, limit: &str) -> Error {
         self.metrics.overload.inc();
         Error::overloaded(format!("{limit} are in progress already"), 1)
-    }
-
-    /// A place among the running queries, waited for at most `patience`; what was recovered is there, or takes long.
-    pub(super) async fn admit_query(&self, patience: Duration) -> Result<OwnedSemaphorePermit, Error> {
-        let place = timeout(patience, Arc::clone(&self.queries).acquire_owned()).await;
-        let place = place.map_err(|_| Error::new(Kind::Timeout, "query timed out in query queue"))?;
-        self.replayed().await;
-        Ok(place.expect("the semaphore is never closed"))
     }
 
     pub(super) fn next_request_id(&self) -> HeaderValue {

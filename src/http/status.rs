@@ -75,6 +75,7 @@ pub(super) async fn config(call: Call) -> Result<Reply, Error> {
 /// Our own metrics.
 pub(super) async fn metrics(call: Call) -> Result<Reply, Error> {
     call.server.engine.refresh_metrics();
+    call.server.queries.refresh_metrics();
     let mut reply = reply::typed("text/plain", Body::full(call.server.metrics.render()));
     reply.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
     Ok(pack::as_accepted(&call.head.headers, reply))

@@ -8,7 +8,7 @@ use crate::{
         error::Error,
         params::{Params, parse_integer},
         reply::Reply,
-        routes::Call,
+        routes::{Call, asked},
         status::success,
     },
     model::NANOS_PER_MILLI,
@@ -23,7 +23,11 @@ const LIMIT_MAX: i64 = 10_000;
 pub(super) async fn status(call: Call) -> Result<Reply, Error> {
     let limit = limit(&call.url_params()?)?;
     let engine = std::sync::Arc::clone(&call.server.engine);
-    let sizes = call.server.on_view(move |_| engine.index().streams.cardinality(&engine.index().schema, limit)).await?;
+    let asked = asked(&call.server, &call.head, "tsdb", "");
+    let look_up = call.server.look_up(asked, move |_, allowance| {
+        engine.index().streams.cardinality(&engine.index().schema, limit, allowance)
+    });
+    let (sizes, _) = look_up.await?;
     let (first, last, chunks) = extent(&call.server.engine);
     let list = |entries: Vec<(String, u64)>| {
         entries.into_iter().map(|(name, value)| json!({ "name": name, "value": value })).collect::<Value>()

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{Schema, Selection, Streams, postings::StreamSet, select::each_value};
-use crate::model::{METRIC_NAME, metric_name};
+use crate::model::{Allowance, METRIC_NAME, Stopped, metric_name};
 
 /// Sizes of an index. Every list is sorted by its numbers, the greatest first, and cut.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,8 +28,13 @@ pub struct Cardinality {
 impl Streams {
     /// The sizes of this index, at most `limit` of each kind. Walks all label pairs, letting writers pass now and then;
     /// takes two bytes a stream meanwhile.
-    pub fn cardinality(&self, schema: &Schema, limit: usize) -> Cardinality {
-        let selections = self.select(schema, &[], None);
+    pub fn cardinality(
+        &self,
+        schema: &Schema,
+        limit: usize,
+        allowance: &dyn Allowance,
+    ) -> Result<Cardinality, Stopped> {
+        let selections = self.select(schema, &[], None, allowance)?;
         let fields = FieldCounts::new(&selections);
         let mut sizes = Sizes::new(limit);
         let mut metrics = BTreeMap::<String, u64>::new();
@@ -39,23 +44,31 @@ impl Streams {
                 *metrics.entry(name).or_default() += selection.streams.len();
             }
         }
-        sizes.add_label(METRIC_NAME, |pair| metrics.iter().for_each(|(name, series)| pair(name, *series)));
+        sizes.add_label(METRIC_NAME, |pair| {
+            metrics.iter().for_each(|(name, series)| pair(name, *series));
+            Ok(())
+        })?;
         let mut guard = self.read();
         for label in 0..guard.postings.labels().len() {
             let name = guard.postings.labels()[label].name.to_string();
-            sizes.add_label(&name, |pair| each_value(&mut guard, label, |value, set| pair(value, fields.series(set))));
+            sizes.add_label(&name, |pair| {
+                each_value(&mut guard, label, allowance, |value, set| {
+                    pair(value, fields.series(set));
+                    Ok(())
+                })
+            })?;
         }
         drop(guard);
         let mut by_metric = Top::new(limit);
         metrics.iter().for_each(|(name, series)| by_metric.offer(*series, || name.clone()));
-        Cardinality {
+        Ok(Cardinality {
             series: metrics.values().sum(),
             label_pairs: sizes.label_pairs,
             series_by_metric: by_metric.into_sorted(),
             values_by_label: sizes.values.into_sorted(),
             bytes_by_label: sizes.bytes.into_sorted(),
             series_by_pair: sizes.pairs.into_sorted(),
-        }
+        })
     }
 }
 
@@ -73,7 +86,11 @@ impl Sizes {
     }
 
     /// Adds a label, whose values and numbers of series `walk` hands on. Values without a series do not count.
-    fn add_label(&mut self, name: &str, walk: impl FnOnce(&mut dyn FnMut(&str, u64))) {
+    fn add_label(
+        &mut self,
+        name: &str,
+        walk: impl FnOnce(&mut dyn FnMut(&str, u64)) -> Result<(), Stopped>,
+    ) -> Result<(), Stopped> {
         let (mut values, mut bytes) = (0, 0);
         walk(&mut |value, series| {
             if series > 0 {
@@ -81,12 +98,13 @@ impl Sizes {
                 bytes += value.len() as u64 * series;
                 self.pairs.offer(series, || format!("{name}={value}"));
             }
-        });
+        })?;
         self.label_pairs += values;
         if values > 0 {
             self.values.offer(values, || name.to_owned());
             self.bytes.offer(bytes, || name.to_owned());
         }
+        Ok(())
     }
 }
 

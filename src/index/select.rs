@@ -10,7 +10,10 @@ use super::{
     postings::StreamSet,
     streams::{Inner, TableStreams},
 };
-use crate::model::{FieldId, Labels, METRIC_NAME, MatchOp, Matcher, START_FIELD, StreamId, TableId, metric_name};
+use crate::model::{
+    Allowance, FieldId, Holding, Labels, METRIC_NAME, MatchOp, Matcher, START_FIELD, Stopped, StreamId, TableId,
+    metric_name, sort_by,
+};
 
 /// Streams of one table, each of which was seen with all of the fields. A stream is in at most one selection of an
 /// answer.
@@ -37,7 +40,14 @@ pub(super) type Guard<'a> = RwLockReadGuard<'a, Inner>;
 impl Streams {
     /// The series that pass all matchers, of the streams in `within` where that is given (those with samples in the
     /// asked time).
-    pub fn select(&self, schema: &Schema, matchers: &[Matcher], within: Option<&RoaringBitmap>) -> Vec<Selection> {
+    pub fn select(
+        &self,
+        schema: &Schema,
+        matchers: &[Matcher],
+        within: Option<&RoaringBitmap>,
+        allowance: &dyn Allowance,
+    ) -> Result<Vec<Selection>, Stopped> {
+        allowance.check()?;
         let mut guard = self.read();
         let (on_names, on_streams): (Vec<_>, Vec<_>) = matchers.iter().partition(|m| &*m.name == METRIC_NAME);
         let tables = passing_fields(&guard, schema, &on_names);
@@ -48,14 +58,25 @@ impl Streams {
         if let Some(within) = within {
             streams &= within;
         }
-        let streams = narrow(&mut guard, streams, on_streams);
+        let streams = narrow(&mut guard, streams, on_streams, allowance)?;
         let starts = schema.field(START_FIELD);
-        tables.iter().flat_map(|(table, fields)| split(&guard, *table, fields, starts, &streams)).collect()
+        let mut selections = Vec::new();
+        for (table, fields) in &tables {
+            allowance.check()?;
+            selections.extend(split(&guard, *table, fields, starts, &streams));
+        }
+        Ok(selections)
     }
 
     /// The names of all labels of the selected series, sorted.
-    pub fn label_names(&self, schema: &Schema, matchers: &[Matcher], within: Option<&RoaringBitmap>) -> Vec<String> {
-        let selections = self.select(schema, matchers, within);
+    pub fn label_names(
+        &self,
+        schema: &Schema,
+        matchers: &[Matcher],
+        within: Option<&RoaringBitmap>,
+        allowance: &dyn Allowance,
+    ) -> Result<Vec<String>, Stopped> {
+        let selections = self.select(schema, matchers, within, allowance)?;
         let streams = all_streams(&selections);
         let is_used = |streams: &RoaringBitmap, other| !streams.is_disjoint(other);
         let guard = self.read();
@@ -65,7 +86,7 @@ impl Streams {
             names.push(METRIC_NAME.to_owned());
         }
         names.sort_unstable();
-        names
+        Ok(names)
     }
 
     /// The values of one label of the selected series, sorted, each once.
@@ -75,44 +96,62 @@ impl Streams {
         name: &str,
         matchers: &[Matcher],
         within: Option<&RoaringBitmap>,
-    ) -> Vec<String> {
-        let selections = self.select(schema, matchers, within);
+        allowance: &dyn Allowance,
+    ) -> Result<Vec<String>, Stopped> {
+        let selections = self.select(schema, matchers, within, allowance)?;
         if name == METRIC_NAME {
-            return metric_names(schema, &selections).collect::<BTreeSet<_>>().into_iter().collect();
+            return Ok(metric_names(schema, &selections).collect::<BTreeSet<_>>().into_iter().collect());
         }
         let mut guard = self.read();
         let Some(label) = guard.postings.number(name) else {
-            return Vec::new();
+            return Ok(Vec::new());
         };
         let streams = all_streams(&selections);
         let mut values = Vec::new();
-        each_value(&mut guard, label, |value, set| {
+        let (mut held, mut size) = (Holding::new(allowance), 0);
+        each_value(&mut guard, label, allowance, |value, set| {
             let is_used = match set {
                 StreamSet::One(stream) => streams.contains(stream),
                 StreamSet::Many(set) => !streams.is_disjoint(set),
             };
             if is_used {
                 values.push(value.to_owned());
+                size += size_of::<String>() + value.len();
+                held.set(size)?;
             }
-        });
-        values.sort_unstable();
-        values
+            Ok(())
+        })?;
+        sort_by(&mut values, String::cmp, |_| allowance.check())?;
+        Ok(values)
     }
 
     /// The label sets of the selected series, sorted, each once.
-    pub fn series(&self, schema: &Schema, matchers: &[Matcher], within: Option<&RoaringBitmap>) -> Vec<Labels> {
-        let selections = self.select(schema, matchers, within);
+    pub fn series(
+        &self,
+        schema: &Schema,
+        matchers: &[Matcher],
+        within: Option<&RoaringBitmap>,
+        allowance: &dyn Allowance,
+    ) -> Result<Vec<Labels>, Stopped> {
+        let selections = self.select(schema, matchers, within, allowance)?;
         let mut guard = self.read();
-        let mut series = Vec::new();
+        let mut series: Vec<Labels> = Vec::new();
+        let (mut held, mut size) = (Holding::new(allowance), 0);
         for selection in &selections {
-            each_stream(&mut guard, &selection.streams, |inner, stream| {
+            each_stream(&mut guard, &selection.streams, allowance, |inner, stream| {
                 let key = inner.key(stream).expect("selected streams were added");
-                series.extend(selection.fields.iter().map(|field| key.labels(schema.field_name(*field))));
-            });
+                for field in &selection.fields {
+                    let labels = key.labels(schema.field_name(*field));
+                    size += size_of::<Labels>() + labels.size();
+                    series.push(labels);
+                }
+                held.set(size)
+            })?;
         }
-        series.sort_unstable();
+        drop(guard);
+        sort_by(&mut series, Labels::cmp, |_| allowance.check())?;
         series.dedup();
-        series
+        Ok(series)
     }
 }
 
@@ -145,7 +184,12 @@ fn tables_of_name(schema: &Schema, name: &str) -> impl Iterator<Item = TableId> 
 }
 
 /// Those of `streams` whose labels pass all matchers. What decides by a look-up goes first.
-fn narrow(guard: &mut Guard<'_>, mut streams: RoaringBitmap, mut matchers: Vec<&Matcher>) -> RoaringBitmap {
+fn narrow(
+    guard: &mut Guard<'_>,
+    mut streams: RoaringBitmap,
+    mut matchers: Vec<&Matcher>,
+    allowance: &dyn Allowance,
+) -> Result<RoaringBitmap, Stopped> {
     matchers.sort_by_key(|matcher| matches!(Values::wanted_by(matcher), Values::Tested));
     for matcher in matchers {
         if streams.is_empty() {
@@ -161,24 +205,30 @@ fn narrow(guard: &mut Guard<'_>, mut streams: RoaringBitmap, mut matchers: Vec<&
         let value_count = guard.postings.labels()[label].value_count() as u64;
         let wanted = Values::wanted_by(matcher);
         if matches!(wanted, Values::Tested) && streams.len() * VALUES_PER_KEY < value_count {
-            streams = narrow_by_key(guard, &streams, matcher);
+            streams = narrow_by_key(guard, &streams, matcher, allowance)?;
         } else {
-            narrow_by_postings(guard, &mut streams, matcher, label, &wanted);
+            narrow_by_postings(guard, &mut streams, (label, matcher), &wanted, allowance)?;
         }
     }
-    streams
+    Ok(streams)
 }
 
 /// Looks at each stream's key: for few streams and a label of many values.
-fn narrow_by_key(guard: &mut Guard<'_>, streams: &RoaringBitmap, matcher: &Matcher) -> RoaringBitmap {
+fn narrow_by_key(
+    guard: &mut Guard<'_>,
+    streams: &RoaringBitmap,
+    matcher: &Matcher,
+    allowance: &dyn Allowance,
+) -> Result<RoaringBitmap, Stopped> {
     let mut passing = RoaringBitmap::new();
-    each_stream(guard, streams, |inner, stream| {
+    each_stream(guard, streams, allowance, |inner, stream| {
         let key = inner.key(stream).expect("the index lists added streams");
         if matcher.matches(key.tag(&matcher.name)) {
             passing.insert(stream.0);
         }
-    });
-    passing
+        Ok(())
+    })?;
+    Ok(passing)
 }
 
 /// Looks at the label's values. Streams without the label have the empty value, so where that passes the streams of
@@ -186,11 +236,11 @@ fn narrow_by_key(guard: &mut Guard<'_>, streams: &RoaringBitmap, matcher: &Match
 fn narrow_by_postings(
     guard: &mut Guard<'_>,
     streams: &mut RoaringBitmap,
-    matcher: &Matcher,
-    label: usize,
+    (label, matcher): (usize, &Matcher),
     wanted: &Values<'_>,
-) {
-    let mut matched = streams_with(guard, label, wanted, matcher);
+    allowance: &dyn Allowance,
+) -> Result<(), Stopped> {
+    let mut matched = streams_with(guard, label, wanted, matcher, allowance)?;
     let keeps_absent = matcher.matches_empty();
     // `matched` is what the pattern or value matches; what is kept or taken away may be the others that have the label.
     if is_negated(matcher) != keeps_absent {
@@ -201,6 +251,7 @@ fn narrow_by_postings(
     } else {
         *streams &= matched;
     }
+    Ok(())
 }
 
 /// Which values a matcher's value or pattern matches, negation aside.
@@ -237,21 +288,28 @@ fn is_negated(matcher: &Matcher) -> bool {
 }
 
 /// The streams whose value of a label is matched, negation aside.
-fn streams_with(guard: &mut Guard<'_>, label: usize, values: &Values<'_>, matcher: &Matcher) -> RoaringBitmap {
+fn streams_with(
+    guard: &mut Guard<'_>,
+    label: usize,
+    values: &Values<'_>,
+    matcher: &Matcher,
+    allowance: &dyn Allowance,
+) -> Result<RoaringBitmap, Stopped> {
     let mut union = Union::default();
     match values {
-        Values::All => return guard.postings.labels()[label].streams.clone(),
+        Values::All => return Ok(guard.postings.labels()[label].streams.clone()),
         Values::Listed(values) => {
             let found = values.iter().filter_map(|value| guard.postings.find(&guard.keys, guard.seed, label, value));
             found.for_each(|set| union.add(set));
         }
-        Values::Tested => each_value(guard, label, |value, set| {
+        Values::Tested => each_value(guard, label, allowance, |value, set| {
             if matcher.matches(value) != is_negated(matcher) {
                 union.add(set);
             }
-        }),
+            Ok(())
+        })?,
     }
-    union.finish()
+    Ok(union.finish())
 }
 
 /// A union of very many, mostly tiny sets.
@@ -278,25 +336,39 @@ impl Union {
 }
 
 /// Calls `visit` with the values of a label and their streams, letting writers pass now and then.
-pub(super) fn each_value(guard: &mut Guard<'_>, label: usize, mut visit: impl FnMut(&str, StreamSet<'_>)) {
+pub(super) fn each_value(
+    guard: &mut Guard<'_>,
+    label: usize,
+    allowance: &dyn Allowance,
+    mut visit: impl FnMut(&str, StreamSet<'_>) -> Result<(), Stopped>,
+) -> Result<(), Stopped> {
     let count = guard.postings.labels()[label].value_count();
     for start in (0..count).step_by(STRIDE) {
+        allowance.check()?;
         RwLockReadGuard::bump(guard);
         let label = &guard.postings.labels()[label];
         for ordinal in start..count.min(start + STRIDE) {
-            visit(guard.keys.str(label.text(ordinal)), label.streams_of(ordinal));
+            visit(guard.keys.str(label.text(ordinal)), label.streams_of(ordinal))?;
         }
     }
+    Ok(())
 }
 
 /// Calls `visit` with each stream, letting writers pass now and then.
-fn each_stream(guard: &mut Guard<'_>, streams: &RoaringBitmap, mut visit: impl FnMut(&Inner, StreamId)) {
+fn each_stream(
+    guard: &mut Guard<'_>,
+    streams: &RoaringBitmap,
+    allowance: &dyn Allowance,
+    mut visit: impl FnMut(&Inner, StreamId) -> Result<(), Stopped>,
+) -> Result<(), Stopped> {
     for (index, stream) in streams.iter().enumerate() {
         if index % STRIDE == 0 {
+            allowance.check()?;
             RwLockReadGuard::bump(guard);
         }
-        visit(guard, StreamId(stream));
+        visit(guard, StreamId(stream))?;
     }
+    Ok(())
 }
 
 /// The selections of one table: its streams by which of the passing fields they have.

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use roaring::RoaringBitmap;
 
 use super::*;
-use crate::model::{FieldId, LayoutId, METRIC_NAME, MatchOp, Matcher, StreamId, StreamKey, TableId};
+use crate::model::{FieldId, LayoutId, METRIC_NAME, MatchOp, Matcher, StreamId, StreamKey, TableId, Unlimited};
 
 /// A schema, an index, and the same streams as a plain list.
 struct World {
@@ -46,7 +46,9 @@ impl World {
     fn select(&self, matchers: &[Matcher], within: Option<&RoaringBitmap>) -> BTreeSet<(StreamId, String)> {
         let mut seen = RoaringBitmap::new();
         let mut pairs = BTreeSet::new();
-        for Selection { table, fields, streams, .. } in self.streams.select(&self.schema, matchers, within) {
+        for Selection { table, fields, streams, .. } in
+            self.streams.select(&self.schema, matchers, within, &Unlimited).unwrap()
+        {
             assert!(seen.is_disjoint(&streams) && !streams.is_empty() && !fields.is_empty());
             seen |= &streams;
             for stream in streams.iter().map(StreamId) {
@@ -137,8 +139,8 @@ fn a_tag_called_name_is_no_label() {
     let mut world = World::new();
     world.add(&key("m", &[(METRIC_NAME, "evil")]), &["value"]);
     assert!(world.select(&[Matcher::equal(METRIC_NAME, "evil")], None).is_empty());
-    assert_eq!(world.streams.label_values(&world.schema, METRIC_NAME, &[], None), ["m"]);
-    assert_eq!(world.streams.label_names(&world.schema, &[], None), [METRIC_NAME]);
+    assert_eq!(world.streams.label_values(&world.schema, METRIC_NAME, &[], None, &Unlimited).unwrap(), ["m"]);
+    assert_eq!(world.streams.label_names(&world.schema, &[], None, &Unlimited).unwrap(), [METRIC_NAME]);
 }
 
 #[test]
@@ -236,7 +238,7 @@ fn queries_beside_writers_see_only_streams_whose_labels_are_complete() {
         let matchers = [matcher("side", MatchOp::NotEqual, "right"), matcher("id", MatchOp::NotRegex, "[0-9]*[1-4]")];
         loop {
             let is_last = is_done.load(Ordering::Acquire);
-            for selection in streams.select(schema, &matchers, None) {
+            for selection in streams.select(schema, &matchers, None, &Unlimited).unwrap() {
                 assert!(selection.streams.iter().filter(|id| *id >= 100).all(|id| matches!(id % 10, 0 | 6 | 8)));
             }
             if is_last {
@@ -309,12 +311,12 @@ proptest! {
         let (streams, schema) = (&world.streams, &world.schema);
         prop_assert_eq!(world.select(&matchers, within), world.naive_select(&matchers, within));
         let series = world.naive_labels(&matchers, within);
-        prop_assert_eq!(streams.series(schema, &matchers, within), series.iter().cloned().collect::<Vec<_>>());
+        prop_assert_eq!(streams.series(schema, &matchers, within, &Unlimited).unwrap(), series.iter().cloned().collect::<Vec<_>>());
         let names: BTreeSet<_> = series.iter().flat_map(|labels| labels.iter()).map(|(name, _)| name).collect();
-        prop_assert_eq!(streams.label_names(schema, &matchers, within), names.into_iter().collect::<Vec<_>>());
+        prop_assert_eq!(streams.label_names(schema, &matchers, within, &Unlimited).unwrap(), names.into_iter().collect::<Vec<_>>());
         for name in NAMES {
             let values: BTreeSet<_> = series.iter().map(|labels| labels.get(name)).filter(|v| !v.is_empty()).collect();
-            let found = streams.label_values(schema, name, &matchers, within);
+            let found = streams.label_values(schema, name, &matchers, within, &Unlimited).unwrap();
             prop_assert_eq!(found, values.into_iter().collect::<Vec<_>>(), "{}", name);
         }
     }

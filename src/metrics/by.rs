@@ -129,9 +129,23 @@ label! {
         Execution "execution",
         /// Ran out of time.
         Timeout "timeout",
-        /// Its client went away.
+        /// Its client went away, or somebody ended it.
         Canceled "canceled",
+        /// Not run, or ended, as others took all there is.
+        Rejected "rejected",
         /// The storage failed.
         Internal "internal",
+    }
+}
+
+label! {
+    /// Why a query was not run, or ended, though nothing is wrong with it.
+    QueryRejection "reason" {
+        /// As many as may were waiting already.
+        QueueFull "queue_full",
+        /// It waited as long as it may.
+        QueueWait "queue_wait",
+        /// All queries together held as much memory as they may.
+        Memory "memory",
     }
 }

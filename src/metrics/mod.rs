@@ -14,7 +14,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use by::{AckLevel, By, Directory, Failure, FileKind, Label, QueryResult, Rejection};
+pub use by::{AckLevel, By, Directory, Failure, FileKind, Label, QueryRejection, QueryResult, Rejection};
 pub use table::{Metrics, Row};
 
 /// What every name starts with.

@@ -8,7 +8,9 @@ use prometheus::{
     core::{Atomic, Collector, GenericCounterVec, GenericGaugeVec},
 };
 
-use crate::metrics::{AckLevel, By, Directory, Failure, FileKind, Label, PREFIX, QueryResult, Rejection};
+use crate::metrics::{
+    AckLevel, By, Directory, Failure, FileKind, Label, PREFIX, QueryRejection, QueryResult, Rejection,
+};
 
 /// Syncs: from a fast NVMe drive (50 µs) to a disk that makes everybody wait.
 const SYNC_SECONDS: &[f64] =
@@ -191,6 +193,16 @@ metrics! {
     // --- queries ---
     /// Queries, by how they ended.
     queries: By<QueryResult, IntCounter> = counter_by("queries_total"),
+    /// Queries turned away, by what there was too much of.
+    queries_rejected: By<QueryRejection, IntCounter> = counter_by("queries_rejected_total"),
+    /// Queries that wait for their turn.
+    queries_waiting: IntGauge = gauge("queries_waiting"),
+    /// Queries that run.
+    queries_running: IntGauge = gauge("queries_running"),
+    /// Time queries waited for their turn.
+    query_wait: Histogram = histogram("query_wait_seconds", REQUEST_SECONDS),
+    /// Bytes that queries and their answers on their way hold.
+    query_memory: IntGauge = gauge("query_memory_bytes"),
     /// Time from a query's start to its last value.
     query_duration: Histogram = histogram("query_duration_seconds", REQUEST_SECONDS),
     /// Samples that queries read.

@@ -45,6 +45,12 @@ impl Labels {
         self.0.is_empty()
     }
 
+    /// Bytes they take in memory, shared by all clones.
+    pub fn size(&self) -> usize {
+        const COUNTS: usize = 16;
+        self.0.len() + COUNTS
+    }
+
     /// Only the labels that `keep` accepts.
     pub fn filtered(&self, mut keep: impl FnMut(&str) -> bool) -> Self {
         let mut text = String::with_capacity(self.0.len());

@@ -2,6 +2,7 @@
 //!
 //! No files, no threads, no clock. Every type here is plain data with the rules that keep it valid.
 
+mod allowance;
 mod append;
 mod batch;
 mod count;
@@ -12,11 +13,13 @@ mod matcher;
 mod pattern;
 mod position;
 mod samples;
+mod sort;
 mod time;
 
 #[cfg(test)]
 mod tests;
 
+pub use allowance::{Allowance, Holding, Stopped, Unlimited};
 pub use append::AppendTable;
 pub use batch::{Batch, Rows};
 pub use count::counted;
@@ -27,4 +30,5 @@ pub use matcher::{MatchOp, Matcher};
 pub use pattern::{PatternError, anchored_regex};
 pub use position::{Position, PositionError};
 pub use samples::{START_FIELD, Samples, start_bits, start_of_bits};
+pub use sort::sort_by;
 pub use time::{Day, NANOS_PER_DAY, NANOS_PER_MILLI, NANOS_PER_SECOND, TimeRange};

@@ -30,7 +30,7 @@ mod tests;
 
 pub use annotations::{Annotation, Severity};
 pub use error::ParseError;
-pub use eval::{Answer, Error, Options, Stats, Stop, Threads, Watch, instant, range};
+pub use eval::{Answer, Error, Guard, Interrupt, Meter, Options, Pool, Stats, Stop, Threads, Watch, instant, range};
 pub use features::{Features, UnknownFeature};
 pub use lexer::{is_utf8, quote};
 pub use parser::{HEIGHT_MAX, QUERY_BYTES_MAX, parse, parse_selector, parse_with};

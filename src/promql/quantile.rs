@@ -1,5 +1,8 @@
 //! Quantiles of values, and of observations in classic histograms.
 
+/// What a value costs in [`quantile`], in samples that are only added up.
+pub(crate) const COST: usize = 8;
+
 /// The `q`-quantile of values, which it reorders; NaN counts as the least. Between two values it lies on the line through
 /// them. NaN of nothing; below 0 and above 1 `q` gives the infinities.
 pub(crate) fn quantile(q: f64, values: &mut [f64]) -> f64 {

@@ -44,6 +44,14 @@ pub struct Histogram {
     pub reset_hint: ResetHint,
 }
 
+impl Histogram {
+    /// Bytes it takes in memory, its own place included.
+    pub fn size(&self) -> usize {
+        let counts = self.positive.counts.len() + self.negative.counts.len() + self.custom_bounds.len();
+        size_of::<Self>() + counts * size_of::<f64>()
+    }
+}
+
 /// Consecutive buckets of one side of a histogram.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Buckets {
@@ -91,6 +99,14 @@ pub struct VectorSample {
     pub sample: Sample,
 }
 
+impl VectorSample {
+    /// Bytes it takes in memory.
+    pub fn size(&self) -> usize {
+        let histogram = if let Sample::Histogram(histogram) = &self.sample { histogram.size() } else { 0 };
+        size_of::<Self>() + self.labels.size() + histogram
+    }
+}
+
 /// A series' samples, floats and histograms in columns of their own, each ascending in time (Unix nanoseconds).
 #[derive(Clone, Debug, PartialEq)]
 pub struct MatrixSeries {
@@ -100,4 +116,13 @@ pub struct MatrixSeries {
     pub floats: Vec<(i64, f64)>,
     /// The histograms; never at the time of a number.
     pub histograms: Vec<(i64, Arc<Histogram>)>,
+}
+
+impl MatrixSeries {
+    /// Bytes it takes in memory.
+    pub fn size(&self) -> usize {
+        let histograms: usize = self.histograms.iter().map(|(_, histogram)| histogram.size()).sum();
+        let points = self.floats.capacity() * size_of::<(i64, f64)>();
+        size_of::<Self>() + self.labels.size() + points + histograms
+    }
 }

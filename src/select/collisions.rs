@@ -24,15 +24,23 @@ pub(super) fn shared_names(schema: &Schema, selections: &[Selection]) -> HashSet
 #[derive(Default)]
 pub(super) struct Collisions {
     held: BTreeMap<Labels, Vec<(StreamId, Series)>>,
+    size: usize,
 }
 
 impl Collisions {
     pub(super) fn hold(&mut self, stream: StreamId, series: Series) {
+        self.size += series.size();
         self.held.entry(series.labels.clone()).or_default().push((stream, series));
+    }
+
+    /// Bytes of what it holds.
+    pub(super) fn size(&self) -> usize {
+        self.size
     }
 
     pub(super) fn take(&mut self) -> Option<Series> {
         let (labels, mut held) = self.held.pop_first()?;
+        self.size -= held.iter().map(|(_, series)| series.size()).sum::<usize>();
         held.sort_by_key(|(stream, _)| *stream);
         // A sample that wins brings its start along, or that it has none.
         let starts = |series: &Series| {

@@ -72,6 +72,12 @@ impl Columns {
         self.values.iter_mut().for_each(Vec::clear);
     }
 
+    /// Bytes of what it keeps from stream to stream.
+    pub(super) fn size(&self) -> usize {
+        let values: usize = self.values.iter().map(Vec::capacity).sum();
+        (self.times.capacity() + values) * size_of::<f64>()
+    }
+
     /// Adds rows: their times, ascending and unique, and for each field its values where they have it.
     pub(super) fn push<'v>(&mut self, times: &[i64], values_of: impl Fn(usize) -> Option<&'v [f64]>) {
         let start = self.times.len();

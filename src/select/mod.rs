@@ -18,19 +18,25 @@ pub use reads::Reads;
 pub use view::View;
 
 use crate::{
-    model::{Labels, Matcher, TimeRange},
+    model::{Allowance, Labels, Matcher, Stopped, TimeRange, Unlimited},
     parts::Aggregates,
 };
 
 /// Why data could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The caller's deadline passed or its client went away.
-    #[error("query canceled")]
-    Canceled,
+    /// The caller's [`Allowance`] said so.
+    #[error("stopped")]
+    Stopped,
     /// Samples could not be read. Of files that are damaged, what can be read is, and the rest is told.
     #[error("read stored samples")]
     Storage(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<Stopped> for Error {
+    fn from(_: Stopped) -> Self {
+        Self::Stopped
+    }
 }
 
 /// A series and its samples inside the asked range: times ascending and unique, as many values. Stale markers
@@ -54,6 +60,15 @@ impl Series {
     /// A series of samples without start timestamps, all told one by one.
     pub fn new(labels: Labels, times: impl Into<Arc<[i64]>>, values: Vec<f64>) -> Self {
         Self { labels, times: times.into(), values, starts: Vec::new(), digests: Vec::new() }
+    }
+
+    /// Bytes it takes in memory, as if its times were its own.
+    pub fn size(&self) -> usize {
+        let columns = self.times.len() + self.values.capacity() + self.starts.capacity();
+        size_of::<Self>()
+            + self.labels.size()
+            + columns * size_of::<i64>()
+            + self.digests.capacity() * size_of::<Digest>()
     }
 }
 
@@ -80,6 +95,8 @@ pub struct Request<'a> {
     /// Whether samples from a first to a last time may be told as a [`Digest`]; those outside the range among them.
     /// `None` for never.
     pub digestible: Option<&'a dyn Fn(i64, i64) -> bool>,
+    /// Asked for each block whether to go on, and told what the batches hold beside the series that they handed on.
+    pub allowance: &'a dyn Allowance,
 }
 
 /// Series that one thread reads, each label set once among all batches of a selection.
@@ -92,7 +109,7 @@ pub trait Source: Sync {
 
     /// All batches, one after the other.
     fn select<'a>(&'a self, matchers: &'a [Matcher], range: TimeRange) -> Result<Batch<'a>, Error> {
-        let request = Request { matchers, range, series_max: usize::MAX, digestible: None };
+        let request = Request { matchers, range, series_max: usize::MAX, digestible: None, allowance: &Unlimited };
         Ok(Box::new(self.batches(&request)?.into_iter().flatten()))
     }
 

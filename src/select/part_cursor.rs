@@ -10,7 +10,7 @@ use roaring::RoaringBitmap;
 use super::{View, columns::Columns};
 use crate::{
     engine::StoredPart,
-    model::{StreamId, TimeRange},
+    model::{Allowance, Stopped, StreamId, TimeRange},
     parts::{Aggregates, BlockReader, BlockRef, FieldRef, Part},
 };
 
@@ -62,6 +62,13 @@ struct Kept {
     values: Vec<Option<Vec<f64>>>,
 }
 
+impl Kept {
+    /// How many times and values it has.
+    fn count(&self) -> usize {
+        self.times.len() * (1 + self.values.iter().flatten().count())
+    }
+}
+
 /// A part image's samples of some fields of one table, in a range. What cannot be read is left out, and told.
 pub(super) struct PartCursor<'p> {
     view: &'p View,
@@ -74,6 +81,10 @@ pub(super) struct PartCursor<'p> {
     blocks: VecDeque<Wanted>,
     /// Rows of blocks that hold several streams.
     decoded: BTreeMap<StreamId, Vec<Kept>>,
+    /// Values in them.
+    decoded_count: usize,
+    /// Values of the largest block so far, whose decoded columns the reader keeps.
+    block_count: usize,
 }
 
 impl<'p> PartCursor<'p> {
@@ -86,14 +97,23 @@ impl<'p> PartCursor<'p> {
             reader: part.part.reader(&part.fields),
             blocks,
             decoded: BTreeMap::new(),
+            decoded_count: 0,
+            block_count: 0,
         }
     }
 
     /// Adds the stream's rows to `columns`. Streams are asked for in ascending order, all from `streams`.
-    pub(super) fn take(&mut self, stream: StreamId, streams: &RoaringBitmap, columns: &mut Columns) {
+    pub(super) fn take(
+        &mut self,
+        stream: StreamId,
+        streams: &RoaringBitmap,
+        columns: &mut Columns,
+        allowance: &dyn Allowance,
+    ) -> Result<(), Stopped> {
         // Blocks of one stream and field come in ascending time, so those of one part make one run.
         for kept in self.decoded.remove(&stream).into_iter().flatten() {
             columns.push(&kept.times, |field| kept.values[self.places[field]?].as_deref());
+            self.decoded_count -= kept.count();
         }
         let asked = self.reader.fields().len();
         while let Some(Wanted { block, digest }) =
@@ -104,6 +124,8 @@ impl<'p> PartCursor<'p> {
                 columns.push_digest(block.times(), |field| block.aggregates(fields[self.places[field]?]));
                 continue;
             }
+            allowance.check()?;
+            self.block_count = self.block_count.max(block.rows() as usize * (asked + 1));
             let (samples, bytes) = block.cost(self.reader.fields());
             self.view.counters().block(samples, bytes);
             let mut damage = Vec::new();
@@ -115,9 +137,16 @@ impl<'p> PartCursor<'p> {
                 } else {
                     let values = (0..asked).map(|field| run.values(field).map(<[f64]>::to_vec)).collect();
                     let kept = Kept { times: run.times.to_vec(), values };
+                    self.decoded_count += kept.count();
                     self.decoded.entry(run.stream).or_default().push(kept);
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Bytes of decoded values that it keeps.
+    pub(super) fn size(&self) -> usize {
+        (self.decoded_count + self.block_count) * size_of::<f64>() + self.decoded.len() * size_of::<Kept>()
     }
 }

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     index::Selection,
     memtable::Generation,
-    model::{SeqNo, TimeRange},
+    model::{Allowance, SeqNo, Stopped, TimeRange},
 };
 
 /// Rows of a batch. Reading them takes some 0.7 ms, which is worth handing to a thread and what a batch alone decodes, such
@@ -26,17 +26,21 @@ const ROWS_MIN: u64 = 256 << 10;
 const ROWS_IN_MEMORY: u64 = 128;
 
 /// The batches of what was selected.
-pub(super) fn batches<'v>(view: &'v View, selections: Vec<Selection>, request: &Request<'_>) -> Vec<Batch<'v>> {
+pub(super) fn batches<'v>(
+    view: &'v View,
+    selections: Vec<Selection>,
+    request: &Request<'v>,
+) -> Result<Vec<Batch<'v>>, Stopped> {
     let names = shared_names(&view.index().schema, &selections);
     let mut portions = Vec::new();
     for selection in selections {
-        portions.extend(cut(view, &Arc::new(selection), request));
+        portions.extend(cut(view, &Arc::new(selection), request)?);
     }
-    let batch = |portions, names| Box::new(walk::series(view, portions, request.range, names)) as Batch<'v>;
+    let batch = |portions, names| Box::new(walk::series(view, portions, request, names)) as Batch<'v>;
     if !names.is_empty() {
-        return vec![batch(portions, names)];
+        return Ok(vec![batch(portions, names)]);
     }
-    portions.into_iter().map(|portion| batch(vec![portion], HashSet::new())).collect()
+    Ok(portions.into_iter().map(|portion| batch(vec![portion], HashSet::new())).collect())
 }
 
 /// A place of a whole selection.
@@ -46,22 +50,25 @@ enum Source<'v> {
 }
 
 /// Cuts a selection by streams.
-fn cut<'v>(view: &'v View, selection: &Arc<Selection>, request: &Request<'_>) -> Vec<Portion<'v>> {
-    let mut sources = sources(view, selection, request.range);
+fn cut<'v>(view: &'v View, selection: &Arc<Selection>, request: &Request<'_>) -> Result<Vec<Portion<'v>>, Stopped> {
+    let allowance = request.allowance;
+    let mut sources = sources(view, selection, request.range, allowance)?;
     if let Some(digestible) = request.digestible
         && selection.starts.is_none()
     {
         mark_digests(&mut sources, digestible);
     }
     let streams_max = (request.series_max / selection.fields.len()).max(1);
-    let bounds = bounds(&selection.streams, &sources, streams_max);
+    let bounds = bounds(&selection.streams, &sources, streams_max, allowance)?;
     let mut portions: Vec<Portion<'v>> = Vec::with_capacity(bounds.len());
     for &(first, last) in &bounds {
+        allowance.check()?;
         let streams = RoaringBitmap::from_sorted_iter(selection.streams.range(first..=last));
         let streams = streams.expect("a bitmap is in order");
         portions.push(Portion { selection: Arc::clone(selection), streams, places: Vec::new() });
     }
     for source in sources {
+        allowance.check()?;
         match source {
             Source::Memory(generation) => {
                 portions.iter_mut().for_each(|portion| portion.places.push(Place::Memory(generation)));
@@ -80,16 +87,22 @@ fn cut<'v>(view: &'v View, selection: &Arc<Selection>, request: &Request<'_>) ->
             }
         }
     }
-    portions
+    Ok(portions)
 }
 
 /// Where the samples of a selection may be, in sequence order. What cannot be read is left out, and told.
-fn sources<'v>(view: &'v View, selection: &Selection, range: TimeRange) -> Vec<Source<'v>> {
+fn sources<'v>(
+    view: &'v View,
+    selection: &Selection,
+    range: TimeRange,
+    allowance: &dyn Allowance,
+) -> Result<Vec<Source<'v>>, Stopped> {
     let schema = &view.index().schema;
     let table = schema.table_name(selection.table);
     let names: Vec<&str> = fields_and_starts(selection).map(|field| schema.field_name(field)).collect();
     let mut sources: Vec<(SeqNo, Source<'v>)> = Vec::new();
     for stored in view.parts_in(range) {
+        allowance.check()?;
         let part = match stored.part() {
             Ok(part) => PartFields::new(stored, part, &names),
             Err(damage) => {
@@ -110,7 +123,7 @@ fn sources<'v>(view: &'v View, selection: &Selection, range: TimeRange) -> Vec<S
         sources.push((generation.first(), Source::Memory(generation)));
     }
     sources.sort_by_key(|(first, _)| *first);
-    sources.into_iter().map(|(_, source)| source).collect()
+    Ok(sources.into_iter().map(|(_, source)| source).collect())
 }
 
 /// Marks the blocks that need not be decoded: what the index knows of them is enough, and no other place has samples of
@@ -136,7 +149,12 @@ fn mark_digests(sources: &mut [Source<'_>], digestible: &dyn Fn(i64, i64) -> boo
 }
 
 /// The first and last stream of each batch, ascending.
-fn bounds(streams: &RoaringBitmap, sources: &[Source<'_>], streams_max: usize) -> Vec<(u32, u32)> {
+fn bounds(
+    streams: &RoaringBitmap,
+    sources: &[Source<'_>],
+    streams_max: usize,
+    allowance: &dyn Allowance,
+) -> Result<Vec<(u32, u32)>, Stopped> {
     let in_memory = sources.iter().filter(|source| matches!(source, Source::Memory(_))).count() as u64;
     let blocks = sources.iter().filter_map(|source| match source {
         Source::Part(_, blocks) => Some(blocks),
@@ -157,6 +175,7 @@ fn bounds(streams: &RoaringBitmap, sources: &[Source<'_>], streams_max: usize) -
         }
         let start = *first.get_or_insert(stream);
         if count >= streams_max || rows >= ROWS_MIN {
+            allowance.check()?;
             bounds.push((start, stream));
             (first, count, rows) = (None, 0, 0);
         }
@@ -164,5 +183,5 @@ fn bounds(streams: &RoaringBitmap, sources: &[Source<'_>], streams_max: usize) -
     if let Some(start) = first {
         bounds.push((start, streams.max().expect("there is a stream")));
     }
-    bounds
+    Ok(bounds)
 }

@@ -9,7 +9,7 @@ use crate::{
     engine::{Engine, PartSet, StoredPart},
     index::Index,
     memtable::Generation,
-    model::{Labels, Matcher, SeqNo, Slot, StreamId, TableId, TimeRange},
+    model::{Allowance, Labels, Matcher, SeqNo, Slot, Stopped, StreamId, TableId, TimeRange},
     parts::Damage,
 };
 
@@ -87,24 +87,40 @@ impl View {
     }
 
     /// The names of all labels of the series that pass the matchers and may have samples in the range; sorted.
-    pub fn label_names(&self, matchers: &[Matcher], range: TimeRange) -> Vec<String> {
+    pub fn label_names(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        allowance: &dyn Allowance,
+    ) -> Result<Vec<String>, Stopped> {
         let within = self.streams_in(range);
         let index = self.engine.index();
-        index.streams.label_names(&index.schema, matchers, within.as_ref())
+        index.streams.label_names(&index.schema, matchers, within.as_ref(), allowance)
     }
 
     /// The values of a label of the series that pass the matchers and may have samples in the range; sorted.
-    pub fn label_values(&self, name: &str, matchers: &[Matcher], range: TimeRange) -> Vec<String> {
+    pub fn label_values(
+        &self,
+        name: &str,
+        matchers: &[Matcher],
+        range: TimeRange,
+        allowance: &dyn Allowance,
+    ) -> Result<Vec<String>, Stopped> {
         let within = self.streams_in(range);
         let index = self.engine.index();
-        index.streams.label_values(&index.schema, name, matchers, within.as_ref())
+        index.streams.label_values(&index.schema, name, matchers, within.as_ref(), allowance)
     }
 
     /// The label sets of the series that pass the matchers and may have samples in the range; sorted.
-    pub fn series(&self, matchers: &[Matcher], range: TimeRange) -> Vec<Labels> {
+    pub fn series(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+        allowance: &dyn Allowance,
+    ) -> Result<Vec<Labels>, Stopped> {
         let within = self.streams_in(range);
         let index = self.engine.index();
-        index.streams.series(&index.schema, matchers, within.as_ref())
+        index.streams.series(&index.schema, matchers, within.as_ref(), allowance)
     }
 
     /// The streams that may have samples in a range, to the day; `None` for all.
@@ -130,10 +146,10 @@ impl Source for View {
     fn batches<'a>(&'a self, request: &Request<'a>) -> Result<Vec<Batch<'a>>, Error> {
         self.counters.begin(self.parts.iter().map(|stored| stored.summary.blocks).sum());
         let index = self.engine.index();
-        let selections = index.streams.select(&index.schema, request.matchers, None);
+        let selections = index.streams.select(&index.schema, request.matchers, None, request.allowance)?;
         let tables = selections.iter().map(|selection| index.schema.table_name(selection.table)).collect();
         self.gaps.add_gone(&self.engine, request.range, &tables);
-        Ok(plan::batches(self, selections, request))
+        Ok(plan::batches(self, selections, request)?)
     }
 
     fn left_out(&self) -> Vec<String> {

@@ -8,7 +8,7 @@ use std::{
 use roaring::RoaringBitmap;
 
 use super::{
-    Error, Series, View,
+    Error, Request, Series, View,
     collisions::Collisions,
     columns::Columns,
     part_cursor::{PartCursor, PartFields, Wanted},
@@ -16,7 +16,7 @@ use super::{
 use crate::{
     index::Selection,
     memtable::{Generation, Merge},
-    model::{FieldId, SeqNo, Slot, StreamId, TableId, TimeRange},
+    model::{Allowance, FieldId, Holding, SeqNo, Slot, Stopped, StreamId, TableId, TimeRange},
 };
 
 /// Some streams of a selection, and where their samples are.
@@ -40,10 +40,12 @@ pub(super) enum Place<'v> {
 pub(super) fn series<'v>(
     view: &'v View,
     portions: Vec<Portion<'v>>,
-    range: TimeRange,
+    request: &Request<'v>,
     shared_names: HashSet<String>,
 ) -> impl Iterator<Item = Result<Series, Error>> + Send + 'v {
+    let Request { range, allowance, .. } = *request;
     let mut portions = portions.into_iter();
+    let mut held = Holding::new(allowance);
     let mut walk: Option<Walk<'v>> = None;
     let mut ready: Vec<Series> = Vec::new();
     let mut collisions = Collisions::default();
@@ -53,15 +55,19 @@ pub(super) fn series<'v>(
                 return Some(Ok(series));
             }
             if let Some(current) = &mut walk {
-                let more = current.next_stream(|stream, series| {
+                let more = current.next_stream(allowance, |stream, series| {
                     if shared_names.contains(series.labels.metric()) {
                         collisions.hold(stream, series);
                     } else {
                         ready.push(series);
                     }
                 });
-                if more {
-                    continue;
+                let waiting: usize = ready.iter().map(Series::size).sum();
+                let more = more.and_then(|more| held.set(current.size() + collisions.size() + waiting).map(|()| more));
+                match more {
+                    Ok(true) => continue,
+                    Ok(false) => {}
+                    Err(stopped) => return Some(Err(stopped.into())),
                 }
             }
             walk = portions.next().map(|portion| Walk::new(view, portion, range));
@@ -116,12 +122,16 @@ impl<'v> Walk<'v> {
     }
 
     /// Reads the next stream's series, if any. Whether there was a stream.
-    fn next_stream(&mut self, mut sink: impl FnMut(StreamId, Series)) -> bool {
-        let Some(stream) = self.streams.next().map(StreamId) else { return false };
+    fn next_stream(
+        &mut self,
+        allowance: &dyn Allowance,
+        mut sink: impl FnMut(StreamId, Series),
+    ) -> Result<bool, Stopped> {
+        let Some(stream) = self.streams.next().map(StreamId) else { return Ok(false) };
         self.columns.begin(self.fields.len());
         for cursor in &mut self.cursors {
             match cursor {
-                Cursor::Part(cursor) => cursor.take(stream, &self.wanted, &mut self.columns),
+                Cursor::Part(cursor) => cursor.take(stream, &self.wanted, &mut self.columns, allowance)?,
                 Cursor::Memory(generation) => {
                     let (merge, columns) = (&mut self.merge, &mut self.columns);
                     let Some(slot) = self.view.slot(self.table, stream) else { continue };
@@ -136,7 +146,13 @@ impl<'v> Walk<'v> {
             let labels = key.labels(index.schema.field_name(self.fields[field]));
             sink(stream, Series { labels, times, values, starts, digests });
         });
-        true
+        Ok(true)
+    }
+
+    /// Bytes of what it keeps from stream to stream.
+    fn size(&self) -> usize {
+        let of = |cursor: &Cursor<'_>| if let Cursor::Part(cursor) = cursor { cursor.size() } else { 0 };
+        self.columns.size() + self.cursors.iter().map(of).sum::<usize>()
     }
 }
 

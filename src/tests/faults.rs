@@ -6,7 +6,7 @@ use crate::{
     disk::{CrashKind, Disk, Errno, Fault, OpKind, SimDisk},
     durability::{AckLevel, Mode, StageKind, SwitchError, Ticket},
     engine::{Engine, Error, Receipt},
-    model::{Labels, Position, SeqNo, TimeRange},
+    model::{Labels, Position, SeqNo, TimeRange, Unlimited},
     select::{Series, View},
     tests::{
         self,
@@ -21,7 +21,7 @@ fn series(metric: &str, time: i64) -> Series {
 }
 
 fn metrics(engine: &Arc<Engine>) -> Vec<String> {
-    View::new(engine).label_values("__name__", &[], TimeRange::ALL)
+    View::new(engine).label_values("__name__", &[], TimeRange::ALL, &Unlimited).unwrap()
 }
 
 fn found(engine: &Arc<Engine>) -> usize {

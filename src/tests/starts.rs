@@ -6,7 +6,9 @@ use crate::{
     disk::SimDisk,
     durability::Mode,
     engine::Engine,
-    model::{Batch, Labels, METRIC_NAME, MatchOp, Matcher, Rows, START_FIELD, StreamKey, TimeRange, start_bits},
+    model::{
+        Batch, Labels, METRIC_NAME, MatchOp, Matcher, Rows, START_FIELD, StreamKey, TimeRange, Unlimited, start_bits,
+    },
     select::{Series, Source, View},
     stage::RowsEncoder,
     tests::stored::{Kept, open_in, source},
@@ -75,8 +77,8 @@ fn the_column_of_start_timestamps_is_no_series() {
     write(&engine, "m", &["b"], 3, &[4.0]);
     let view = View::new(&engine);
     let names = ["m_a", "m_b"].map(|name| Labels::from([(METRIC_NAME, name)]));
-    assert_eq!(view.label_values(METRIC_NAME, &[], TimeRange::ALL), ["m_a", "m_b"]);
-    assert_eq!(view.series(&everything(), TimeRange::ALL), names);
+    assert_eq!(view.label_values(METRIC_NAME, &[], TimeRange::ALL, &Unlimited).unwrap(), ["m_a", "m_b"]);
+    assert_eq!(view.series(&everything(), TimeRange::ALL, &Unlimited).unwrap(), names);
     let starts: Vec<Vec<i64>> = read(&view).into_iter().map(|series| series.starts).collect();
     assert_eq!(starts, [vec![7], Vec::new()]);
 }

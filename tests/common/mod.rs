@@ -89,12 +89,17 @@ impl Server {
     /// Sends bytes as they are and reads an answer.
     pub(crate) fn raw(&self, bytes: &[u8], is_head: bool) -> Response {
         let mut stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(READ_TIMEOUT)).unwrap();
         // A server may answer and close before it has read all; what counts is the answer.
         let _ = stream.write_all(bytes);
+        Response::parse(&Self::read_all(stream), is_head)
+    }
+
+    /// What comes until the connection is closed.
+    pub(crate) fn read_all(mut stream: TcpStream) -> Vec<u8> {
+        stream.set_read_timeout(Some(READ_TIMEOUT)).unwrap();
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);
-        Response::parse(&answer, is_head)
+        answer
     }
 
     /// A PromQL query's `data.result`.

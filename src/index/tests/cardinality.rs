@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{World, key};
-use crate::model::METRIC_NAME;
+use crate::model::{METRIC_NAME, Unlimited};
 
 /// Streams with few and many values, some seen with several layouts.
 fn world(seed: u64) -> World {
@@ -54,7 +54,7 @@ fn sizes_are_those_of_a_count_of_every_series() {
         *values.entry(pair.split_once('=').unwrap().0.to_owned()).or_default() += 1;
     }
     for limit in [1, 7, 10_000] {
-        let sizes = world.streams.cardinality(&world.schema, limit);
+        let sizes = world.streams.cardinality(&world.schema, limit, &Unlimited).unwrap();
         assert_eq!((sizes.series, sizes.label_pairs), (series, pairs.len() as u64), "seed {seed}");
         assert_eq!(sizes.series_by_metric, sorted(&metrics, limit), "seed {seed}");
         assert_eq!(sizes.values_by_label, sorted(&values, limit), "seed {seed}");

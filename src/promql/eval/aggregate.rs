@@ -9,14 +9,14 @@ use crate::{
     promql::{
         ast::{Aggregate, AggregateOp, Expr, Span},
         eval::{
-            Error, Eval, Result,
+            Error, Eval, Held, Patience, Result,
             fold::{Fold, fold_for},
             scalar::text,
-            series::{ABSENT, Points, Row, Sink, is_metadata, is_present},
+            series::{ABSENT, Kept, Points, Row, Sink, is_metadata, is_present},
             steps::Steps,
         },
         format, is_utf8,
-        quantile::quantile,
+        quantile::{self, quantile},
         quote,
     },
 };
@@ -30,6 +30,9 @@ pub(super) fn group_labels(labels: &Labels, aggregate: &Aggregate) -> Labels {
         false => labels.filtered(listed),
     }
 }
+
+/// A group's labels, whether its name goes, and its series as indices.
+pub(super) type Members = (Labels, bool, Vec<usize>);
 
 /// Groups in the order of their first series. A group's name goes in the end if that of any member was to go.
 pub(super) struct Groups<G> {
@@ -51,6 +54,13 @@ impl<G> Groups<G> {
         });
         self.groups[place].1 |= drop_name;
         place
+    }
+
+    /// Bytes that the last group takes: a place in both tables, its labels, and what `state` says.
+    pub(super) fn size_of_last(&self, state: impl FnOnce(&G) -> usize) -> usize {
+        let size = |(labels, _, group): &(Labels, bool, G)| labels.size() + state(group);
+        let places = size_of::<(Labels, usize)>() + size_of::<(Labels, bool, G)>();
+        places + self.groups.last().map_or(0, size)
     }
 }
 
@@ -74,22 +84,23 @@ impl<'a> Eval<'a> {
     fn stream_folded(&self, aggregate: &'a Aggregate, steps: Steps, sink: &mut Sink<'_>) -> Result<()> {
         let new = || fold_for(aggregate.op, steps.count).expect("the others have functions of their own");
         let patience = self.patience();
-        let mut held = self.hold(0)?;
+        let mut held = self.held();
         let mut groups: Groups<Box<dyn Fold>> = Groups::new();
         self.stream(&aggregate.expr, steps, &mut |row| {
-            patience.spend(steps.count)?;
+            patience.spend(Patience::SERIES + steps.count)?;
             if row.points.is_empty() {
                 return Ok(());
             }
             let before = groups.groups.len();
             let place = groups.place(group_labels(&row.labels, aggregate), row.drop_name, new);
             if groups.groups.len() > before {
-                held.grow(steps.count, self.options.samples_max)?;
+                held.grow(steps.count, groups.size_of_last(|fold| fold.size()))?;
             }
             groups.groups[place].2.add(&row.points.floats);
             Ok(())
         })?;
         for (labels, drop_name, fold) in groups.groups {
+            patience.spend(Patience::SERIES + steps.count)?;
             let mut points = Points::floats(fold.finish());
             sink(Row { labels, drop_name, points: &mut points })?;
         }
@@ -108,17 +119,13 @@ impl<'a> Eval<'a> {
         let wrong: Vec<f64> = nan.into_iter().chain([least, most]).collect();
         self.check_quantiles(&wrong, param.span);
         let rows = self.collect_sorted(&aggregate.expr, steps)?;
-        let mut groups: Groups<Vec<usize>> = Groups::new();
-        for (index, kept) in rows.series.iter().enumerate() {
-            let place = groups.place(group_labels(&kept.labels, aggregate), kept.drop_name, Vec::new);
-            groups.groups[place].2.push(index);
-        }
         let patience = self.patience();
+        let (groups, _held) = self.members(&rows.series, aggregate)?;
         let mut values = Vec::new();
-        for (labels, drop_name, members) in groups.groups {
+        for (labels, drop_name, members) in groups {
             let mut points = Points::absent(steps.count);
             for (step, out) in points.floats.iter_mut().enumerate() {
-                patience.spend(members.len())?;
+                patience.spend(1 + members.len() * quantile::COST)?;
                 values.clear();
                 let column = members.iter().map(|&index| rows.series[index].points.floats[step]);
                 values.extend(column.filter(|&value| is_present(value)));
@@ -127,6 +134,21 @@ impl<'a> Eval<'a> {
             sink(Row { labels, drop_name, points: &mut points })?;
         }
         Ok(())
+    }
+
+    /// The series of each group, as indices, and the memory they take.
+    pub(super) fn members(&self, series: &[Kept], aggregate: &Aggregate) -> Result<(Vec<Members>, Held<'_>)> {
+        let (patience, mut held) = (self.patience(), self.held());
+        let mut groups: Groups<Vec<usize>> = Groups::new();
+        for (index, kept) in series.iter().enumerate() {
+            patience.spend_series()?;
+            let before = groups.groups.len();
+            let place = groups.place(group_labels(&kept.labels, aggregate), kept.drop_name, Vec::new);
+            groups.groups[place].2.push(index);
+            let more = if groups.groups.len() > before { groups.size_of_last(|_| 0) } else { 0 };
+            held.grow(0, more + size_of::<usize>())?;
+        }
+        Ok((groups.groups, held))
     }
 
     /// Says so for every one of some numbers that is no quantile.
@@ -146,9 +168,10 @@ impl<'a> Eval<'a> {
             by.grouping.push(label.clone());
         }
         let patience = self.patience();
-        let mut held = self.hold(0)?;
+        let mut held = self.held();
         let mut groups: Groups<Vec<f64>> = Groups::new();
         self.stream(&aggregate.expr, steps, &mut |row| {
+            patience.spend_series()?;
             // Most series have few different values: look each up once.
             let mut places: HashMap<u64, usize> = HashMap::new();
             for (step, &value) in row.points.floats.iter().enumerate().filter(|&(_, &value)| is_present(value)) {
@@ -159,8 +182,12 @@ impl<'a> Eval<'a> {
                         let mut labels = row.labels.to_builder();
                         labels.set(label.clone(), format::plain(value));
                         let labels = group_labels(&labels.build(), &by);
-                        held.grow(steps.count, self.options.samples_max)?;
+                        patience.spend(Patience::SERIES + steps.count)?;
+                        let before = groups.groups.len();
                         let place = groups.place(labels, row.drop_name, || vec![ABSENT; steps.count]);
+                        if groups.groups.len() > before {
+                            held.grow(steps.count, groups.size_of_last(|counts| size_of_val(&**counts)))?;
+                        }
                         places.insert(value.to_bits(), place);
                         place
                     }
@@ -171,6 +198,7 @@ impl<'a> Eval<'a> {
             Ok(())
         })?;
         for (labels, drop_name, counts) in groups.groups {
+            patience.spend(Patience::SERIES + steps.count)?;
             let mut points = Points::floats(counts);
             sink(Row { labels, drop_name, points: &mut points })?;
         }

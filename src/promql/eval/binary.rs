@@ -3,7 +3,7 @@
 use crate::promql::{
     ast::{Binary, BinaryOp, Span, ValueType},
     eval::{
-        Eval, Result,
+        Eval, Patience, Result,
         series::{ABSENT, Points, Sink},
         steps::Steps,
     },
@@ -76,13 +76,13 @@ impl<'a> Eval<'a> {
         let (number, vector) = if scalar_left { (&binary.left, &binary.right) } else { (&binary.right, &binary.left) };
         let numbers = self.scalars(number, steps)?;
         let operation = Operation::of(binary.op, binary.return_bool);
-        let change = |points: &mut Points| match (operation, scalar_left) {
+        let change = |points: &mut Points, patience: &Patience<'_>| match (operation, scalar_left) {
             // A comparison keeps the vector's value, whichever side it is on.
             (Operation::Filter(holds), true) => {
-                points.map(|step, value| if holds(&numbers.at(step), &value) { value } else { ABSENT });
+                points.map(patience, |step, value| if holds(&numbers.at(step), &value) { value } else { ABSENT })
             }
-            (operation, true) => points.map(|step, value| operation.apply(numbers.at(step), value)),
-            (operation, false) => points.map(|step, value| operation.apply(value, numbers.at(step))),
+            (operation, true) => points.map(patience, |step, value| operation.apply(numbers.at(step), value)),
+            (operation, false) => points.map(patience, |step, value| operation.apply(value, numbers.at(step))),
         };
         match operation {
             Operation::Nothing => self.stream(vector, steps, &mut |_| {
@@ -90,10 +90,13 @@ impl<'a> Eval<'a> {
                 Ok(())
             }),
             operation if operation.drops_name() => self.stream_renamed(vector, steps, sink, change),
-            _ => self.stream(vector, steps, &mut |row| {
-                change(row.points);
-                sink(row)
-            }),
+            _ => {
+                let patience = self.patience();
+                self.stream(vector, steps, &mut |row| {
+                    change(row.points, &patience)?;
+                    sink(row)
+                })
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use crate::{
         ast::{Call, Expr, MatrixSelector, Node, RangeExtension, Span, ValueType},
         eval::{
             Error, Eval, Patience, Result, Scalars,
-            read::Reading,
+            read::{Made, Reading},
             series::{ABSENT, Points, Row, Sink},
             steps::Steps,
             window::{Bounds, Frame, RawSeries, Windows},
@@ -32,21 +32,23 @@ impl<'a> Eval<'a> {
     pub(super) fn stream_call(&self, site: Site<'a>, steps: Steps, sink: &mut Sink<'_>) -> Result<()> {
         let args = &site.call.args;
         match site.call.function.body {
-            Body::Map(change) => self.stream_renamed(&args[0], steps, sink, |points| {
-                points.map(|_, value| change(value));
+            Body::Map(change) => self.stream_renamed(&args[0], steps, sink, |points, patience| {
+                points.map(patience, |_, value| change(value))
             }),
             Body::MapWith(change) => {
                 let scalars = self.scalar_args(site, steps)?;
                 let mut numbers = vec![0.0; scalars.len()];
-                self.stream_renamed(&args[0], steps, sink, |points| {
-                    points.map(|step, value| {
+                self.stream_renamed(&args[0], steps, sink, |points, patience| {
+                    points.map(patience, |step, value| {
                         numbers.iter_mut().zip(&scalars).for_each(|(number, scalar)| *number = scalar.at(step));
                         change(value, &numbers).unwrap_or(ABSENT)
-                    });
+                    })
                 })
             }
             Body::Calendar(field) => match args.first() {
-                Some(arg) => self.stream_renamed(arg, steps, sink, |points| points.map(|_, value| part(value, field))),
+                Some(arg) => self.stream_renamed(arg, steps, sink, |points, patience| {
+                    points.map(patience, |_, value| part(value, field))
+                }),
                 None => {
                     let floats = (0..steps.count).map(|step| part(steps.seconds(step), field)).collect();
                     let mut points = Points::floats(floats);
@@ -154,6 +156,12 @@ struct Computed {
     drop_name: bool,
     points: Points,
     overlaps: bool,
+}
+
+impl Made for Computed {
+    fn size(&self) -> (usize, usize) {
+        (self.points.floats.len(), size_of::<Self>() + self.labels.size() + self.points.size())
+    }
 }
 
 /// The selector that a range vector is read by, where it is one.

@@ -17,6 +17,9 @@ pub enum Error {
     /// The client went away, or somebody ended the query: errorType `canceled`.
     #[error("query was canceled in expression evaluation")]
     Canceled,
+    /// With the other queries that are running it would take too much: errorType `unavailable`.
+    #[error("{0}")]
+    Overloaded(String),
     /// Samples could not be read: errorType `internal`.
     #[error("{0}")]
     Storage(#[source] select::Error),
@@ -30,6 +33,7 @@ impl Error {
             Self::Execution(_) => "execution",
             Self::Timeout => "timeout",
             Self::Canceled => "canceled",
+            Self::Overloaded(_) => "unavailable",
             Self::Storage(_) => "internal",
         }
     }
@@ -42,15 +46,6 @@ impl Error {
     /// Two series of a result would have the same labels at the same time.
     pub(crate) fn duplicate_labels() -> Self {
         Self::execution("vector cannot contain metrics with the same labelset")
-    }
-}
-
-impl From<select::Error> for Error {
-    fn from(error: select::Error) -> Self {
-        match error {
-            select::Error::Canceled => Self::Canceled,
-            error => Self::Storage(error),
-        }
     }
 }
 

@@ -12,6 +12,8 @@ pub(super) trait Fold {
     fn add(&mut self, column: &[f64]);
     /// The group's values, [`ABSENT`] where no series had one.
     fn finish(&self) -> Vec<f64>;
+    /// Bytes it takes in memory.
+    fn size(&self) -> usize;
 }
 
 /// An empty state for an aggregation that folds; `None` for the others.
@@ -57,6 +59,10 @@ impl<S: Copy + Default, A: Fn(&mut S, f64), V: Fn(S) -> f64> Fold for States<S, 
     fn finish(&self) -> Vec<f64> {
         self.states.iter().map(|state| state.map_or(ABSENT, &self.value)).collect()
     }
+
+    fn size(&self) -> usize {
+        size_of_val(&*self.states)
+    }
 }
 
 /// A state of one number per step.
@@ -85,5 +91,9 @@ impl<F: Fn(f64) -> f64, N: Fn(f64, f64) -> f64> Fold for Numbers<F, N> {
 
     fn finish(&self) -> Vec<f64> {
         self.column.clone()
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(&*self.column)
     }
 }

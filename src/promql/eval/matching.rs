@@ -9,7 +9,7 @@ use crate::{
     promql::{
         ast::{Binary, Cardinality, Matching, Span},
         eval::{
-            Error, Eval, Result, Rows,
+            Error, Eval, Patience, Result, Rows,
             binary::Operation,
             series::{ABSENT, Kept, Points, Sink, is_metadata, is_present, merge_equal},
             steps::Steps,
@@ -44,6 +44,7 @@ struct Match<'m> {
     one: &'m [Kept],
     /// At which steps either side has anything at all; where not, nothing is matched, and nothing can go wrong.
     active: Vec<bool>,
+    patience: &'m Patience<'m>,
 }
 
 impl<'a> Eval<'a> {
@@ -64,39 +65,50 @@ impl<'a> Eval<'a> {
         let swapped = matching.cardinality == Cardinality::OneToMany;
         let (many, one): (&Rows<'_>, &Rows<'_>) = if swapped { (&right, &left) } else { (&left, &right) };
         let (many, one) = (&many.series[..], &one.series[..]);
-        let active = active_steps(many, one, matching, steps);
-        let matched = Match { matching, operation, steps, swapped, many, one, active };
-        let patience = self.patience();
-        let mut results = Vec::new();
-        for (labels, group) in matched.groups() {
-            patience.spend((group.many.len() * group.one.len() + 1) * steps.count)?;
+        let patience = &self.patience();
+        let active = active_steps(many, one, matching, steps, patience)?;
+        let matched = Match { matching, operation, steps, swapped, many, one, active, patience };
+        let mut results = self.rows();
+        for (labels, group) in matched.groups()? {
+            patience.spend(Patience::SERIES + steps.count)?;
             matched.check(&labels, &group)?;
-            matched.join(&group, &mut results);
+            matched.join(&group, &mut results)?;
         }
         let conflict = || Error::execution("multiple matches for labels: grouping labels must ensure unique matches");
-        merge_equal(results, conflict)?.into_iter().try_for_each(|mut kept| kept.send(sink))
+        merge_equal(results.series, patience, conflict)?.into_iter().try_for_each(|mut kept| kept.send(sink))
     }
 }
 
 /// The steps at which both sides have something; with a fill value, at which any has.
-fn active_steps(many: &[Kept], one: &[Kept], matching: &Matching, steps: Steps) -> Vec<bool> {
-    let present = |side: &[Kept]| {
+fn active_steps(
+    many: &[Kept],
+    one: &[Kept],
+    matching: &Matching,
+    steps: Steps,
+    patience: &Patience<'_>,
+) -> Result<Vec<bool>> {
+    let present = |side: &[Kept]| -> Result<Vec<bool>> {
         let mut mask = vec![false; steps.count];
-        side.iter().for_each(|kept| kept.points.mark(&mut mask));
-        mask
+        for kept in side {
+            patience.spend(steps.count)?;
+            kept.points.mark(&mut mask);
+        }
+        Ok(mask)
     };
     let fills = matching.fill_left.is_some() || matching.fill_right.is_some();
-    present(many).into_iter().zip(present(one)).map(|(a, b)| if fills { a || b } else { a && b }).collect()
+    let both = present(many)?.into_iter().zip(present(one)?);
+    Ok(both.map(|(a, b)| if fills { a || b } else { a && b }).collect())
 }
 
 impl Match<'_> {
     /// The groups, in the order of their first series.
-    fn groups(&self) -> Vec<(Labels, Group)> {
+    fn groups(&self) -> Result<Vec<(Labels, Group)>> {
         let mut places = HashMap::new();
         let mut groups: Vec<(Labels, Group)> = Vec::new();
         let sides = self.many.iter().map(|kept| (kept, true)).enumerate();
         let sides = sides.chain(self.one.iter().map(|kept| (kept, false)).enumerate());
         for (index, (kept, is_many)) in sides {
+            self.patience.spend_series()?;
             let labels = signature(&kept.labels, self.matching);
             let place = *places.entry(labels.clone()).or_insert_with(|| {
                 groups.push((labels, Group::default()));
@@ -105,7 +117,7 @@ impl Match<'_> {
             let group = &mut groups[place].1;
             if is_many { group.many.push(index) } else { group.one.push(index) }
         }
-        groups
+        Ok(groups)
     }
 
     /// Fails where a side has more series at a step than it may.
@@ -115,6 +127,7 @@ impl Match<'_> {
             return Ok(());
         }
         for step in (0..self.steps.count).filter(|&step| self.active[step]) {
+            self.patience.spend(group.one.len() + group.many.len())?;
             let mut ones = group.one.iter().filter(|&&index| self.one[index].points.has(step));
             let first = ones.next();
             if let (Some(&first), Some(&second)) = (first, ones.next()) {
@@ -154,37 +167,41 @@ impl Match<'_> {
     }
 
     /// The results of a group: of each pair of series where both have something, and of what is filled in.
-    fn join(&self, group: &Group, results: &mut Vec<Kept>) {
+    fn join(&self, group: &Group, results: &mut Rows<'_>) -> Result<()> {
         for &many in &group.many {
             for &one in &group.one {
                 let (many, one) = (&self.many[many], &self.one[one]);
                 let points = self.combine(|step| (many.points.floats[step], one.points.floats[step]));
-                self.push(&many.labels, many.drop_name, Some(&one.labels), points, results);
+                self.push(&many.labels, many.drop_name, Some(&one.labels), points, results)?;
             }
         }
         if let Some(fill) = self.fill_one() {
-            let covered = self.covered(self.one, &group.one);
+            let covered = self.covered(self.one, &group.one)?;
             for &many in &group.many {
                 let many = &self.many[many];
                 let points = self.combine(|step| (many.points.floats[step], if covered[step] { ABSENT } else { fill }));
-                self.push(&many.labels, many.drop_name, None, points, results);
+                self.push(&many.labels, many.drop_name, None, points, results)?;
             }
         }
         if let Some(fill) = self.fill_many() {
-            let covered = self.covered(self.many, &group.many);
+            let covered = self.covered(self.many, &group.many)?;
             for &one in &group.one {
                 let one = &self.one[one];
                 let points = self.combine(|step| (if covered[step] { ABSENT } else { fill }, one.points.floats[step]));
-                self.push(&signature(&one.labels, self.matching), false, Some(&one.labels), points, results);
+                self.push(&signature(&one.labels, self.matching), false, Some(&one.labels), points, results)?;
             }
         }
+        Ok(())
     }
 
     /// The steps at which any of some series has something.
-    fn covered(&self, side: &[Kept], members: &[usize]) -> Vec<bool> {
+    fn covered(&self, side: &[Kept], members: &[usize]) -> Result<Vec<bool>> {
         let mut mask = vec![false; self.steps.count];
-        members.iter().for_each(|&index| side[index].points.mark(&mut mask));
-        mask
+        for &index in members {
+            self.patience.spend(self.steps.count)?;
+            side[index].points.mark(&mut mask);
+        }
+        Ok(mask)
     }
 
     /// The results at steps where both sides (many, one) have a number.
@@ -197,13 +214,21 @@ impl Match<'_> {
         Points::floats((0..self.steps.count).map(at).collect())
     }
 
-    fn push(&self, many: &Labels, drop_name: bool, one: Option<&Labels>, points: Points, results: &mut Vec<Kept>) {
+    fn push(
+        &self,
+        many: &Labels,
+        drop_name: bool,
+        one: Option<&Labels>,
+        points: Points,
+        results: &mut Rows<'_>,
+    ) -> Result<()> {
+        self.patience.spend(Patience::SERIES + self.steps.count)?;
         if points.is_empty() {
-            return;
+            return Ok(());
         }
         let labels = self.result_labels(many, one);
         let keeps_name = matches!(self.operation, Operation::Filter(_));
-        results.push(Kept { labels, drop_name: drop_name && keeps_name, points });
+        results.keep(Kept { labels, drop_name: drop_name && keeps_name, points })
     }
 
     fn result_labels(&self, many: &Labels, one: Option<&Labels>) -> Labels {

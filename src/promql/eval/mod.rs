@@ -18,6 +18,7 @@ mod fold;
 mod invariant;
 mod limits;
 mod matching;
+mod meter;
 mod naming;
 mod pick;
 mod read;
@@ -35,27 +36,31 @@ pub(crate) mod window;
 #[cfg(test)]
 mod tests;
 
+use std::cmp::Ordering;
+
 use parking_lot::Mutex;
 
 pub use error::Error;
-pub use limits::{Options, Stats, Stop};
+pub use limits::{Interrupt, Options, Stop};
+pub use meter::{Guard, Meter, Pool, Stats};
 pub use threads::Threads;
 pub use watch::Watch;
 
 pub(crate) use call::Site;
 pub(crate) use duration::Shift;
 pub(crate) use error::Result;
-pub(crate) use limits::{Held, Patience};
+pub(crate) use limits::Patience;
+pub(crate) use meter::Held;
 pub(crate) use scalar::{Scalars, text};
 pub(crate) use selector::Pick;
 
 use crate::{
+    model::sort_by,
     promql::{
         annotations::{Annotation, Fixes, Notes, Severity},
         ast::{Expr, Node, Span, ValueType},
         eval::{
-            limits::Meter,
-            series::{Kept, Row, Sink},
+            series::{ABSENT, Kept, Row, Sink, column},
             steps::Steps,
             watch::Stopwatch,
         },
@@ -87,7 +92,8 @@ pub fn instant(
     time: i64,
     options: &Options<'_>,
 ) -> std::result::Result<Answer, Error> {
-    let eval = Eval::new(source, options, Steps::instant(time));
+    let own = Meter::default();
+    let eval = Eval::new(source, options, &own, Steps::instant(time));
     let value = eval.instant_value(expr, time)?;
     Ok(eval.answer(value))
 }
@@ -117,7 +123,8 @@ pub fn range(
         let reason = "zero or negative query resolution step widths are not accepted. Try a positive integer";
         return Err(Error::BadData(reason.to_owned()));
     }
-    let eval = Eval::new(source, options, Steps::range(start, end, step));
+    let own = Meter::default();
+    let eval = Eval::new(source, options, &own, Steps::range(start, end, step));
     eval.check_size(eval.query.count)?;
     let value = eval.range_value(expr)?;
     Ok(eval.answer(value))
@@ -131,19 +138,27 @@ pub(crate) struct Eval<'a> {
     /// The times of the whole query: what `start()`, `end()`, `step()` and `range()` mean.
     pub query: Steps,
     notes: Mutex<Notes>,
-    meter: Meter,
+    guard: Guard<'a>,
 }
 
 impl<'a> Eval<'a> {
-    fn new(source: &'a dyn Source, options: &'a Options<'a>, query: Steps) -> Self {
-        Self { source, options, query, notes: Mutex::default(), meter: Meter::default() }
+    /// `own` is counted with where the options have no meter.
+    fn new(source: &'a dyn Source, options: &'a Options<'a>, own: &'a Meter, query: Steps) -> Self {
+        let guard = Guard {
+            meter: options.meter.unwrap_or(own),
+            samples_max: options.samples_max,
+            series_max: options.series_max,
+            memory_max: options.memory_max,
+            interrupt: options.interrupt,
+        };
+        Self { source, options, query, notes: Mutex::default(), guard }
     }
 
     fn answer(self, value: Value) -> Answer {
         let mut notes = self.notes.into_inner();
         self.source.left_out().into_iter().for_each(|text| notes.warn_of_data(text));
         let (warnings, infos) = notes.into_parts();
-        Answer { value, warnings, infos, stats: self.meter.stats() }
+        Answer { value, warnings, infos, stats: self.guard.meter.stats() }
     }
 
     /// Hands each series of a vector expression to `sink`. Series without anything at any step may be left out.
@@ -160,7 +175,7 @@ impl<'a> Eval<'a> {
             0 => Ok(()),
             1 => self.stream_node(expr, steps, sink),
             count if invariant::is_invariant(expr) => self.stream_node(expr, Steps::instant(steps.start), &mut |row| {
-                let mut points = row.points.broadcast(count);
+                let mut points = row.points.broadcast(count, &self.patience())?;
                 sink(Row { points: &mut points, ..row })
             }),
             _ => self.stream_node(expr, steps, sink),
@@ -170,9 +185,9 @@ impl<'a> Eval<'a> {
     fn stream_node(&self, expr: &'a Expr, steps: Steps, sink: &mut Sink<'_>) -> Result<()> {
         match &expr.node {
             Node::Paren(inner) | Node::Unary { negate: false, expr: inner } => self.stream(inner, steps, sink),
-            Node::Unary { negate: true, expr: inner } => self.stream_dropping(inner, steps, sink, |points| {
-                points.map(|_, value| -value);
-            }),
+            Node::Unary { negate: true, expr: inner } => {
+                self.stream_dropping(inner, steps, sink, |points, patience| points.map(patience, |_, value| -value))
+            }
             Node::Vector(selector) => self.stream_latest(selector, steps, Pick::Value, sink),
             Node::Call(call) => self.stream_call(Site { call, span: expr.span }, steps, sink),
             Node::Binary(binary) => self.stream_binary(binary, expr.span, steps, sink),
@@ -183,14 +198,21 @@ impl<'a> Eval<'a> {
         }
     }
 
+    /// A place for series.
+    pub(crate) fn rows(&self) -> Rows<'_> {
+        Rows { series: Vec::new(), held: self.guard.held() }
+    }
+
     /// All series of a vector expression that have anything.
     pub(crate) fn collect(&self, expr: &'a Expr, steps: Steps) -> Result<Rows<'_>> {
-        let mut rows = Rows { series: Vec::new(), held: self.hold(0)? };
+        let mut rows = self.rows();
+        let patience = self.patience();
         self.stream(expr, steps, &mut |row| {
+            patience.spend_series()?;
+            patience.spend(steps.count)?;
             if !row.points.is_empty() {
-                rows.held.grow(steps.count, self.options.samples_max)?;
                 let points = row.points.clone();
-                rows.series.push(Kept { labels: row.labels, drop_name: row.drop_name, points });
+                rows.keep(Kept { labels: row.labels, drop_name: row.drop_name, points })?;
             }
             Ok(())
         })?;
@@ -200,13 +222,31 @@ impl<'a> Eval<'a> {
     /// As [`Self::collect`], sorted by labels, so that ties are broken the same way whatever order the source has.
     pub(crate) fn collect_sorted(&self, expr: &'a Expr, steps: Steps) -> Result<Rows<'_>> {
         let mut rows = self.collect(expr, steps)?;
-        rows.series.sort_by(|a, b| a.labels.cmp(&b.labels));
+        self.sort(&mut rows.series, |a, b| a.labels.cmp(&b.labels))?;
         Ok(rows)
     }
 
-    /// Takes memory for samples.
+    /// Sorts series or the like as [`slice::sort_by`] does; fails when it is time to stop.
+    pub(crate) fn sort<T>(&self, items: &mut Vec<T>, compare: impl Fn(&T, &T) -> Ordering) -> Result<()> {
+        let patience = self.patience();
+        sort_by(items, compare, |looks| patience.spend(looks * Patience::SERIES))
+    }
+
+    /// Takes memory for a column of samples.
     pub(crate) fn hold(&self, samples: usize) -> Result<Held<'_>> {
-        self.meter.hold(samples, self.options.samples_max)
+        let mut held = self.guard.held();
+        held.grow(samples, samples * size_of::<f64>())?;
+        Ok(held)
+    }
+
+    /// A column without anything.
+    pub(crate) fn absent(&self, steps: usize, patience: &Patience<'_>) -> Result<Vec<f64>> {
+        column(steps, patience, |_| ABSENT)
+    }
+
+    /// Something to note memory with.
+    pub(crate) fn held(&self) -> Held<'_> {
+        self.guard.held()
     }
 
     /// Fails where a single column would be more than may be in memory; asked before one is made.
@@ -216,7 +256,7 @@ impl<'a> Eval<'a> {
 
     /// Something to ask from inner loops whether to go on.
     pub(crate) fn patience(&self) -> Patience<'a> {
-        Patience::new(self.options)
+        Patience::new(self.guard)
     }
 
     /// Says what may be wrong.
@@ -240,4 +280,13 @@ pub(crate) struct Rows<'e> {
     /// The series.
     pub series: Vec<Kept>,
     held: Held<'e>,
+}
+
+impl Rows<'_> {
+    /// Adds a series.
+    pub(crate) fn keep(&mut self, kept: Kept) -> Result<()> {
+        self.held.grow(kept.points.floats.len(), kept.size())?;
+        self.series.push(kept);
+        Ok(())
+    }
 }

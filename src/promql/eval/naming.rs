@@ -11,7 +11,7 @@ use crate::{
     promql::{
         ast::{AggregateOp, BinaryOp, Expr, Node, VectorSelector},
         eval::{
-            Error, Eval, Result,
+            Error, Eval, Patience, Result,
             series::{Points, Row, Sink, merge_equal, without_metadata},
             steps::Steps,
         },
@@ -55,17 +55,19 @@ impl<'a> Eval<'a> {
         expr: &'a Expr,
         steps: Steps,
         sink: &mut Sink<'_>,
-        mut change: impl FnMut(&mut Points),
+        mut change: impl FnMut(&mut Points, &Patience<'_>) -> Result<()>,
     ) -> Result<()> {
         if self.options.features.delayed_name_removal || steps.count == 1 || has_one_name(expr) {
             return self.stream_dropping(expr, steps, sink, change);
         }
         let mut rows = self.collect(expr, steps)?;
+        let patience = self.patience();
         for kept in &mut rows.series {
-            change(&mut kept.points);
+            patience.spend_series()?;
+            change(&mut kept.points, &patience)?;
             kept.labels = without_metadata(&kept.labels);
         }
-        let merged = merge_equal(std::mem::take(&mut rows.series), Error::duplicate_labels)?;
+        let merged = merge_equal(std::mem::take(&mut rows.series), &patience, Error::duplicate_labels)?;
         merged.into_iter().try_for_each(|mut kept| kept.send(sink))
     }
 
@@ -75,11 +77,13 @@ impl<'a> Eval<'a> {
         expr: &'a Expr,
         steps: Steps,
         sink: &mut Sink<'_>,
-        mut change: impl FnMut(&mut Points),
+        mut change: impl FnMut(&mut Points, &Patience<'_>) -> Result<()>,
     ) -> Result<()> {
         let mut names = self.name_dropper();
+        let patience = self.patience();
         self.stream(expr, steps, &mut |mut row| {
-            change(row.points);
+            patience.spend_series()?;
+            change(row.points, &patience)?;
             names.drop_from(&mut row)?;
             sink(row)
         })

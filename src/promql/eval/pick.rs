@@ -9,12 +9,11 @@ use crate::{
     promql::{
         ast::{Aggregate, AggregateOp},
         eval::{
-            Error, Eval, Result, Scalars,
-            aggregate::{Groups, group_labels},
+            Error, Eval, Patience, Result, Scalars,
             series::{ABSENT, Kept, Sink, is_present},
             steps::Steps,
         },
-        format,
+        format, quantile,
     },
 };
 
@@ -45,13 +44,13 @@ impl<'a> Eval<'a> {
             (a, b) => a.cmp(&b),
         };
         let mut rows = self.collect_sorted(&aggregate.expr, steps)?;
-        let groups = members(&rows.series, aggregate);
+        let (groups, _held) = self.members(&rows.series, aggregate)?;
         let patience = self.patience();
         let mut order = Vec::new();
         let mut ranked: Vec<usize> = Vec::new();
-        for members in &groups {
+        for (.., members) in &groups {
             for step in 0..steps.count {
-                patience.spend(members.len())?;
+                patience.spend(1 + members.len() * quantile::COST)?;
                 ranked.clear();
                 ranked.extend(members.iter().filter(|&&index| is_present(rows.series[index].points.floats[step])));
                 let value = |index: usize| rows.series[index].points.floats[step];
@@ -68,15 +67,18 @@ impl<'a> Eval<'a> {
                 }
                 if steps.count == 1 {
                     let value = |index: usize| rows.series[index].points.floats[step];
-                    ranked.sort_by(|a, b| rank(value(*a), value(*b)).then(a.cmp(b)));
+                    self.sort(&mut ranked, |a, b| rank(value(*a), value(*b)).then(a.cmp(b)))?;
                     order.extend_from_slice(&ranked);
                 }
             }
         }
         if steps.count != 1 {
-            order.extend(groups.iter().flatten());
+            order.extend(groups.iter().flat_map(|(.., members)| members));
         }
-        order.into_iter().try_for_each(|index| send_floats(&mut rows.series[index], sink))
+        order.into_iter().try_for_each(|index| {
+            patience.spend_series()?;
+            send_floats(&mut rows.series[index], sink)
+        })
     }
 
     /// The first few series of each group, by labels.
@@ -84,10 +86,11 @@ impl<'a> Eval<'a> {
         let limits = self.limits(aggregate, steps)?;
         let mut rows = self.collect_sorted(&aggregate.expr, steps)?;
         let patience = self.patience();
-        for members in members(&rows.series, aggregate) {
+        let (groups, _held) = self.members(&rows.series, aggregate)?;
+        for (.., members) in groups {
             let mut picked = vec![0u64; steps.count];
             for index in members {
-                patience.spend(steps.count)?;
+                patience.spend(Patience::SERIES + steps.count)?;
                 let kept = &mut rows.series[index];
                 let mut keep = vec![false; steps.count];
                 for (step, keep) in keep.iter_mut().enumerate().filter(|&(step, _)| kept.points.has(step)) {
@@ -115,7 +118,9 @@ impl<'a> Eval<'a> {
             let warning = format!("ratio value should be between -1 and 1, got {ratio}, capping to {cap}");
             self.warn(warning, param.span);
         }
+        let patience = self.patience();
         self.stream(&aggregate.expr, steps, &mut |row| {
+            patience.spend(Patience::SERIES + steps.count)?;
             let place = place(&row.labels);
             row.points.retain(|step| match ratios.at(step).clamp(-1.0, 1.0) {
                 ratio if ratio >= 0.0 => place < ratio,
@@ -124,16 +129,6 @@ impl<'a> Eval<'a> {
             sink(row)
         })
     }
-}
-
-/// The series of each group, as indices.
-fn members(series: &[Kept], aggregate: &Aggregate) -> Vec<Vec<usize>> {
-    let mut groups: Groups<Vec<usize>> = Groups::new();
-    for (index, kept) in series.iter().enumerate() {
-        let place = groups.place(group_labels(&kept.labels, aggregate), false, Vec::new);
-        groups.groups[place].2.push(index);
-    }
-    groups.groups.into_iter().map(|(_, _, members)| members).collect()
 }
 
 /// Sends what numbers a series has.

@@ -3,10 +3,10 @@
 use crate::{
     model::{Matcher, TimeRange},
     promql::eval::{
-        Eval, Held, Patience, Result,
+        Error, Eval, Held, Patience, Result,
         threads::{Loan, in_order},
     },
-    select::{Batch, Request, Series},
+    select::{self, Batch, Request, Series},
 };
 
 /// Points of one batch's results that may wait for their turn: 2 MiB.
@@ -19,10 +19,16 @@ pub(super) struct Reading<'m> {
     pub matchers: &'m [Matcher],
     /// Which of their samples.
     pub range: TimeRange,
-    /// Points that are made of a series.
+    /// Points that are made of a series, to have as many in each batch as may wait.
     pub width: usize,
     /// See [`Request::digestible`].
     pub digestible: Option<&'m dyn Fn(i64, i64) -> bool>,
+}
+
+/// What is made of a series, and waits for its turn.
+pub(super) trait Made: Send {
+    /// Samples in it, and bytes it takes.
+    fn size(&self) -> (usize, usize);
 }
 
 /// Makes something of a series, with scratch that is kept from one to the next.
@@ -31,23 +37,26 @@ type Make<'m, S, T> = dyn Fn(&mut S, &Patience<'_>, Series) -> Result<Option<T>>
 impl Eval<'_> {
     /// Makes something of each selected series, with scratch of the thread's own, and hands that on, always in the same order.
     /// At most until time is up.
-    pub(super) fn read<S: Default, T: Send>(
+    pub(super) fn read<S: Default, T: Made>(
         &self,
         reading: Reading<'_>,
         make: &Make<'_, S, T>,
         sink: &mut dyn FnMut(T) -> Result<()>,
     ) -> Result<()> {
         self.patience().check()?;
+        let guard = &self.guard;
         let series_max = (POINTS_MAX / reading.width.max(1)).max(1);
         let Reading { matchers, range, digestible, .. } = reading;
-        let batches = self.source.batches(&Request { matchers, range, series_max, digestible })?;
+        let batches = self.source.batches(&Request { matchers, range, series_max, digestible, allowance: guard });
+        let batches = batches.map_err(|error| self.failed(error))?;
         let loan = self.options.threads.map(|threads| threads.lend(batches.len().saturating_sub(1)));
         match loan {
             Some(Loan { count: helpers @ 1.., .. }) => {
                 let work = |batch| -> Result<(Vec<T>, Held<'_>)> {
-                    let (mut made, mut held) = (Vec::new(), self.hold(0)?);
+                    let (mut made, mut held) = (Vec::new(), self.held());
                     self.read_batch(batch, &mut S::default(), make, &mut |thing| {
-                        held.grow(reading.width, self.options.samples_max)?;
+                        let (samples, bytes) = thing.size();
+                        held.grow(samples, bytes)?;
                         made.push(thing);
                         Ok(())
                     })?;
@@ -69,17 +78,25 @@ impl Eval<'_> {
         make: &Make<'_, S, T>,
         sink: &mut dyn FnMut(T) -> Result<()>,
     ) -> Result<()> {
-        let patience = self.patience();
+        let (patience, mut held) = (self.patience(), self.held());
         for series in batch {
-            let series = series?;
+            let series = series.map_err(|error| self.failed(error))?;
             let digested: u64 = series.digests.iter().map(|digest| u64::from(digest.of.count)).sum();
-            self.meter.read(series.times.len() as u64 + digested);
-            let _held = self.hold(series.times.len())?;
-            patience.spend(series.times.len() + 64)?;
+            self.guard.read(series.times.len() as u64 + digested)?;
+            held.set(series.times.len(), series.size())?;
+            patience.spend(series.times.len() + Patience::SERIES)?;
             if let Some(thing) = make(scratch, &patience, series)? {
                 sink(thing)?;
             }
         }
         Ok(())
+    }
+
+    /// What the source's failure is for the query.
+    fn failed(&self, error: select::Error) -> Error {
+        match error {
+            select::Error::Stopped => self.guard.reason().unwrap_or(Error::Canceled),
+            error => Error::Storage(error),
+        }
     }
 }

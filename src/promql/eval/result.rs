@@ -5,7 +5,7 @@ use crate::{
     promql::{
         ast::{AggregateOp, Expr, Node, ValueType},
         eval::{
-            Error, Eval, Result,
+            Error, Eval, Patience, Result, Rows,
             scalar::text,
             series::{Kept, Points, is_present, merge_equal, without_metadata},
             steps::Steps,
@@ -22,11 +22,22 @@ impl<'a> Eval<'a> {
             ValueType::Scalar => Ok(Value::Scalar(time, self.scalars(expr, steps)?.at(0))),
             ValueType::Matrix => self.raw_value(expr),
             ValueType::Vector => {
-                let mut series = self.finished(expr)?;
+                let Rows { mut series, mut held } = self.finished(expr)?;
                 if !has_order(expr) {
-                    series.sort_by(|a, b| a.labels.cmp(&b.labels));
+                    self.sort(&mut series, |a, b| a.labels.cmp(&b.labels))?;
                 }
-                Ok(Value::Vector(series.into_iter().map(|kept| first_sample(kept, time)).collect()))
+                let patience = self.patience();
+                let mut samples = Vec::with_capacity(series.len());
+                for kept in series {
+                    patience.spend_series()?;
+                    let before = kept.size();
+                    let sample = first_sample(kept, time);
+                    held.grow(0, sample.size())?;
+                    held.shrink(1, before);
+                    samples.push(sample);
+                }
+                held.leave();
+                Ok(Value::Vector(samples))
             }
         }
     }
@@ -40,33 +51,55 @@ impl<'a> Eval<'a> {
             let series = MatrixSeries { labels: Labels::default(), floats, histograms: Vec::new() };
             return Ok(Value::Matrix(if steps.count == 0 { Vec::new() } else { vec![series] }));
         }
-        let series = self.finished(expr)?;
-        Ok(sorted_matrix(series.into_iter().map(|kept| matrix_series(kept.labels, &kept.points, steps)).collect()))
+        let Rows { series, mut held } = self.finished(expr)?;
+        let patience = self.patience();
+        let mut matrix = Vec::with_capacity(series.len());
+        for kept in series {
+            patience.spend(Patience::SERIES + steps.count)?;
+            let before = kept.size();
+            let series = matrix_series(kept.labels, &kept.points, steps);
+            held.grow(0, series.size())?;
+            held.shrink(steps.count, before);
+            matrix.push(series);
+        }
+        held.leave();
+        self.sorted_matrix(matrix)
+    }
+
+    fn sorted_matrix(&self, mut matrix: Vec<MatrixSeries>) -> Result<Value> {
+        self.sort(&mut matrix, |a, b| a.labels.cmp(&b.labels))?;
+        Ok(Value::Matrix(matrix))
     }
 
     /// The series of a vector expression without the names that were to go.
-    fn finished(&self, expr: &'a Expr) -> Result<Vec<Kept>> {
+    fn finished(&self, expr: &'a Expr) -> Result<Rows<'_>> {
+        let patience = self.patience();
         let mut rows = self.collect(expr, self.query)?;
         for kept in &mut rows.series {
+            patience.spend_series()?;
             if std::mem::take(&mut kept.drop_name) {
                 kept.labels = without_metadata(&kept.labels);
             }
         }
-        merge_equal(rows.series, Error::duplicate_labels)
+        rows.series = merge_equal(rows.series, &patience, Error::duplicate_labels)?;
+        Ok(rows)
     }
 
     /// A range vector as it was read.
     fn raw_value(&self, expr: &'a Expr) -> Result<Value> {
-        let mut held = self.hold(0)?;
+        let (patience, mut held) = (self.patience(), self.held());
         let mut matrix = Vec::new();
         self.stream_raw(expr, self.query, &mut |_, series| {
-            held.grow(series.times.len(), self.options.samples_max)?;
+            patience.spend(Patience::SERIES + series.times.len())?;
             let labels = if series.drop_name { without_metadata(&series.labels) } else { series.labels };
             let floats = series.times.iter().copied().zip(series.values).collect();
-            matrix.push(MatrixSeries { labels, floats, histograms: Vec::new() });
+            let series = MatrixSeries { labels, floats, histograms: Vec::new() };
+            held.grow(series.floats.len(), series.size())?;
+            matrix.push(series);
             Ok(())
         })?;
-        let matrix = sorted_matrix(matrix);
+        held.leave();
+        let matrix = self.sorted_matrix(matrix)?;
         match &matrix {
             Value::Matrix(series) if series.windows(2).any(|pair| pair[0].labels == pair[1].labels) => {
                 Err(Error::duplicate_labels())
@@ -86,11 +119,6 @@ fn has_order(expr: &Expr) -> bool {
     }
 }
 
-fn sorted_matrix(mut matrix: Vec<MatrixSeries>) -> Value {
-    matrix.sort_by(|a, b| a.labels.cmp(&b.labels));
-    Value::Matrix(matrix)
-}
-
 fn first_sample(kept: Kept, time: i64) -> VectorSample {
     let sample = match kept.points.histograms.into_iter().next() {
         Some((_, histogram)) => Sample::Histogram(histogram),
@@ -100,10 +128,13 @@ fn first_sample(kept: Kept, time: i64) -> VectorSample {
 }
 
 fn matrix_series(labels: Labels, points: &Points, steps: Steps) -> MatrixSeries {
-    let floats = points.floats.iter().enumerate().filter(|&(_, &value)| is_present(value));
+    let present = points.floats.iter().enumerate().filter(|&(_, &value)| is_present(value));
+    // An answer may stay in memory for long: it has no room to spare.
+    let mut floats = Vec::with_capacity(present.clone().count());
+    floats.extend(present.map(|(step, &value)| (steps.time(step), value)));
     MatrixSeries {
         labels,
-        floats: floats.map(|(step, &value)| (steps.time(step), value)).collect(),
+        floats,
         histograms: points.histograms.iter().map(|(step, h)| (steps.time(*step as usize), h.clone())).collect(),
     }
 }

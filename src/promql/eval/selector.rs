@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use crate::{
-    model::{Matcher, TimeRange},
+    model::{Labels, Matcher, TimeRange},
     promql::{
         ast::{RangeExtension, VectorSelector},
         eval::{
             Eval, Patience, Result,
             duration::Shift,
-            read::Reading,
-            series::{ABSENT, Points, Row, Sink, is_present},
+            read::{Made, Reading},
+            series::{ABSENT, Points, Row, Sink, TURN, is_present},
             steps::{Steps, seconds},
         },
     },
@@ -58,10 +58,10 @@ impl Eval<'_> {
     ) -> Result<()> {
         let latest = Latest { steps, shift, lookback: self.options.lookback };
         let ahead = if pick == Pick::Smoothed { self.options.lookback } else { 0 };
-        let make = |passed: &mut Passed, _: &Patience<'_>, mut series: Series| {
+        let make = |passed: &mut Passed, patience: &Patience<'_>, mut series: Series| {
             take_last_of_digests(&mut series);
-            let mut floats = vec![ABSENT; steps.count];
-            latest.fill(&series, pick, passed, &mut floats);
+            let mut floats = self.absent(steps.count, patience)?;
+            latest.fill(&series, pick, passed, patience, &mut floats)?;
             self.note_latest(steps, &floats);
             let points = Points::floats(floats);
             Ok((!points.is_empty()).then_some((series.labels, points)))
@@ -76,6 +76,13 @@ impl Eval<'_> {
         self.read(reading, &make, &mut |(labels, mut points)| {
             sink(Row { labels, drop_name: false, points: &mut points })
         })
+    }
+}
+
+/// A series' labels and column.
+impl Made for (Labels, Points) {
+    fn size(&self) -> (usize, usize) {
+        (self.1.floats.len(), size_of::<Self>() + self.0.size() + self.1.size())
     }
 }
 
@@ -111,29 +118,50 @@ impl Latest {
     }
 
     /// Fills a series' column.
-    fn fill(&self, series: &Series, pick: Pick, passed: &mut Passed, out: &mut [f64]) {
-        let passed = passed.at(self, &series.times);
+    fn fill(
+        &self,
+        series: &Series,
+        pick: Pick,
+        passed: &mut Passed,
+        patience: &Patience<'_>,
+        out: &mut [f64],
+    ) -> Result<()> {
+        let passed = passed.at(self, &series.times, patience)?;
         let (times, values) = (&series.times, &series.values);
         match pick {
             // A stale marker's bits are those of an absent value, so it needs no look.
-            Pick::Value => self.visit(times, passed, out, |_, passed| values[passed - 1]),
-            Pick::Smoothed => self.visit(times, passed, out, |time, passed| smoothed(series, time, passed)),
-            Pick::Time => self.visit(times, passed, out, |_, passed| in_place_of(values, times, passed)),
-            Pick::Start => self.visit(times, passed, out, |_, passed| in_place_of(values, &series.starts, passed)),
+            Pick::Value => self.visit(times, passed, patience, out, |_, passed| values[passed - 1]),
+            Pick::Smoothed => self.visit(times, passed, patience, out, |time, passed| smoothed(series, time, passed)),
+            Pick::Time => self.visit(times, passed, patience, out, |_, passed| in_place_of(values, times, passed)),
+            Pick::Start => {
+                self.visit(times, passed, patience, out, |_, passed| in_place_of(values, &series.starts, passed))
+            }
         }
     }
 
     /// Visits, for each step, its time and the number of samples up to then.
     #[inline]
-    fn visit(&self, times: &[i64], passed: &[u32], out: &mut [f64], mut value: impl FnMut(i64, usize) -> f64) {
-        for (step, (out, &passed)) in out.iter_mut().zip(passed).enumerate() {
-            let (time, passed) = (self.shift.apply(self.steps.time(step)), passed as usize);
-            *out = match passed {
-                0 => ABSENT,
-                _ if times[passed - 1] <= time.saturating_sub(self.lookback) => ABSENT,
-                _ => value(time, passed),
-            };
+    fn visit(
+        &self,
+        times: &[i64],
+        passed: &[u32],
+        patience: &Patience<'_>,
+        out: &mut [f64],
+        mut value: impl FnMut(i64, usize) -> f64,
+    ) -> Result<()> {
+        for (turn, (outs, passed)) in out.chunks_mut(TURN).zip(passed.chunks(TURN)).enumerate() {
+            patience.spend(outs.len())?;
+            for (place, (out, &passed)) in outs.iter_mut().zip(passed).enumerate() {
+                let time = self.shift.apply(self.steps.time(turn * TURN + place));
+                let passed = passed as usize;
+                *out = match passed {
+                    0 => ABSENT,
+                    _ if times[passed - 1] <= time.saturating_sub(self.lookback) => ABSENT,
+                    _ => value(time, passed),
+                };
+            }
         }
+        Ok(())
     }
 }
 
@@ -166,17 +194,24 @@ struct Passed {
 }
 
 impl Passed {
-    fn at(&mut self, latest: &Latest, times: &Arc<[i64]>) -> &[u32] {
+    fn at(&mut self, latest: &Latest, times: &Arc<[i64]>, patience: &Patience<'_>) -> Result<&[u32]> {
         if !self.times.as_ref().is_some_and(|known| Arc::ptr_eq(known, times)) {
-            self.times = Some(Arc::clone(times));
-            let mut passed = 0;
+            // Known once they are all there.
+            self.times = None;
             self.counts.clear();
-            self.counts.extend((0..latest.steps.count).map(|step| {
-                let time = latest.shift.apply(latest.steps.time(step));
-                passed += times[passed..].iter().take_while(|&&sample| sample <= time).count();
-                passed as u32
-            }));
+            let mut passed = 0;
+            while self.counts.len() < latest.steps.count {
+                let first = self.counts.len();
+                let turn = first..latest.steps.count.min(first + TURN);
+                patience.spend(turn.len())?;
+                self.counts.extend(turn.map(|step| {
+                    let time = latest.shift.apply(latest.steps.time(step));
+                    passed += times[passed..].iter().take_while(|&&sample| sample <= time).count();
+                    passed as u32
+                }));
+            }
+            self.times = Some(Arc::clone(times));
         }
-        &self.counts
+        Ok(&self.counts)
     }
 }

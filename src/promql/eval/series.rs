@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 use crate::{
     model::{Labels, METRIC_NAME},
     promql::{
-        eval::{Error, error::Result},
+        eval::{Error, Patience, error::Result},
         value::{Histogram, STALE_MARKER, is_stale},
     },
 };
@@ -15,10 +15,25 @@ use crate::{
 /// Stands where a series has no sample. Selectors let no stale marker through, so no value of a result is one.
 pub(crate) const ABSENT: f64 = f64::from_bits(STALE_MARKER);
 
+/// Places of a column that are gone through between two questions whether to go on.
+pub(crate) const TURN: usize = 16 << 10;
+
 /// Whether a place of a column holds a number.
 #[inline]
 pub(crate) fn is_present(value: f64) -> bool {
     !is_stale(value)
+}
+
+/// A column of what is at each step.
+pub(crate) fn column<T>(steps: usize, patience: &Patience<'_>, mut at: impl FnMut(usize) -> T) -> Result<Vec<T>> {
+    let mut column = Vec::with_capacity(steps);
+    while column.len() < steps {
+        let first = column.len();
+        let turn = first..steps.min(first + TURN);
+        patience.spend(turn.len())?;
+        column.extend(turn.map(&mut at));
+    }
+    Ok(column)
 }
 
 /// What a series has at each step: a number, a histogram, or nothing.
@@ -48,13 +63,23 @@ impl Points {
 
     /// Replaces every number; histograms go, as for all functions of numbers.
     #[inline]
-    pub(crate) fn map(&mut self, mut change: impl FnMut(usize, f64) -> f64) {
+    pub(crate) fn map(&mut self, patience: &Patience<'_>, mut change: impl FnMut(usize, f64) -> f64) -> Result<()> {
         self.histograms.clear();
-        for (step, value) in self.floats.iter_mut().enumerate() {
-            if is_present(*value) {
-                *value = change(step, *value);
+        for (turn, values) in self.floats.chunks_mut(TURN).enumerate() {
+            patience.spend(values.len())?;
+            for (place, value) in values.iter_mut().enumerate() {
+                if is_present(*value) {
+                    *value = change(turn * TURN + place, *value);
+                }
             }
         }
+        Ok(())
+    }
+
+    /// Bytes it takes in memory.
+    pub(crate) fn size(&self) -> usize {
+        let histograms: usize = self.histograms.iter().map(|(_, histogram)| histogram.size()).sum();
+        self.floats.capacity() * size_of::<f64>() + histograms
     }
 
     /// Takes away what is at a step where `keep` says no.
@@ -96,12 +121,13 @@ impl Points {
     }
 
     /// The one step of `self` at each of `steps` steps.
-    pub(crate) fn broadcast(&self, steps: usize) -> Self {
-        let histograms = self.histograms.first().into_iter();
-        Self {
-            floats: vec![self.floats[0]; steps],
-            histograms: histograms.flat_map(|(_, h)| (0..steps as u32).map(|step| (step, h.clone()))).collect(),
-        }
+    pub(crate) fn broadcast(&self, steps: usize, patience: &Patience<'_>) -> Result<Self> {
+        let floats = column(steps, patience, |_| self.floats[0])?;
+        let histograms = match self.histograms.first() {
+            None => Vec::new(),
+            Some((_, histogram)) => column(steps, patience, |step| (step as u32, Arc::clone(histogram)))?,
+        };
+        Ok(Self { floats, histograms })
     }
 }
 
@@ -130,6 +156,11 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
+    /// Bytes it takes in memory.
+    pub(crate) fn size(&self) -> usize {
+        size_of::<Self>() + self.labels.size() + self.points.size()
+    }
+
     /// Lends it to a sink.
     pub(crate) fn send(&mut self, sink: &mut Sink<'_>) -> Result<()> {
         sink(Row { labels: self.labels.clone(), drop_name: self.drop_name, points: &mut self.points })
@@ -151,10 +182,15 @@ pub(crate) fn without_metadata(labels: &Labels) -> Labels {
 }
 
 /// Makes one series of those that are the same in the end, as long as they are never there at the same time.
-pub(crate) fn merge_equal(series: Vec<Kept>, conflict: impl Fn() -> Error) -> Result<Vec<Kept>> {
+pub(crate) fn merge_equal(
+    series: Vec<Kept>,
+    patience: &Patience<'_>,
+    conflict: impl Fn() -> Error,
+) -> Result<Vec<Kept>> {
     let mut places = HashMap::with_capacity(series.len());
     let mut merged: Vec<Kept> = Vec::with_capacity(series.len());
     for kept in series {
+        patience.spend_series()?;
         let key = (kept.labels.clone(), kept.drop_name);
         match places.get(&key) {
             None => {
@@ -162,6 +198,7 @@ pub(crate) fn merge_equal(series: Vec<Kept>, conflict: impl Fn() -> Error) -> Re
                 merged.push(kept);
             }
             Some(&place) => {
+                patience.spend(kept.points.floats.len())?;
                 let first: &mut Kept = &mut merged[place];
                 if !first.points.absorb(&kept.points) {
                     return Err(conflict());

@@ -7,9 +7,9 @@ use crate::{
     promql::{
         ast::{Binary, BinaryOp, Matching},
         eval::{
-            Error, Eval, Result,
+            Error, Eval, Held, Patience, Result,
             matching::signature,
-            series::{Kept, Sink, merge_equal},
+            series::{Kept, Points, Sink, merge_equal},
             steps::Steps,
         },
     },
@@ -37,13 +37,15 @@ impl<'a> Eval<'a> {
         steps: Steps,
         sink: &mut Sink<'_>,
     ) -> Result<()> {
+        let patience = self.patience();
         let mut presence = Presence::new();
+        let mut held = self.held();
         self.stream(&binary.right, steps, &mut |row| {
-            let mask = presence.entry(signature(&row.labels, matching)).or_insert_with(|| vec![false; steps.count]);
-            row.points.mark(mask);
-            Ok(())
+            patience.spend(Patience::SERIES + steps.count)?;
+            mark(&mut presence, signature(&row.labels, matching), row.points, &mut held)
         })?;
         self.stream(&binary.left, steps, &mut |row| {
+            patience.spend(Patience::SERIES + steps.count)?;
             match presence.get(&signature(&row.labels, matching)) {
                 Some(mask) => row.points.retain(|step| mask[step] == wanted),
                 None if wanted => return Ok(()),
@@ -55,14 +57,17 @@ impl<'a> Eval<'a> {
 
     /// All left series, and the right ones where the left side has nothing of the same signature.
     fn stream_or(&self, binary: &'a Binary, matching: &Matching, steps: Steps, sink: &mut Sink<'_>) -> Result<()> {
+        let patience = self.patience();
         let mut presence = Presence::new();
+        let mut held = self.held();
         let mut rows = self.collect(&binary.left, steps)?;
         for kept in &rows.series {
-            let mask = presence.entry(signature(&kept.labels, matching)).or_insert_with(|| vec![false; steps.count]);
-            kept.points.mark(mask);
+            patience.spend(Patience::SERIES + steps.count)?;
+            mark(&mut presence, signature(&kept.labels, matching), &kept.points, &mut held)?;
         }
         let mut right = self.collect(&binary.right, steps)?;
         for mut kept in right.series.drain(..) {
+            patience.spend(Patience::SERIES + steps.count)?;
             if let Some(mask) = presence.get(&signature(&kept.labels, matching)) {
                 kept.points.retain(|step| !mask[step]);
             }
@@ -70,7 +75,17 @@ impl<'a> Eval<'a> {
                 rows.series.push(kept);
             }
         }
-        let merged = merge_equal(rows.series, Error::duplicate_labels)?;
+        let merged = merge_equal(rows.series, &patience, Error::duplicate_labels)?;
         merged.into_iter().try_for_each(|mut kept: Kept| kept.send(sink))
     }
+}
+
+/// Notes the steps at which a series has something.
+fn mark(presence: &mut Presence, signature: Labels, points: &Points, held: &mut Held<'_>) -> Result<()> {
+    let (before, steps, size) = (presence.len(), points.floats.len(), signature.size());
+    points.mark(presence.entry(signature).or_insert_with(|| vec![false; steps]));
+    if presence.len() > before {
+        held.grow(0, size + steps + size_of::<(Labels, Vec<bool>)>())?;
+    }
+    Ok(())
 }

@@ -6,7 +6,7 @@ use crate::promql::{
     ast::Subquery,
     eval::{
         Eval, Result,
-        series::is_present,
+        series::{TURN, is_present},
         steps::Steps,
         window::{Frame, RawSeries},
     },
@@ -31,13 +31,22 @@ impl<'a> Eval<'a> {
         let steps = Steps::range(start, last, step);
         // Before the columns are made: a step of a nanosecond must not exhaust the memory.
         let _held = self.hold(steps.count)?;
+        let mut held = self.held();
+        let patience = self.patience();
         self.stream(&subquery.expr, steps, &mut |row| {
-            let present = || row.points.floats.iter().enumerate().filter(|&(_, &value)| is_present(value));
-            let times: Arc<[i64]> = present().map(|(step, _)| steps.time(step)).collect();
+            let (mut times, mut values) = (Vec::new(), Vec::new());
+            for (turn, floats) in row.points.floats.chunks(TURN).enumerate() {
+                patience.spend(floats.len())?;
+                for (place, &value) in floats.iter().enumerate().filter(|&(_, &value)| is_present(value)) {
+                    times.push(steps.time(turn * TURN + place));
+                    values.push(value);
+                }
+            }
             if times.is_empty() {
                 return Ok(());
             }
-            let values = present().map(|(_, &value)| value).collect();
+            held.set(times.len(), times.len() * 2 * size_of::<f64>())?;
+            let times: Arc<[i64]> = times.into();
             // What is computed has no start timestamps.
             let starts = Vec::new();
             sink(RawSeries {

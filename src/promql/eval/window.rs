@@ -9,7 +9,7 @@ use crate::{
         eval::{
             Eval, Patience, Result, Scalars,
             duration::Shift,
-            read::Reading,
+            read::{Made, Reading},
             series::{ABSENT, is_present},
             steps::Steps,
             watch::Stopwatch,
@@ -264,6 +264,14 @@ impl<'a> Eval<'a> {
         let mut raw = RawSeries { labels, drop_name: false, times, values, starts, digests };
         raw.remove_stale();
         (!raw.times.is_empty() || !raw.digests.is_empty()).then_some(raw)
+    }
+}
+
+impl Made for RawSeries {
+    fn size(&self) -> (usize, usize) {
+        let columns = self.times.len() + self.values.capacity() + self.starts.capacity();
+        let digests = self.digests.capacity() * size_of::<Digest>();
+        (self.times.len(), size_of::<Self>() + self.labels.size() + columns * size_of::<f64>() + digests)
     }
 }
 

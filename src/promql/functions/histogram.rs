@@ -58,7 +58,8 @@ pub(super) fn quantiles<'a>(eval: &Eval<'a>, site: Site<'a>, steps: Steps, sink:
     for (wanted, arg) in wanted.iter().zip(&site.call.args[2..]) {
         eval.check_quantiles(wanted.values(), arg.span);
     }
-    let mut results = Vec::new();
+    let patience = eval.patience();
+    let mut results = eval.rows();
     each_histogram(eval, arg, steps, |rows, classic| {
         // A quantile may be another one at each step, and so its label.
         let mut columns: BTreeMap<String, Points> = BTreeMap::new();
@@ -73,12 +74,12 @@ pub(super) fn quantiles<'a>(eval: &Eval<'a>, site: Site<'a>, steps: Steps, sink:
         for (value, points) in columns {
             let mut labels = classic.labels.to_builder();
             labels.set(label.clone(), value);
-            results.push(Kept { labels: labels.build(), drop_name: classic.drop_name, points });
+            results.keep(Kept { labels: labels.build(), drop_name: classic.drop_name, points })?;
         }
         Ok(())
     })?;
     let mut names = eval.name_dropper();
-    for mut kept in merge_equal(results, Error::duplicate_labels)? {
+    for mut kept in merge_equal(results.series, &patience, Error::duplicate_labels)? {
         let mut row = Row { labels: kept.labels, drop_name: kept.drop_name, points: &mut kept.points };
         names.drop_from(&mut row)?;
         sink(row)?;
@@ -139,8 +140,11 @@ fn each_histogram<'a>(
     mut use_histogram: impl FnMut(&Rows<'_>, &Classic) -> Result<()>,
 ) -> Result<()> {
     let rows = eval.collect(arg, steps)?;
+    let patience = eval.patience();
+    let mut held = eval.held();
     let mut histograms: BTreeMap<Labels, Classic> = BTreeMap::new();
     for (index, kept) in rows.series.iter().enumerate() {
+        patience.spend_series()?;
         let le = kept.labels.get("le");
         let Ok(bound) = le.parse::<f64>() else {
             let remark = "bucket label \"le\" is missing or has a malformed value of";
@@ -153,6 +157,7 @@ fn each_histogram<'a>(
             Classic { labels, drop_name: kept.drop_name, buckets: Vec::new() }
         });
         histogram.buckets.push((bound, index));
+        held.grow(0, size_of::<(f64, usize)>() + size_of::<Classic>() / 4)?;
     }
     histograms.values().try_for_each(|histogram| use_histogram(&rows, histogram))
 }

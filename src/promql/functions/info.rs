@@ -7,7 +7,7 @@ use crate::{
     promql::{
         ast::{Expr, Node, TimeShift},
         eval::{
-            Error, Eval, Pick, Result, Shift, Site,
+            Error, Eval, Pick, Result, Rows, Shift, Site,
             series::{Kept, Points, Sink, is_metadata, is_present, merge_equal},
             steps::Steps,
         },
@@ -30,15 +30,19 @@ pub(super) fn info<'a>(eval: &Eval<'a>, site: Site<'a>, steps: Steps, sink: &mut
     let wanted = Wanted::new(site.call.args.get(1));
     let shift = reference(eval, base)?.unwrap_or_default();
     let infos = read_infos(eval, &wanted, shift, steps)?;
-    let mut results = Vec::new();
+    let patience = eval.patience();
+    let mut results = eval.rows();
     for kept in eval.collect(base, steps)?.series {
         if wanted.names.iter().all(|matcher| matcher.matches(kept.labels.metric())) {
-            results.push(kept); // an info series itself
+            results.keep(kept)?; // an info series itself
         } else {
-            enrich(&kept, &infos, &wanted, &mut results)?;
+            patience.spend(infos.series.len() + steps.count)?;
+            enrich(&kept, &infos.series, &wanted, &mut results)?;
         }
     }
-    merge_equal(results, Error::duplicate_labels)?.into_iter().try_for_each(|mut kept| kept.send(sink))
+    merge_equal(results.series, &patience, Error::duplicate_labels)?
+        .into_iter()
+        .try_for_each(|mut kept| kept.send(sink))
 }
 
 impl Wanted {
@@ -67,15 +71,14 @@ impl Wanted {
 }
 
 /// The info series, with the times of their samples.
-fn read_infos(eval: &Eval<'_>, wanted: &Wanted, shift: Shift, steps: Steps) -> Result<Vec<Kept>> {
+fn read_infos<'e>(eval: &'e Eval<'_>, wanted: &Wanted, shift: Shift, steps: Steps) -> Result<Rows<'e>> {
     let must = wanted.data.iter().filter(|matcher| !matcher.matches_empty());
     let matchers: Vec<Matcher> = wanted.names.iter().chain(must).cloned().collect();
-    let mut infos = Vec::new();
+    let mut infos = eval.rows();
     eval.stream_picked(&matchers, shift, steps, Pick::Time, &mut |row| {
-        infos.push(Kept { labels: row.labels, drop_name: false, points: row.points.clone() });
-        Ok(())
+        infos.keep(Kept { labels: row.labels, drop_name: false, points: row.points.clone() })
     })?;
-    infos.sort_by(|a, b| a.labels.cmp(&b.labels));
+    eval.sort(&mut infos.series, |a, b| a.labels.cmp(&b.labels))?;
     Ok(infos)
 }
 
@@ -108,7 +111,7 @@ fn reference(eval: &Eval<'_>, expr: &Expr) -> Result<Option<Shift>> {
 }
 
 /// Adds to `results` a series under the labels it has at each step.
-fn enrich(kept: &Kept, infos: &[Kept], wanted: &Wanted, results: &mut Vec<Kept>) -> Result<()> {
+fn enrich(kept: &Kept, infos: &[Kept], wanted: &Wanted, results: &mut Rows<'_>) -> Result<()> {
     let same = |info: &&Kept| IDENTIFYING.iter().all(|label| info.labels.get(label) == kept.labels.get(label));
     let identified = IDENTIFYING.iter().any(|label| !kept.labels.get(label).is_empty());
     let infos: Vec<&Kept> = infos.iter().filter(|_| identified).filter(same).collect();
@@ -122,7 +125,7 @@ fn enrich(kept: &Kept, infos: &[Kept], wanted: &Wanted, results: &mut Vec<Kept>)
     }
     for (current, points) in columns {
         let labels = enriched(&kept.labels, current.iter().map(|&index| &infos[index].labels), wanted)?;
-        results.push(Kept { labels, drop_name: kept.drop_name, points });
+        results.keep(Kept { labels, drop_name: kept.drop_name, points })?;
     }
     Ok(())
 }

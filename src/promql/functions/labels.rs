@@ -63,13 +63,15 @@ fn relabel<'a>(
     value: impl Fn(&Labels) -> Option<String>,
 ) -> Result<()> {
     let mut rows = eval.collect(expr, steps)?;
+    let patience = eval.patience();
     for kept in &mut rows.series {
+        patience.spend_series()?;
         let Some(value) = value(&kept.labels) else { continue };
         let mut labels = kept.labels.to_builder();
         labels.set(target.clone(), value);
         kept.labels = labels.build();
         kept.drop_name &= **target != *METRIC_NAME;
     }
-    let merged = merge_equal(rows.series, Error::duplicate_labels)?;
+    let merged = merge_equal(rows.series, &patience, Error::duplicate_labels)?;
     merged.into_iter().try_for_each(|mut kept| kept.send(sink))
 }

@@ -5,7 +5,7 @@ use crate::{
     promql::{
         eval::{
             Eval, Result, Scalars, Site,
-            series::{Points, Row, Sink, is_present},
+            series::{Points, Row, Sink, column, is_present},
             steps::{Steps, seconds},
         },
         functions::math::{greater, lesser},
@@ -62,6 +62,6 @@ pub(super) fn scalar<'a>(eval: &Eval<'a>, site: Site<'a>, steps: Steps) -> Resul
 pub(super) fn vector<'a>(eval: &Eval<'a>, site: Site<'a>, steps: Steps, sink: &mut Sink<'_>) -> Result<()> {
     let _held = eval.hold(steps.count)?;
     let scalars = eval.scalars(&site.call.args[0], steps)?;
-    let mut points = Points::floats((0..steps.count).map(|step| scalars.at(step)).collect());
+    let mut points = Points::floats(column(steps.count, &eval.patience(), |step| scalars.at(step))?);
     sink(Row { labels: Labels::default(), drop_name: false, points: &mut points })
 }

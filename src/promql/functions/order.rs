@@ -68,7 +68,7 @@ fn ordered<'a>(
         return eval.stream(arg, steps, sink);
     }
     let mut rows = eval.collect_sorted(arg, steps)?;
-    rows.series.sort_by(compare);
+    eval.sort(&mut rows.series, compare)?;
     rows.series.iter_mut().try_for_each(|kept| kept.send(sink))
 }
 

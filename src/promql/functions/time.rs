@@ -43,7 +43,8 @@ pub(super) fn minute(time: DateTime) -> f64 {
 pub(super) fn timestamp<'a>(eval: &Eval<'a>, site: Site<'a>, steps: Steps, sink: &mut Sink<'_>) -> Result<()> {
     let arg = &site.call.args[0];
     let Some(selector) = selector(arg) else {
-        return eval.stream_renamed(arg, steps, sink, |points| points.map(|step, _| steps.seconds(step)));
+        return eval
+            .stream_renamed(arg, steps, sink, |points, patience| points.map(patience, |step, _| steps.seconds(step)));
     };
     stream_times(eval, selector, Pick::Time, steps, sink)
 }

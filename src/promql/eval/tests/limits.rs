@@ -7,7 +7,7 @@ use std::sync::{
 
 use crate::{
     model::Labels,
-    promql::{Answer, Error, Options, Stop, Value, eval, parse},
+    promql::{Answer, Error, Meter, Options, Pool, Stop, Value, eval, parse},
     select::{self, Batch, Request, Series, Source},
 };
 
@@ -50,6 +50,72 @@ fn a_query_fails_at_its_limit_of_samples_and_not_before() {
     let error = range(&source, "topk(1, m)", 1000, &few).unwrap_err();
     assert_eq!(error.kind(), "execution");
     assert_eq!(error.to_string(), "query processing would load too many samples into memory in query execution");
+}
+
+#[test]
+fn a_query_fails_at_its_limit_of_series_in_all_its_selectors() {
+    let source = Endless { count: 10, names: &["m"] };
+    let options = |series_max| Options { series_max, ..Options::default() };
+    assert!(range(&source, "sum(m) + sum(m)", 10, &options(20)).is_ok());
+    let error = range(&source, "sum(m) + sum(m)", 10, &options(19)).unwrap_err();
+    assert_eq!(error.kind(), "execution");
+    assert_eq!(error.to_string(), "query processing would read more than 19 series in query execution");
+}
+
+#[test]
+fn bytes_are_those_of_what_is_held() {
+    const COLUMN: u64 = 1001 * 8;
+    let source = Endless { count: 1000, names: &["m"] };
+    let peak = |query: &str| {
+        let pool = Arc::new(Pool::new(u64::MAX));
+        let meter = Meter::new(Arc::clone(&pool));
+        let answer = range(&source, query, 1000, &Options { meter: Some(&meter), ..Options::default() }).unwrap();
+        let (held, points) = (meter.stats().bytes_held, points(&answer.value));
+        assert_eq!(held, pool.held());
+        let (least, most) = (points * 16, points * 16 + 1000 * 200 + (64 << 10));
+        assert!((least..most).contains(&held), "{query}: {held} bytes for an answer of {points} points");
+        drop(meter);
+        assert_eq!(pool.held(), 0, "what the answer holds is given back at last");
+        answer.stats.bytes_peak
+    };
+    let columns = |count: u64| count * COLUMN..count * COLUMN + count * 300 + (1 << 20);
+    for (query, expected) in [
+        ("sum(m)", columns(5)),
+        ("sum by (i) (m)", columns(3000)), // a state of a sum is three numbers
+        ("topk(5, m)", columns(1000)),
+        ("m", columns(2000)),             // the answer has a time with each value
+        ("count(m or m)", columns(2125)), // a mark for each step is a byte
+        (r#"count(count_values("v", m + time()))"#, columns(1001)),
+        ("max(max_over_time(m[1000s:1s]))", columns(8)),
+    ] {
+        let peak = peak(query);
+        assert!(expected.contains(&peak), "{query}: {peak} bytes, and {expected:?} expected");
+    }
+}
+
+fn points(value: &Value) -> u64 {
+    let Value::Matrix(series) = value else { panic!("{value:?}") };
+    series.iter().map(|series| series.floats.len() as u64).sum()
+}
+
+#[test]
+fn memory_is_limited_for_one_query_and_for_all() {
+    let source = Endless { count: 1000, names: &["m"] };
+    let few = Options { memory_max: 4 << 20, ..Options::default() };
+    assert!(range(&source, "sum(m)", 1000, &few).is_ok());
+    let error = range(&source, "topk(1, m)", 1000, &few).unwrap_err();
+    let text = "query processing would take more than 4194304 bytes of memory in query execution";
+    assert_eq!((error.kind(), &*error.to_string()), ("execution", text));
+
+    let pool = Arc::new(Pool::new(24 << 20));
+    let meters = [Meter::new(Arc::clone(&pool)), Meter::new(Arc::clone(&pool))];
+    let ask = |meter: &Meter| range(&source, "m", 1000, &Options { meter: Some(meter), ..Options::default() });
+    assert!(ask(&meters[0]).is_ok());
+    let error = ask(&meters[1]).unwrap_err();
+    let text = "all queries together would take more than 25165824 bytes of memory";
+    assert_eq!((error.kind(), &*error.to_string()), ("unavailable", text));
+    drop(meters);
+    assert!(ask(&Meter::new(pool)).is_ok());
 }
 
 #[test]

@@ -1,0 +1,388 @@
+//! What queries may take: time, series, samples, memory, a place in the line; and how they are seen and ended.
+#![allow(clippy::unwrap_used)] // a test: what is not there is its failure
+#![allow(clippy::disallowed_methods)] // a test: it measures
+
+mod common;
+
+use std::{
+    io::Write,
+    net::TcpStream,
+    thread::{scope, sleep},
+    time::{Duration, Instant},
+};
+
+use common::{Response, Server, T, encode, server, with_data};
+use serde_json::{Value, json};
+
+const HOSTS: usize = 2_000;
+const FIELDS: usize = 10;
+/// Samples of each series, ten seconds apart.
+const SAMPLES: usize = 100;
+
+/// 20,000 series of a hundred samples. Names are dropped at the end, so that functions take series of several names.
+fn with_much(flags: &[&str]) -> (Server, tempfile::TempDir) {
+    let (server, dir) = server(&[flags, &["--enable-feature", "promql-delayed-name-removal"]].concat());
+    for hosts in (0..HOSTS).collect::<Vec<_>>().chunks(200) {
+        let mut lines = Vec::new();
+        for sample in 0..SAMPLES {
+            for &host in hosts {
+                let (le, time) = (host % 10, T + 10 * sample as i64);
+                write!(lines, "m,host=h{host:04},le={le}.5,dc=d{} ", host / 10).unwrap();
+                for field in 0..FIELDS {
+                    write!(lines, "{}f{field}={}", if field > 0 { "," } else { "" }, host * sample + field).unwrap();
+                }
+                writeln!(lines, " {time}").unwrap();
+            }
+        }
+        assert_eq!(server.post("/write?db=d&precision=s&ack=memory", &lines).status, 204);
+    }
+    (server, dir)
+}
+
+/// A range query over all samples, a step every two seconds.
+fn over_all(query: &str) -> String {
+    let end = T + 10 * SAMPLES as i64;
+    format!("query_range?query={}&start={T}&end={end}&step=2", encode(query))
+}
+
+fn get(server: &Server, path: &str) -> Response {
+    server.get(&format!("/api/v1/{path}"))
+}
+
+/// Status, `errorType` and `error` of a refusal.
+fn refusal(response: &Response) -> (u16, String, String) {
+    let json = response.json();
+    let text = |name: &str| json[name].as_str().unwrap_or_default().to_owned();
+    (response.status, text("errorType"), text("error"))
+}
+
+/// Whether a query ran out of time; its answer, where it had begun, is broken off.
+fn is_cut_short(response: &Response) -> bool {
+    if response.status == 200 {
+        return serde_json::from_slice::<Value>(&response.body).is_err();
+    }
+    let (status, kind, error) = refusal(response);
+    assert_eq!((status, &*kind), (503, "timeout"), "{error}");
+    assert!(error.starts_with("query timed out in "), "{error}");
+    true
+}
+
+fn active(server: &Server) -> Vec<Value> {
+    get(server, "status/active_queries").json()["data"].as_array().unwrap().clone()
+}
+
+/// Sends a request and does not wait for its answer.
+fn send(server: &Server, path: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(server.address).unwrap();
+    write!(stream, "GET /api/v1/{path} HTTP/1.1\r\nHost: test\r\n\r\n").unwrap();
+    stream
+}
+
+/// The active queries, once they are as wanted.
+fn active_when(server: &Server, wanted: impl Fn(&[Value]) -> bool) -> Vec<Value> {
+    let began = Instant::now();
+    loop {
+        let queries = active(server);
+        if wanted(&queries) {
+            return queries;
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "{queries:?}");
+        sleep(Duration::from_millis(1));
+    }
+}
+
+/// The active queries, once one of them has read samples.
+fn active_when_reading(server: &Server) -> Vec<Value> {
+    active_when(server, |queries| queries.iter().any(|query| query["samples"].as_u64().unwrap() > 0))
+}
+
+fn metric(server: &Server, name: &str) -> f64 {
+    let metrics = server.get("/metrics").text();
+    let line = metrics.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')));
+    line.unwrap_or_else(|| panic!("no {name}")).rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+/// Takes seconds, and holds little.
+const LONG: &str = r#"sum(quantile_over_time(0.9, {__name__=~"m_.+"}[10m]))"#;
+
+/// Requests of every kind that each take long.
+fn heavy() -> Vec<String> {
+    let all = r#"{__name__=~"m_.+"}"#;
+    let ranges = [
+        LONG.to_owned(),
+        format!("sum(rate({all}[15m]))"),
+        format!("count(stddev_over_time({all}[15m]))"),
+        format!("max_over_time({all}[15m])"),
+        format!("topk by (dc) (3, {all})"),
+        format!("bottomk(1000, {all})"),
+        format!("quantile by (le) (0.5, {all})"),
+        format!(r#"count_values("value", {all})"#),
+        format!("{all} + on(host, __name__) {all}"),
+        format!("{all} and on(host, __name__) {all}"),
+        format!("{all} or on(dc) {all}"),
+        format!("{all} * on(host) group_left() m_f0"),
+        format!("sum(max_over_time(sum by (host) ({all})[15m:1s]))"),
+        "sum_over_time(vector(1)[300d:1s])".to_owned(),
+        "max_over_time(m_f0[20d:1s])".to_owned(),
+        format!(r#"label_replace({all}, "x", "$1-$2", "host", "h(.)(.+)")"#),
+        format!(r#"sum by (x) (label_join({all}, "x", "-", "host", "le", "dc"))"#),
+        format!("sort_desc({all})"),
+        format!("histogram_quantile(0.9, {all})"),
+        format!("abs(-{all} > 3)"),
+        format!("sum by (host, le, dc) ({all})"),
+        r#"sum({__name__=~"m_.+",host=~".*[02468]+.*[13579]|h.*7.*",dc!~"d.*99.*"})"#.to_owned(),
+    ];
+    let instants =
+        [format!("sort(sum by (host, le, dc, __name__) (sum_over_time({all}[16m:1s])))"), format!("{all}[16m:1s]")];
+    // Eight times as many steps.
+    let finely = |query: &String| over_all(query).replace("&step=2", "&step=0.25");
+    let mut paths: Vec<String> = ranges.iter().map(finely).collect();
+    paths.extend(instants.iter().map(|query| format!("query?query={}&time={}", encode(query), T + 990)));
+    let selectors = vec![format!("match[]={}", encode(all)); 40].join("&");
+    paths.extend(["series", "labels", "label/host/values"].map(|endpoint| format!("{endpoint}?{selectors}")));
+    paths
+}
+
+#[test]
+fn a_deadline_of_a_millisecond_is_kept_in_every_kind_of_query() {
+    let (server, _dir) = with_much(&[]);
+    let (mut light, mut late) = (Vec::new(), Vec::new());
+    for path in heavy() {
+        let shown: String = path.chars().take(150).collect();
+        // Names and values of labels are found in an instant, however many series have them.
+        let is_heavy = !path.starts_with("label");
+        if is_heavy && !is_cut_short(&get(&server, &format!("{path}&timeout=100ms"))) {
+            light.push(shown.clone());
+        }
+        let mut times = Vec::new();
+        for _ in 0..9 {
+            let began = Instant::now();
+            let response = get(&server, &format!("{path}&timeout=1ms"));
+            times.push(began.elapsed());
+            assert!(is_cut_short(&response) || !is_heavy, "{shown}");
+        }
+        times.sort_unstable();
+        println!("{:>9.3?} {:>9.3?}  {shown}", times[4], times[8]);
+        if times[4] > Duration::from_millis(20) {
+            late.push((shown, times));
+        }
+    }
+    assert!(light.is_empty(), "not heavy: {light:#?}");
+    assert!(late.is_empty(), "{late:#?}");
+    assert_eq!(metric(&server, "plimsoll_queries_running"), 0.0);
+    assert_eq!(metric(&server, "plimsoll_query_memory_bytes"), 0.0, "all is given back");
+}
+
+#[test]
+fn a_query_ends_and_frees_its_place_when_its_client_goes_away() {
+    let (server, _dir) = with_much(&["--queries-max", "1"]);
+    let mut times = Vec::new();
+    for _ in 0..5 {
+        let stream = send(&server, &over_all(LONG));
+        active_when_reading(&server);
+        let began = Instant::now();
+        drop(stream);
+        active_when(&server, <[Value]>::is_empty);
+        times.push(began.elapsed());
+        assert_eq!(get(&server, "query?query=1").status, 200, "the only place is free");
+    }
+    times.sort_unstable();
+    println!("ended after {times:?}");
+    assert!(times[2] < Duration::from_millis(30), "{times:?}");
+    assert_eq!(metric(&server, "plimsoll_queries_total{result=\"canceled\"}"), 5.0);
+    assert_eq!(metric(&server, "plimsoll_query_memory_bytes"), 0.0);
+
+    // One that waits is gone at once, and so is its place in the line.
+    let (running, waiting) = (send(&server, &over_all(LONG)), send(&server, "query?query=2"));
+    active_when(&server, |queries| queries.iter().any(|query| query["state"] == "waiting"));
+    drop(waiting);
+    active_when(&server, |queries| queries.len() == 1);
+    assert_eq!(metric(&server, "plimsoll_queries_waiting"), 0.0);
+    drop(running);
+    active_when(&server, <[Value]>::is_empty);
+}
+
+#[test]
+fn queries_are_listed_and_ended_by_their_id() {
+    let (server, _dir) = with_much(&["--queries-max", "1"]);
+    let (path, cancel) = (over_all(LONG), |id: &str| server.post(&format!("/api/v1/admin/queries/{id}/cancel"), b""));
+    scope(|scope| {
+        let running = scope.spawn(|| get(&server, &path));
+        active_when_reading(&server);
+        let waiting = scope.spawn(|| get(&server, "query?query=42&timeout=1m"));
+        let queries = active_when(&server, |queries| queries.len() == 2);
+        let (first, second) = (&queries[0], &queries[1]);
+        for (name, value) in [
+            ("query", json!(LONG)),
+            ("kind", json!("query_range")),
+            ("state", json!("running")),
+            ("start", json!(T)),
+            ("end", json!(T + 1000)),
+            ("step", json!(2.0)),
+        ] {
+            assert_eq!(first[name], value, "{name}");
+        }
+        assert!(first["client"].as_str().unwrap().starts_with("127.0.0.1:"), "{first}");
+        for name in ["series", "samples", "bytes"] {
+            assert!(first[name].as_u64().unwrap() > 0, "{name}: {first}");
+        }
+        assert!(first["elapsed"].as_f64().unwrap() > second["elapsed"].as_f64().unwrap());
+        for (name, value) in [("query", json!("42")), ("state", json!("waiting")), ("timeout", json!(60.0))] {
+            assert_eq!(second[name], value, "{name}");
+        }
+        assert_eq!(metric(&server, "plimsoll_queries_waiting"), 1.0);
+        assert_eq!(metric(&server, "plimsoll_queries_running"), 1.0);
+        assert!(metric(&server, "plimsoll_query_memory_bytes") > 0.0);
+
+        let (status, kind, _) = refusal(&cancel("nonesuch"));
+        assert_eq!((status, &*kind), (404, "not_found"));
+        let id = |query: &Value| query["id"].as_str().unwrap().to_owned();
+        let began = Instant::now();
+        assert_eq!(cancel(&id(second)).json(), json!({"status": "success", "data": {"id": id(second)}}));
+        let canceled = refusal(&waiting.join().unwrap());
+        assert_eq!(canceled, (499, "canceled".to_owned(), "query was canceled in query queue".to_owned()));
+        assert_eq!(cancel(&id(first)).status, 200);
+        let canceled = refusal(&running.join().unwrap());
+        assert_eq!(canceled, (499, "canceled".to_owned(), "query was canceled in expression evaluation".to_owned()));
+        assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
+        assert_eq!(cancel(&id(first)).status, 404, "it is no more");
+    });
+    assert_eq!(get(&server, "admin/queries/1/cancel").status, 405);
+    assert_eq!(metric(&server, "plimsoll_queries_total{result=\"canceled\"}"), 2.0);
+}
+
+#[test]
+fn an_answer_that_is_not_taken_is_listed_and_can_be_ended() {
+    let (server, _dir) = with_much(&[]);
+    let stream = send(&server, &over_all(r#"{__name__=~"m_f[0-4]"}"#));
+    let queries = active_when(&server, |queries| queries.iter().any(|query| query["state"] == "sending"));
+    let held = queries[0]["bytes"].as_u64().unwrap();
+    let values = (HOSTS * 5 * 501) as u64;
+    assert!((values * 16..values * 32).contains(&held), "{held} bytes of an answer of {values} values");
+    assert!(metric(&server, "plimsoll_query_memory_bytes") >= held as f64);
+    let id = queries[0]["id"].as_str().unwrap();
+    assert_eq!(server.post(&format!("/api/v1/admin/queries/{id}/cancel"), b"").status, 200);
+    let answer = Server::read_all(stream);
+    assert!(answer.starts_with(b"HTTP/1.1 200") && !answer.ends_with(b"0\r\n\r\n"), "it is broken off");
+    active_when(&server, <[Value]>::is_empty);
+    assert_eq!(metric(&server, "plimsoll_query_memory_bytes"), 0.0);
+}
+
+#[test]
+fn queries_wait_in_line_so_long_and_so_many() {
+    let (server, _dir) = with_much(&["--queries-max", "1", "--queue-max", "2", "--queue-wait", "300ms"]);
+    let running = send(&server, &over_all(LONG));
+    active_when(&server, |queries| queries.iter().any(|query| query["state"] == "running"));
+    scope(|scope| {
+        let began = Instant::now();
+        let late = scope.spawn(|| get(&server, "query?query=1"));
+        active_when(&server, |queries| queries.len() == 2);
+        let impatient = scope.spawn(|| get(&server, "query?query=2&timeout=100ms"));
+        active_when(&server, |queries| queries.len() == 3);
+        let one_too_many = get(&server, "query?query=3");
+        let (status, kind, error) = refusal(&one_too_many);
+        assert_eq!((status, &*kind, &*error), (503, "unavailable", "2 queries are waiting for their turn already"));
+        assert_eq!(one_too_many.header("retry-after"), "1");
+        let (status, kind, error) = refusal(&impatient.join().unwrap());
+        assert_eq!((status, &*kind, &*error), (503, "timeout", "query timed out in query queue"));
+        let (status, kind, error) = refusal(&late.join().unwrap());
+        assert_eq!((status, &*kind), (503, "unavailable"));
+        assert_eq!(error, "the query waited 300ms for its turn, and as many as may run at once, 1, are running still");
+        let took = began.elapsed();
+        assert!((Duration::from_millis(300)..Duration::from_millis(900)).contains(&took), "{took:?}");
+    });
+    for (reason, count) in [("queue_full", 1.0), ("queue_wait", 1.0), ("memory", 0.0)] {
+        let name = format!("plimsoll_queries_rejected_total{{reason=\"{reason}\"}}");
+        assert_eq!(metric(&server, &name), count, "{reason}");
+    }
+    // When the place is free, the next one has it.
+    scope(|scope| {
+        let next = scope.spawn(|| get(&server, "query?query=5"));
+        active_when(&server, |queries| queries.len() == 2);
+        drop(running);
+        assert_eq!(next.join().unwrap().status, 200);
+    });
+}
+
+#[test]
+fn a_query_ends_at_its_limits_of_series_samples_and_memory() {
+    let (server, _dir) = with_much(&["--query-series-max", "15000", "--query-memory-max", "8MiB"]);
+    let error = |query: &str| {
+        let (status, kind, error) = refusal(&get(&server, &over_all(query)));
+        assert_eq!((status, &*kind), (422, "execution"), "{query}: {error}");
+        error
+    };
+    assert_eq!(error(LONG), "query processing would read more than 15000 series in query execution");
+    let memory = "query processing would take more than 8388608 bytes of memory in query execution";
+    // A million values; as many states of sums; as many counts; as many marks of what is there.
+    for query in ["m_f0", "sum by (host) (m_f0)", r#"count_values("v", m_f0)"#, "m_f0 or m_f1"] {
+        assert_eq!(error(query), memory, "{query}");
+    }
+    let selectors = vec!["match[]={__name__=~%22m_.%2B%22}"; 20].join("&");
+    let (status, kind, text) = refusal(&get(&server, &format!("series?{selectors}")));
+    assert_eq!((status, &*kind, &*text), (422, "execution", memory), "labels are memory too");
+    let sum = get(&server, &over_all("sum(rate(m_f0[5m]))"));
+    assert_eq!(sum.status, 200, "what streams takes little: {}", sum.text());
+    drop(server);
+
+    let (server, _dir) = with_much(&["--query-samples-max", "2000000"]);
+    let samples = "query processing would load too many samples into memory in query execution";
+    let (status, kind, text) = refusal(&get(&server, &over_all(r#"{__name__=~"m_f[0-4]"}"#)));
+    assert_eq!((status, &*kind, &*text), (422, "execution", samples));
+}
+
+#[test]
+fn what_all_queries_hold_is_limited_too() {
+    let (server, _dir) = with_much(&["--queries-memory-max", "100MiB"]);
+    let path = over_all(r#"{__name__=~"m_f[0-3]"}"#);
+    // Its answer, which nobody takes, holds some 64 MiB.
+    let stalled = send(&server, &path);
+    active_when(&server, |queries| queries.iter().any(|query| query["state"] == "sending"));
+    let second = get(&server, &path);
+    let (status, kind, error) = refusal(&second);
+    assert_eq!((status, &*kind), (503, "unavailable"));
+    assert_eq!(error, "all queries together would take more than 104857600 bytes of memory");
+    assert_eq!(metric(&server, "plimsoll_queries_rejected_total{reason=\"memory\"}"), 1.0);
+    drop(stalled);
+    active_when(&server, <[Value]>::is_empty);
+    assert_eq!(get(&server, &over_all("m_f0")).status, 200);
+}
+
+#[test]
+fn the_top_queries_are_those_asked_most_and_those_that_took_most() {
+    let (server, _dir) = with_data();
+    let instant = |query: &str| {
+        assert_eq!(get(&server, &format!("query?query={}&time={T}", encode(query))).status, 200);
+    };
+    (0..3).for_each(|_| instant("cpu_usage"));
+    (0..2).for_each(|_| instant("vector(1)"));
+    let path = format!("query_range?query=cpu_usage&start={T}&end={}&step=10", T + 230);
+    assert_eq!(get(&server, &path).status, 200);
+    assert_eq!(get(&server, "query?query=nonsense(").status, 400, "what is no query is not counted");
+    let top = |more: &str| get(&server, &format!("status/top_queries{more}")).json()["data"].clone();
+    let data = top("");
+    assert_eq!((&data["topN"], &data["maxLifetime"]), (&json!(20), &json!(600.0)));
+    let rows = |name: &str| -> Vec<_> {
+        let rows = data[name].as_array().unwrap();
+        rows.iter().map(|row| (row["query"].clone(), row["timeRangeSeconds"].clone(), row["count"].clone())).collect()
+    };
+    let by_count = [("cpu_usage", 0.0, 3), ("vector(1)", 0.0, 2), ("cpu_usage", 230.0, 1)];
+    assert_eq!(rows("topByCount"), by_count.map(|(query, range, count)| (json!(query), json!(range), json!(count))));
+    let samples: Vec<_> = data["topBySamples"].as_array().unwrap().iter().map(|row| row["samples"].clone()).collect();
+    assert_eq!(samples, [json!(72), json!(9), json!(0)]);
+    for (list, number) in [
+        ("topBySumDuration", "sumDurationSeconds"),
+        ("topByMaxDuration", "maxDurationSeconds"),
+        ("topByAvgDuration", "avgDurationSeconds"),
+    ] {
+        let numbers: Vec<f64> =
+            data[list].as_array().unwrap().iter().map(|row| row[number].as_f64().unwrap()).collect();
+        assert!(numbers.len() == 3 && numbers.is_sorted_by(|a, b| a >= b) && numbers[2] > 0.0, "{list}: {numbers:?}");
+    }
+    assert_eq!(top("?topN=1")["topByCount"].as_array().unwrap().len(), 1);
+    sleep(Duration::from_millis(30));
+    assert_eq!(top("?maxLifetime=20ms")["topByCount"], json!([]));
+    for wrong in ["?topN=0", "?topN=x", "?maxLifetime=x"] {
+        assert_eq!(get(&server, &format!("status/top_queries{wrong}")).status, 400, "{wrong}");
+    }
+}
