@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    config::{Listen, ack_level, duration, listen, size, wal_size},
+    config::{Listen, ack_level, duration, listen, retention, size, wal_size},
     durability::{AckLevel, Mirror, Mode},
     engine, http, ingest,
     promql::Features,
@@ -67,6 +67,10 @@ pub struct ServeFlags {
     /// a fiftieth of the disk where that is less
     #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = size)]
     pub free_space_min: u64,
+    /// How long samples are kept, `30d` for example: days (UTC) that are older as a whole are dropped, on a full disk too, and
+    /// samples older than this are refused; all are kept where nothing is said
+    #[arg(long, value_name = "DURATION", value_parser = retention)]
+    pub retention: Option<Duration>,
     /// What a start does where something that had been safe is damaged: `salvage` keeps what is whole, `strict` refuses to
     /// start, `point-in-time` ends before the first missing batch, `dry-run` only says what is there
     #[arg(long, value_name = "POLICY", default_value = "salvage", value_parser = str::parse::<engine::RecoveryPolicy>)]
@@ -246,6 +250,7 @@ impl ServeFlags {
             ack_min: self.min_ack,
             log_size_max: self.wal_size_max,
             free_space_min: self.free_space_min,
+            retention: self.retention,
             recovery: self.recovery,
             wal_dir: self.wal_dir.clone(),
             wal_mirror_dir: self.wal_mirror_dir.clone(),

@@ -44,6 +44,12 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| format!("{text:?} is not a duration; write it as 250ms, 5s, 2m or 1h30m"))
 }
 
+/// An age: `30d`, `52w`, `1y`; zero would keep nothing.
+pub fn retention(text: &str) -> Result<Duration, String> {
+    let age = parse_duration(text).filter(|age| !age.is_zero());
+    age.ok_or_else(|| format!("{text:?} is not an age to keep samples for; write it as 12h, 30d, 52w or 1y"))
+}
+
 /// A level of acknowledgement, by its name.
 pub fn ack_level(text: &str) -> Result<AckLevel, String> {
     let level = AckLevel::ALL.iter().copied().find(|level| level.text() == text);

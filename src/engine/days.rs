@@ -23,6 +23,16 @@ impl Days {
         days.get(&day).and_then(|fields| fields.get(&field)).is_some_and(|streams| streams.contains(stream.0))
     }
 
+    /// The first day that is known.
+    pub(crate) fn first(&self) -> Option<Day> {
+        self.0.read().keys().next().copied()
+    }
+
+    /// Forgets a day.
+    pub(crate) fn forget(&self, day: Day) {
+        self.0.write().remove(&day);
+    }
+
     /// The streams that have parts on a day that `range` touches.
     pub fn streams_in(&self, range: TimeRange) -> RoaringBitmap {
         let mut streams = RoaringBitmap::new();

@@ -56,7 +56,7 @@ pub struct Edit {
     pub reserved_files: Option<u64>,
     /// Parts that count from now on.
     pub add_parts: Vec<FileEntry>,
-    /// Parts that no longer count.
+    /// Parts and index parts that no longer count.
     pub remove_parts: Vec<PartId>,
     /// Damaged parts that no longer count: their files go to quarantine, never away.
     pub set_aside_parts: Vec<PartId>,
@@ -66,6 +66,8 @@ pub struct Edit {
     pub lost: Vec<(SeqNo, SeqNo)>,
     /// What the end of a start took.
     pub losses: Vec<Loss>,
+    /// Rows of days before this are gone, in batches up to this number.
+    pub dropped: Vec<(Day, SeqNo)>,
     /// The durability mode, where it was changed while the server ran, and the first number it was in force for.
     pub mode: Option<(String, SeqNo)>,
 }
@@ -102,6 +104,8 @@ pub struct State {
     pub lost: Vec<(SeqNo, SeqNo)>,
     /// What the ends of the last starts took, oldest first.
     pub losses: Vec<Loss>,
+    /// Rows of days before this are gone, in batches up to this number; as long as some of those are not in parts.
+    pub dropped: Vec<(Day, SeqNo)>,
 }
 
 impl State {
@@ -122,6 +126,7 @@ impl State {
         self.index_parts.extend(edit.add_index_parts.iter().map(|part| (part.id, *part)));
         for id in &edit.remove_parts {
             self.parts.remove(id);
+            self.index_parts.remove(id);
             self.removed.insert(*id);
         }
         for id in &edit.set_aside_parts {
@@ -131,6 +136,13 @@ impl State {
         self.lost.sort_unstable();
         self.lost.dedup();
         self.losses.extend(&edit.losses);
+        for (day, upto) in &edit.dropped {
+            // A later horizon stands for all before it, but for one that was higher.
+            self.dropped.retain(|(before, _)| before > day);
+            self.dropped.push((*day, *upto));
+        }
+        let flushed = self.flushed;
+        self.dropped.retain(|(_, upto)| *upto > flushed);
         self
     }
 
@@ -168,6 +180,7 @@ impl State {
             add_index_parts: self.index_parts.values().copied().collect(),
             lost: self.lost.clone(),
             losses: self.losses.clone(),
+            dropped: self.dropped.clone(),
             mode: None,
         }
     }
@@ -206,10 +219,11 @@ enum Tag {
     Lost = 11,
     Loss = 12,
     SetAsidePart = 13,
+    Dropped = 14,
 }
 
 impl Tag {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Incarnation,
         Self::Flushed,
         Self::Samples,
@@ -223,6 +237,7 @@ impl Tag {
         Self::Loss,
         Self::Mode,
         Self::SetAsidePart,
+        Self::Dropped,
     ];
 }
 
@@ -263,6 +278,12 @@ impl Edit {
             field(Tag::Lost, &|out| [first.0, last.0].into_iter().for_each(|number| put_u64(out, number)));
         }
         self.losses.iter().for_each(|loss| field(Tag::Loss, &|out| loss.encode(out)));
+        for (day, upto) in &self.dropped {
+            field(Tag::Dropped, &|out| {
+                put_i64(out, i64::from(day.0));
+                put_u64(out, upto.0);
+            });
+        }
         if let Some((mode, first)) = &self.mode {
             field(Tag::Mode, &|out| {
                 put_u64(out, first.0);
@@ -303,6 +324,7 @@ impl Edit {
             Tag::AddIndexPart => self.add_index_parts.push(FileEntry::decode(field)?),
             Tag::Lost => self.lost.push((SeqNo(field.varint()?), SeqNo(field.varint()?))),
             Tag::Loss => self.losses.push(Loss::decode(field)?),
+            Tag::Dropped => self.dropped.push((decode_day(field)?, SeqNo(field.varint()?))),
             Tag::Mode => {
                 let first = SeqNo(field.varint()?);
                 self.mode = Some((field.string()?.to_owned(), first));
@@ -316,6 +338,10 @@ fn narrow(number: u64) -> Result<u32, codec::Error> {
     u32::try_from(number).map_err(|_| codec::Error::Invalid("number beyond 32 bits"))
 }
 
+fn decode_day(field: &mut Reader<'_>) -> Result<Day, codec::Error> {
+    i32::try_from(field.zigzag()?).map(Day).map_err(|_| codec::Error::Invalid("day out of range"))
+}
+
 impl FileEntry {
     fn encode(&self, out: &mut Vec<u8>) {
         put_u64(out, self.id.0);
@@ -326,8 +352,8 @@ impl FileEntry {
 
     fn decode(field: &mut Reader<'_>) -> Result<Self, codec::Error> {
         let id = PartId(field.varint()?);
-        let day = i32::try_from(field.zigzag()?).map_err(|_| codec::Error::Invalid("day out of range"))?;
-        Ok(Self { id, day: Day(day), numbers: (SeqNo(field.varint()?), SeqNo(field.varint()?)) })
+        let day = decode_day(field)?;
+        Ok(Self { id, day, numbers: (SeqNo(field.varint()?), SeqNo(field.varint()?)) })
     }
 }
 
@@ -383,6 +409,9 @@ impl fmt::Display for Edit {
         parts.extend(self.add_index_parts.iter().map(|part| format!("add index part {}/{}", part.day, part.id)));
         parts.extend(self.lost.iter().map(|(first, last)| format!("lost numbers {first}-{last}")));
         parts.extend(self.losses.iter().map(|loss| format!("loss: {loss}")));
+        parts.extend(
+            self.dropped.iter().map(|(day, upto)| format!("days before {day} dropped from batches up to {upto}")),
+        );
         parts.extend(self.mode.iter().map(|(mode, first)| format!("durability {mode} from {first}")));
         f.write_str(&parts.join("; "))
     }

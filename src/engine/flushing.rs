@@ -46,10 +46,10 @@ fn merge(inputs: &[Arc<StoredPart>], out: &mut Builder<FileSink>) -> Result<Vec<
 /// Parts and index parts written but not yet recorded.
 #[derive(Default)]
 pub(crate) struct Written {
-    edit: Edit,
-    parts: Vec<Arc<StoredPart>>,
-    fields: Vec<(Day, NewFields)>,
-    files: Vec<PathBuf>,
+    pub(super) edit: Edit,
+    pub(super) parts: Vec<Arc<StoredPart>>,
+    pub(super) fields: Vec<(Day, NewFields)>,
+    pub(super) files: Vec<(Day, PathBuf)>,
     /// Merged images of which something was damaged and is not in the parts written.
     given_up: Vec<(Arc<StoredPart>, LeftOut)>,
 }
@@ -100,7 +100,8 @@ impl Engine {
         flush::sort_streams(&mut streams, &self.index);
         let rows = flush::Rows { generation, after: SeqNo(0), upto: summary.last, streams: &streams };
         let mut merge = Merge::default();
-        for day in summary.days.keys().copied() {
+        let horizon = self.retention.horizon();
+        for day in summary.days.keys().copied().filter(|day| *day >= horizon) {
             let mut new = NewFields::new();
             let numbers = (generation.first(), summary.last);
             self.write_part(day, numbers, Vec::new(), written, |out| {
@@ -130,7 +131,7 @@ impl Engine {
         let mut written = Written::default();
         let filled = fill(&mut written);
         if filled.is_err() {
-            for path in &written.files {
+            for (_, path) in &written.files {
                 // What cannot be removed now, the next start sets aside.
                 let _ = self.disk.remove(path);
             }
@@ -154,7 +155,8 @@ impl Engine {
     }
 
     fn write_pages(&self, pages: &[Arc<StoredPart>], upto: SeqNo, written: &mut Written) -> Result<(), Error> {
-        for of_day in pages.chunk_by(|a, b| a.day == b.day) {
+        let horizon = self.retention.horizon();
+        for of_day in pages.chunk_by(|a, b| a.day == b.day).filter(|pages| pages[0].day >= horizon) {
             let (day, numbers) = (of_day[0].day, (of_day[0].numbers.0, of_day[of_day.len() - 1].numbers.1));
             self.write_merged(day, numbers, Vec::new(), of_day, written)?;
             let new = self.page_fields.lock().get(&day).cloned().unwrap_or_default();
@@ -196,7 +198,7 @@ impl Engine {
         let path = self.paths.part(day, id);
         self.make_partition(day)?;
         let file = self.disk.create(&path).map_err(io_error("create part", &path))?;
-        written.files.push(path.clone());
+        written.files.push((day, path.clone()));
         let part = self.fill_part(&file, &path, id, day, numbers, replaces, fill)?;
         written.edit.add_parts.push(FileEntry { id, day, numbers });
         written.parts.push(Arc::new(StoredPart::opened(part, file, day, numbers, id, path)));
@@ -247,7 +249,7 @@ impl Engine {
         }
         let bytes = builder.finish(id, day);
         let file = self.disk.create(&path).map_err(io_error("create index part", &path))?;
-        written.files.push(path.clone());
+        written.files.push((day, path.clone()));
         file.write_at(&bytes, 0).map_err(io_error("write index part", &path))?;
         self.sync_file(&*file, &path)?;
         self.sync_dir(&self.paths.partition(day))?;
@@ -259,6 +261,8 @@ impl Engine {
     /// Records what was written, then lets queries see it instead of what it replaces. Replaced files are removed; those
     /// that are damaged, set aside.
     pub(crate) fn publish(&self, mut written: Written, replaced: &[Arc<StoredPart>]) -> Result<(), Error> {
+        let _publishing = self.retention.publishing();
+        let too_old = self.retention.keep(&mut written);
         let is_given_up =
             |part: &Arc<StoredPart>| written.given_up.iter().any(|(given_up, _)| Arc::ptr_eq(given_up, part));
         let (damaged, whole): (Vec<_>, Vec<_>) = replaced.iter().partition(|part| is_given_up(part));
@@ -267,7 +271,9 @@ impl Engine {
         // As of a part that is gone: of its batches some rows may be left, but to whoever asks they are lost.
         written.edit.lost.extend(damaged.iter().map(|part| part.numbers));
         // A record that failed may be there after a crash, so its files stay until a later one is durable.
-        self.record(&written.edit).inspect_err(|_| self.abandoned.lock().extend(written.files.drain(..)))?;
+        self.record(&written.edit)
+            .inspect_err(|_| self.abandoned.lock().extend(written.files.drain(..).map(|(_, path)| path)))?;
+        self.remove_files(too_old.into_iter());
         self.refilled.lock().retain(|(id, _)| !written.edit.remove_parts.contains(id));
         for (day, fields) in written.fields {
             for (stream, fields) in fields {

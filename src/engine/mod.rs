@@ -39,6 +39,7 @@ mod recover;
 mod replay;
 mod report;
 mod reserve;
+mod retention;
 mod threads;
 mod ticks;
 mod verdict;
@@ -71,6 +72,7 @@ pub use paths::Paths;
 pub use policy::{PolicyError, RecoveryPolicy};
 pub use receipts::Receipt;
 pub use replay::{ReplayProgress, Replaying};
+pub use retention::oldest_kept;
 pub use verdict::{Span, Verdict};
 
 use crate::{
@@ -78,7 +80,7 @@ use crate::{
     durability::{AckLevel, AtRisk, Durability, Failure, Mode, Refused, Switched, Ticket, Watermarks, Workers},
     engine::{
         damage::Notice, days::Days, flushing::NewFields, names::StreamIds, partset::Parts, replay::ReplayState,
-        reserve::Reserve, threads::Threads, watch::Watch,
+        reserve::Reserve, retention::Retention, threads::Threads, watch::Watch,
     },
     index::Index,
     memtable::{Catalogue, Generation, Memtable},
@@ -118,6 +120,7 @@ pub struct Engine {
     clock: Clock,
     lock: Box<dyn Lock>,
     reserve: Reserve,
+    retention: Retention,
     watch: Watch,
     /// Files to be removed after the next record: those of a record that failed, which a start may count until a later one is
     /// durable, and those that could not be removed before.

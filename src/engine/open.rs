@@ -28,6 +28,7 @@ use super::{
     replay::ReplayState,
     report::ranges,
     reserve::Reserve,
+    retention::Retention,
     threads::Threads,
     ticks::encode_pages,
     watch::Watch,
@@ -238,7 +239,7 @@ impl Open {
         let first = LedgerRecord { clock: wall_clock(), ..first };
         let path = self.paths.ledger();
         let ledger = Ledger::create(&*self.disk, &path, &first).map_err(io_error("begin the ledger", &path))?;
-        let opened = Opened::new(&stage, &plan, &verdict, &self.index)?;
+        let opened = Opened::new(&stage, &plan, &verdict, &self.state.dropped, &self.index)?;
         self.parts.change(&opened.pages, &[]);
         self.recovery.end = verdict.end;
         let of_stage: Vec<_> = damaged.iter().filter(|range| !lost.contains(range)).copied().collect();
@@ -400,7 +401,7 @@ impl Open {
             stage.last_ids[1] + 1,
         );
         let leftovers = stage.files.iter().map(|file| (file.path.clone(), file.is_damaged)).collect();
-        let replay = ReplayState::new(stage, plan);
+        let replay = ReplayState::new(stage, plan, self.state.dropped.clone());
         if replay.floor() <= end {
             durability.hold_back(SeqNo(replay.floor().0 - 1));
         }
@@ -435,6 +436,7 @@ impl Open {
             clock: self.clock,
             lock,
             reserve,
+            retention: Retention::default(),
             watch,
             abandoned: Mutex::default(),
             notices: Mutex::new(self.notices),
@@ -449,7 +451,7 @@ fn renew_ledger(disk: &Arc<dyn Disk>, path: PathBuf) -> RenewLedger {
 }
 
 #[allow(clippy::disallowed_methods)] // the engine is where clocks are read
-fn wall_clock() -> i64 {
+pub(super) fn wall_clock() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }

@@ -19,6 +19,8 @@ pub struct Options {
     pub generation_size: usize,
     /// Age after which a generation is flushed.
     pub generation_age: Duration,
+    /// Age beyond which days are dropped and samples refused; `None` keeps everything.
+    pub retention: Option<Duration>,
     /// Bytes of all generations and of batches on their way; beyond, writes are refused until a flush is done.
     pub memory_size_max: usize,
     /// Bytes of a chunk of row memory: a power of two. A row must fit in one, so it is not to shrink between starts.
@@ -60,6 +62,7 @@ impl Options {
             mode: Mode::WalSync,
             generation_size: 256 << 20,
             generation_age: Duration::from_secs(30 * 60),
+            retention: None,
             memory_size_max: 1 << 30,
             chunk_size: 1 << 20,
             segment_size: Self::SEGMENT_SIZE,

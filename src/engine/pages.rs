@@ -10,10 +10,11 @@ use super::{
     flushing::NewFields,
     plan::Plan,
     recover::{Leftover, PagesAt, StageContents},
+    retention::is_dropped,
 };
 use crate::{
     index::{Index, Layout},
-    model::{Day, LayoutId},
+    model::{Day, LayoutId, SeqNo},
     parts::{self, Part},
     stage::LayoutDefinition,
 };
@@ -28,10 +29,16 @@ pub(crate) struct Opened {
 impl Opened {
     /// Opens the pages of a plan's commits. Which fields their streams have is told by the commits; only in a file where
     /// one of them is damaged, the pages themselves are read.
-    pub(crate) fn new(stage: &StageContents, plan: &Plan, verdict: &Verdict, index: &Index) -> Result<Self, Error> {
+    pub(crate) fn new(
+        stage: &StageContents,
+        plan: &Plan,
+        verdict: &Verdict,
+        dropped: &[(Day, SeqNo)],
+        index: &Index,
+    ) -> Result<Self, Error> {
         let mut opened = Self::default();
         for commit in plan.commits.iter().map(|place| &stage.commits[*place]) {
-            opened.open(commit, &stage.files[commit.file], index)?;
+            opened.open(commit, &stage.files[commit.file], dropped, index)?;
         }
         for (file, leftover) in stage.files.iter().enumerate().filter(|(_, leftover)| !leftover.is_damaged) {
             let layouts = local_layouts(leftover, index);
@@ -43,9 +50,17 @@ impl Opened {
         Ok(opened)
     }
 
-    fn open(&mut self, commit: &PagesAt, leftover: &Leftover, index: &Index) -> Result<(), Error> {
+    fn open(
+        &mut self,
+        commit: &PagesAt,
+        leftover: &Leftover,
+        dropped: &[(Day, SeqNo)],
+        index: &Index,
+    ) -> Result<(), Error> {
         let (container, numbers) = (Arc::from(&*leftover.path), commit.span.numbers());
-        for (page, summary) in &commit.pages {
+        // A page that was written of older batches when the day was dropped holds nothing newer: that is refused.
+        let is_kept = |day| !is_dropped(dropped, day, commit.span.from);
+        for (page, summary) in commit.pages.iter().filter(|(page, _)| is_kept(page.day)) {
             let home = Home::Page(Arc::clone(&container), commit.offset + page.offset);
             let stored = StoredPart::new(home, Arc::clone(&leftover.file), page.day, numbers, *summary);
             let fields = self.fields.entry(page.day).or_default();

@@ -20,6 +20,7 @@ use super::{
     loss::batches,
     plan::{Piece, Plan},
     recover::StageContents,
+    retention::is_dropped,
 };
 use crate::{
     durability::Generations,
@@ -77,6 +78,8 @@ struct Job {
     slots: HashMap<StreamId, Slot>,
     batches: u64,
     orphaned_rows: u64,
+    /// Rows of days before this are gone, in batches up to this number.
+    dropped: Vec<(Day, SeqNo)>,
     reported: Duration,
 }
 
@@ -91,7 +94,7 @@ type Layouts = HashMap<LayoutId, (LayoutId, Vec<u16>)>;
 
 impl ReplayState {
     /// What the plan leaves to be done behind an open port.
-    pub(crate) fn new(stage: StageContents, plan: Plan) -> Self {
+    pub(crate) fn new(stage: StageContents, plan: Plan, dropped: Vec<(Day, SeqNo)>) -> Self {
         let segment = |piece: &Piece| stage.files[stage.runs[piece.run].file].id;
         let ids = || plan.pieces.iter().map(segment);
         let segments = (ids().min().unwrap_or_default(), ids().max().unwrap_or_default());
@@ -105,6 +108,7 @@ impl ReplayState {
             slots: HashMap::new(),
             batches: 0,
             orphaned_rows: 0,
+            dropped,
             reported: Duration::ZERO,
         };
         let job = (floor < u64::MAX).then_some(job);
@@ -218,8 +222,12 @@ impl Job {
                     localize(batch, &reader.layouts, |stream| slot(&mut self.slots, stream, index, memtable));
                 self.orphaned_rows += orphaned;
                 let batch = match piece.gap {
-                    Some(gap) => of_days(batch, &self.plan.gaps[gap].days),
+                    Some(gap) => of_days(batch, |day| self.plan.gaps[gap].days.contains(&day)),
                     None => batch,
+                };
+                let batch = match self.dropped.iter().any(|(_, upto)| number <= *upto) {
+                    true => of_days(batch, |day| !is_dropped(&self.dropped, day, number)),
+                    false => batch,
                 };
                 size += batch.size();
                 self.insert(number, &batch, index, memtable, generations);
@@ -314,10 +322,9 @@ fn localize(batch: Batch, layouts: &Layouts, mut slot: impl FnMut(StreamId) -> O
 }
 
 /// The rows of some days.
-fn of_days(batch: Batch, days: &[Day]) -> Batch {
+fn of_days(batch: Batch, is_wanted: impl Fn(Day) -> bool) -> Batch {
     let groups = batch.groups.into_iter().map(|rows| {
-        let is_wanted = |time| days.contains(&Day::of(time));
-        let slots = rows.times.iter().zip(&rows.slots).map(|(time, slot)| is_wanted(*time).then_some(*slot));
+        let slots = rows.times.iter().zip(&rows.slots).map(|(time, slot)| is_wanted(Day::of(*time)).then_some(*slot));
         let (slots, order): (Vec<_>, Vec<_>) = (slots.collect(), (0..rows.width as u16).collect());
         reordered(&rows, &slots, rows.layout, &order)
     });

@@ -101,6 +101,7 @@ fn an_edit_survives_its_bytes() {
         add_index_parts: vec![entry],
         lost: vec![(SeqNo(2), SeqNo(3)), (SeqNo(9), SeqNo(9))],
         losses: vec![loss(Some(20)), loss(None)],
+        dropped: vec![(Day(20_000), SeqNo(8)), (Day(19_000), SeqNo(90))],
         mode: Some(("wal-sync".into(), SeqNo(5))),
     };
     let mut bytes = Vec::new();

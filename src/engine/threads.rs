@@ -8,7 +8,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{Clock, Edit, Engine, Error, Replaying};
+use super::{Clock, Edit, Engine, Error, Replaying, open::wall_clock};
 use crate::{
     durability::{Bell, Workers},
     model::SeqNo,
@@ -62,6 +62,7 @@ impl Engine {
             return Ok(());
         }
         self.workers.syncer().set_threaded();
+        self.raise_horizon(wall_clock());
         for number in 0..Workers::THREADS {
             let engine = Arc::clone(self);
             workers.push(spawn(&format!("committer {number}"), move || engine.workers.run(|| clock.now()))?);
@@ -69,7 +70,7 @@ impl Engine {
         let mut others = self.threads.others.lock();
         let engine = Arc::clone(self);
         others.push(spawn("flusher", move || {
-            engine.repeat(engine.durability.flusher(), clock, |engine, now| engine.flush_step(now));
+            engine.repeat(engine.durability.flusher(), clock, |engine, now| engine.maintain_step(now));
         })?);
         let engine = Arc::clone(self);
         others.push(spawn("compactor", move || {
@@ -102,6 +103,13 @@ impl Engine {
                 return;
             }
         }
+    }
+
+    /// The flusher's turn: what is too old goes first, as it may make the room that a flush needs.
+    fn maintain_step(&self, now: Duration) -> Result<bool, Error> {
+        let dropped = self.retain_step(wall_clock());
+        let flushed = self.flush_step(now)?;
+        dropped.map(|dropped| dropped || flushed)
     }
 
     /// Commits what waits, in place of the threads. Whether there was anything.

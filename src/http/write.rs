@@ -79,8 +79,8 @@ pub(super) async fn v3(call: Call) -> Result<Reply, Error> {
     let server = Arc::clone(&call.server);
     let outcome = take(call, request).await?;
     let mut reply = match outcome.rejected.is_empty() {
-        true => reply::no_content(),
-        false => reply::with_status(StatusCode::BAD_REQUEST, reply::json(bad_lines(&outcome))),
+        true if outcome.beyond_retention == 0 => reply::no_content(),
+        _ => reply::with_status(StatusCode::BAD_REQUEST, reply::json(bad_lines(&outcome))),
     };
     receipt(&mut reply, &server, &outcome);
     Ok(reply)
@@ -103,6 +103,9 @@ fn bad_lines(outcome: &Outcome) -> String {
         serde_json::json!({ "original_line": text, "line_number": line_number, "error_message": reason })
     };
     let mut lines = outcome.rejected.first().iter().map(line);
+    if outcome.rejected.is_empty() {
+        return serde_json::json!({ "error": beyond_retention(outcome), "data": null }).to_string();
+    }
     let (error, data): (_, serde_json::Value) = match outcome.accepted_samples {
         0 => ("parsing failed for write_lp endpoint", lines.next().into()),
         _ => ("partial write of line protocol occurred", lines.collect()),
@@ -146,15 +149,20 @@ async fn take(call: Call, request: WriteRequest) -> Result<Outcome, Error> {
     sink.finish().await.map_err(|error| refuse(&error))
 }
 
+/// InfluxDB's words, by which agents know not to send it again.
+fn beyond_retention(outcome: &Outcome) -> String {
+    format!("partial write: points beyond retention policy dropped={}", outcome.beyond_retention)
+}
+
 /// 204 where every line was taken. A field that is a string does not count: agents send them all the time.
 fn verdict(outcome: &Outcome, api: Api) -> Reply {
-    if outcome.rejected.is_empty() {
-        return reply::no_content();
-    }
-    let message = match outcome.accepted_samples {
-        0 => outcome.rejected.to_string(),
-        // Of the lines that parsed, the storage dropped none.
-        _ => format!("partial write: {} dropped=0", outcome.rejected),
+    let dropped = outcome.beyond_retention;
+    let message = match (outcome.rejected.is_empty(), outcome.accepted_samples) {
+        (true, _) if dropped == 0 => return reply::no_content(),
+        (true, _) => beyond_retention(outcome),
+        (false, 0) => outcome.rejected.to_string(),
+        // Of the lines that parsed, the storage dropped those that were too old.
+        (false, _) => format!("partial write: {} dropped={dropped}", outcome.rejected),
     };
     Error::bad_data(message).into_reply(api)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Error, Ingest, keys::KeyCache, layouts::Layouts};
 use crate::{
     durability::{Ack, AckLevel, Refused, Stopped},
-    engine::NameError,
+    engine::{NameError, oldest_kept},
     metrics::Rejection,
     model::{Batch, Day, Slot, StreamId, StreamKey},
     protocol::line::{Frames, KeyError, Line, Parser, Precision, Reason, Rejected, parse_key},
@@ -34,8 +34,10 @@ pub struct Outcome {
     pub ack: Option<Ack>,
     /// Samples that are in.
     pub accepted_samples: u64,
-    /// Values of well-formed lines that are not in: strings, and those beside a bad line where it is all or nothing.
+    /// Values of well-formed lines that are not in: strings, those older than the retention, and those beside a bad line where it is all or nothing.
     pub rejected_samples: u64,
+    /// Lines older than the retention; their samples are among the rejected.
+    pub beyond_retention: u64,
     /// Lines that are no line protocol, or over a limit.
     pub rejected: Rejected,
 }
@@ -67,6 +69,10 @@ struct Filler {
     rejected: Rejected,
     strings: u64,
     inexact: u64,
+    /// Lines before this time are too old.
+    oldest: i64,
+    /// Lines that were too old, and their samples.
+    too_old: (u64, u64),
     seed: u64,
     db: Option<String>,
     /// Rows in the batch.
@@ -91,6 +97,7 @@ impl Body {
         let db = request.db.filter(|db| ingest.options.db_label && !db.is_empty());
         scratch.parser.begin(request.precision, request.now);
         scratch.frames.clear();
+        let retention = ingest.engine.options().retention;
         let filler = &mut scratch.filler;
         filler.seed = ingest.keys.seed_for(db.as_deref());
         filler.db = db;
@@ -98,6 +105,8 @@ impl Body {
         filler.rejected.clear();
         filler.batch.groups.clear();
         (filler.strings, filler.inexact, filler.rows) = (0, 0, 0);
+        filler.oldest = retention.map_or(i64::MIN, |retention| oldest_kept(retention, request.now));
+        filler.too_old = (0, 0);
         filler.days.clear();
         filler.failed = None;
         Self { ingest, scratch: Some(scratch), ack: request.ack, all_or_nothing: request.all_or_nothing, size: 0 }
@@ -145,7 +154,7 @@ impl Body {
             only.places.clear();
         }
         let mut left_out = 0;
-        if self.all_or_nothing && !filler.rejected.is_empty() {
+        if self.all_or_nothing && !(filler.rejected.is_empty() && filler.too_old.0 == 0) {
             left_out = batch.samples();
             batch.groups.clear();
         }
@@ -159,10 +168,12 @@ impl Body {
         metrics.strings_dropped.inc_by(filler.strings);
         metrics.integers_inexact.inc_by(filler.inexact);
         metrics.samples_rejected[Rejection::Value].inc_by(filler.strings);
+        metrics.samples_rejected[Rejection::Retention].inc_by(filler.too_old.1);
         let outcome = Outcome {
             ack: None,
             accepted_samples: batch.samples(),
-            rejected_samples: filler.strings + left_out,
+            rejected_samples: filler.strings + filler.too_old.1 + left_out,
+            beyond_retention: filler.too_old.0,
             rejected: std::mem::take(&mut filler.rejected),
         };
         Ok((batch, payload, outcome))
@@ -212,6 +223,13 @@ impl Filler {
             // Only strings: the line is fine if its key is, but nothing of it is kept, not even a stream.
             self.key(line)?;
             self.strings += u64::from(line.dropped_strings);
+            return Ok(());
+        }
+        if line.timestamp < self.oldest {
+            self.key(line)?;
+            self.strings += u64::from(line.dropped_strings);
+            self.too_old.0 += 1;
+            self.too_old.1 += line.values.len() as u64;
             return Ok(());
         }
         self.note_day(line.timestamp)?;

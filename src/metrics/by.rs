@@ -113,6 +113,8 @@ label! {
         Time "time",
         /// A limit on streams, tables or fields was reached.
         Limit "limit",
+        /// It is older than the retention.
+        Retention "retention",
         /// Its value is no number that can be kept.
         Value "value",
     }

@@ -179,6 +179,10 @@ metrics! {
     damaged_blocks: IntGauge = gauge("damaged_blocks"),
     /// Rows in damaged blocks that were dropped when their part was merged with others.
     damaged_rows_dropped: IntCounter = counter("damaged_rows_dropped_total"),
+    /// Partitions (days) that retention dropped.
+    retention_dropped_partitions: IntCounter = counter("retention_dropped_partitions_total"),
+    /// Samples in the parts that retention dropped.
+    retention_dropped_samples: IntCounter = counter("retention_dropped_samples_total"),
     /// Compactions.
     compactions: IntCounter = counter("compactions_total"),
     /// Time a compaction took.

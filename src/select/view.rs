@@ -17,6 +17,8 @@ use crate::{
 pub struct View {
     engine: Arc<Engine>,
     upto: SeqNo,
+    /// The times that were kept when it was taken.
+    kept: TimeRange,
     generations: Arc<Vec<Arc<Generation>>>,
     parts: Arc<PartSet>,
     counters: Counters,
@@ -45,10 +47,11 @@ impl View {
     /// The order matters: rows go from generations to parts, so whoever looks at generations first finds a row that
     /// moves meanwhile in one or in both. Found twice, it is the same row.
     fn upto(engine: &Arc<Engine>, upto: SeqNo) -> Self {
+        let kept = engine.kept(TimeRange::ALL);
         let generations = engine.generations();
         let parts = engine.parts();
         let (counters, gaps) = (Counters::default(), Gaps::default());
-        Self { engine: Arc::clone(engine), upto, generations, parts, counters, gaps }
+        Self { engine: Arc::clone(engine), upto, kept, generations, parts, counters, gaps }
     }
 
     /// Where what is read is counted.
@@ -123,8 +126,14 @@ impl View {
         index.streams.series(&index.schema, matchers, within.as_ref(), allowance)
     }
 
+    /// What of a range was kept when the view was taken.
+    fn kept(&self, range: TimeRange) -> TimeRange {
+        TimeRange { start: range.start.max(self.kept.start), ..range }
+    }
+
     /// The streams that may have samples in a range, to the day; `None` for all.
     fn streams_in(&self, range: TimeRange) -> Option<RoaringBitmap> {
+        let range = self.kept(range);
         if range == TimeRange::ALL {
             return None;
         }
@@ -144,6 +153,7 @@ impl View {
 
 impl Source for View {
     fn batches<'a>(&'a self, request: &Request<'a>) -> Result<Vec<Batch<'a>>, Error> {
+        let request = &Request { range: self.kept(request.range), ..*request };
         self.counters.begin(self.parts.iter().map(|stored| stored.summary.blocks).sum());
         let index = self.engine.index();
         let selections = index.streams.select(&index.schema, request.matchers, None, request.allowance)?;
