@@ -102,6 +102,8 @@ impl<'a> Eval<'a> {
         for (labels, drop_name, fold) in groups.groups {
             patience.spend(Patience::SERIES + steps.count)?;
             let mut points = Points::floats(fold.finish());
+            held.shrink(steps.count, fold.size());
+            drop(fold);
             sink(Row { labels, drop_name, points: &mut points })?;
         }
         Ok(())
