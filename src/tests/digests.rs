@@ -54,7 +54,7 @@ fn view(rng: &mut Rng) -> View {
     let disk = SimDisk::new(1);
     let engine = open_in(&disk, Mode::WalSync).unwrap();
     let series = series(rng);
-    let across = |index: usize| (9000..12000).contains(&index) && index % 3 == 0;
+    let across = |index: usize| (9000..12000).contains(&index) && index.is_multiple_of(3);
     write(&engine, &series, |index| index < 17_000 && !across(index));
     flush(&engine);
     write(&engine, &series, across);
