@@ -1,10 +1,14 @@
-//! Which streams and layouts a file of the stage has named already.
+//! Which streams and layouts a file of the stage has named already, and what it is to name once more.
+//!
+//! Everything behind a definition relies on it, so no definition is in one place alone: what damage to one frame takes,
+//! another tells. The frame behind repeats what nothing else tells: layouts, whose ids are those of one start, in each
+//! file; streams where this start names them for the first time, as the file before or an index part has them later.
 
 use std::collections::HashSet;
 
 use crate::{
     index::Index,
-    model::{Batch, Day, LayoutId, StreamId},
+    model::{Batch, Day, LayoutId, Slot, StreamId},
     stage::{Definitions, LayoutDefinition, StreamDefinition},
 };
 
@@ -14,42 +18,70 @@ pub struct Defined {
     streams: Bits,
     layouts: Bits,
     uses: HashSet<(Day, StreamId, LayoutId)>,
+    /// Streams by slot that any file of this start has named.
+    named: Bits,
+    /// What the frame before named and this one repeats.
+    due: Definitions,
+    /// What the frame behind this one is to repeat.
+    next: Definitions,
 }
 
 impl Defined {
-    /// Forgets all: a new file begins.
+    /// A new file begins, which has named nothing.
     pub fn clear(&mut self) {
         self.streams.0.clear();
         self.layouts.0.clear();
         self.uses.clear();
+        self.next.layouts.clear();
     }
 
-    /// What `batch` uses and the file has not named, which from now on it has.
+    /// What was named may not be there: all is forgotten, as in a start that has named nothing.
+    pub fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    /// The frame for which something was missing is put: what it named, the next one repeats.
+    pub fn frame_ends(&mut self) {
+        self.due = std::mem::take(&mut self.next);
+    }
+
+    /// What `batch` uses and the file has not named, which from now on it has; and what the frame before named.
     pub fn missing(&mut self, batch: &Batch, index: &Index) -> Definitions {
-        let mut missing = Definitions::default();
+        let mut missing = self.due.clone();
         for rows in &batch.groups {
             if self.layouts.insert(rows.layout.0) {
                 let (table, fields) = index.layout_names(rows.layout);
-                missing.layouts.push(LayoutDefinition { id: rows.layout, table, fields });
+                let layout = LayoutDefinition { id: rows.layout, table, fields };
+                self.next.layouts.push(layout.clone());
+                missing.layouts.push(layout);
             }
             for (slot, stream) in rows.slots.iter().zip(&rows.streams) {
                 if self.streams.insert(slot.0) {
-                    missing.streams.push(StreamDefinition { id: *stream, key: index.key(*stream) });
+                    missing.streams.push(self.name(*slot, *stream, index));
                 }
             }
         }
         missing
     }
 
-    /// The streams of `slots` that the file has not named, which from now on it has.
-    pub fn missing_streams(
-        &mut self,
-        streams: impl Iterator<Item = (crate::model::Slot, StreamId)>,
-        index: &Index,
-    ) -> Definitions {
-        let unnamed = streams.filter(|(slot, _)| self.streams.insert(slot.0));
-        let streams = unnamed.map(|(_, id)| StreamDefinition { id, key: index.key(id) }).collect();
-        Definitions { streams, layouts: Vec::new() }
+    /// A stream's definition; one that this start has not named is to be repeated.
+    fn name(&mut self, slot: Slot, id: StreamId, index: &Index) -> StreamDefinition {
+        let stream = StreamDefinition { id, key: index.key(id) };
+        if self.named.insert(slot.0) {
+            self.next.streams.push(stream.clone());
+        }
+        stream
+    }
+
+    /// The streams that the file has not named, which from now on it has; and those that the frame before named.
+    pub fn missing_streams(&mut self, streams: impl Iterator<Item = (Slot, StreamId)>, index: &Index) -> Definitions {
+        let mut missing = self.due.clone();
+        for (slot, id) in streams {
+            if self.streams.insert(slot.0) {
+                missing.streams.push(self.name(slot, id, index));
+            }
+        }
+        missing
     }
 
     /// Those uses, by day, that the file has not named, which from now on it has; layouts it had not are defined.

@@ -109,6 +109,7 @@ impl LogWriter {
             false => self.put(head, Kind::Batch, &[&definitions, rows]),
         }
         (self.definitions, self.packed) = (definitions, packed);
+        self.defined.frame_ends();
         Ok(())
     }
 
@@ -172,7 +173,7 @@ impl LogWriter {
     /// none was open.
     pub(crate) fn seal(&mut self) -> u64 {
         self.buffer.clear();
-        self.defined.clear();
+        self.defined.forget();
         self.segment.take().map_or(0, |segment| segment.id())
     }
 

@@ -282,7 +282,7 @@ impl Syncer {
         let start = now();
         for tick in ticks {
             // After a failure the container's end is not known; its rows are in memory, and flushed from there.
-            self.commit_tick(tick, target).inspect_err(|_| self.container = None).map_err(|error| (error, 0))?;
+            self.commit_tick(tick, target).inspect_err(|_| self.leave_container()).map_err(|error| (error, 0))?;
         }
         let written = self.written_bytes();
         let mut work = self.shared.work.lock();
@@ -336,6 +336,7 @@ impl Syncer {
         let mut frame = Vec::with_capacity(payload.len() + 64);
         put_frame(&mut frame, &header, &[&payload]);
         container.append(&frame, tick.upto)?;
+        self.defined.frame_ends();
         self.shared.work.lock().note_container(container.path(), tick.upto);
         self.shared.metrics.container_written_bytes.inc_by(frame.len() as u64);
         let (path, file, last) = (container.path(), container.file(), tick.upto);
@@ -355,7 +356,7 @@ impl Syncer {
             match self.sync_container(&path, &*file, now) {
                 // It was removed under the sync, since what it holds is in parts by now.
                 Err(_) if last <= self.shared.watermarks().power_safe => {}
-                synced => synced.inspect_err(|_| self.container = None)?,
+                synced => synced.inspect_err(|_| self.leave_container())?,
             }
         }
         Ok(())
@@ -372,6 +373,12 @@ impl Syncer {
     }
 
     /// Each generation has a container of its own, so that both go together.
+    /// Nothing more goes to the open container, and what it named may not be there.
+    fn leave_container(&mut self) {
+        self.container = None;
+        self.defined.forget();
+    }
+
     fn open_container(&mut self, generation: &Arc<Generation>) -> Result<(), Error> {
         if self.container.as_ref().is_some_and(|(_, of)| Arc::ptr_eq(of, generation)) {
             return Ok(());

@@ -8,10 +8,10 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{Engine, StoredPart};
+use super::{Engine, StoredPart, report::ranges};
 use crate::{
     durability::error_chain,
-    model::{Day, TimeRange},
+    model::{Day, SeqNo, TimeRange},
     parts::{Damage, Place},
 };
 
@@ -149,6 +149,19 @@ impl Engine {
     pub fn gone(&self, range: TimeRange, tables: &BTreeSet<&str>) -> Vec<String> {
         let notices = self.notices.lock();
         notices.iter().filter(|notice| notice.concerns(range, tables)).map(|notice| notice.text.clone()).collect()
+    }
+
+    /// Batches that a start found whole, and that cannot be read any more: says so from now on.
+    pub(super) fn note_lost(&self, numbers: &[(SeqNo, SeqNo)]) {
+        let text = format!("{} had been safe and are damaged: what they held is left out", ranges(numbers));
+        tracing::error!("damage: {text}");
+        self.metrics
+            .recovery_damaged_numbers
+            .add(numbers.iter().map(|(first, last)| (last.0 - first.0 + 1) as i64).sum());
+        let mut notices = self.notices.lock();
+        if notices.len() < NOTICES_MAX {
+            notices.push(Notice::of_batches(text));
+        }
     }
 
     /// Damaged blocks of a part image that was merged into another are gone: says so from now on.

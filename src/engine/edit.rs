@@ -192,10 +192,15 @@ impl State {
         (run.from <= to).then_some(Span { to, ..run })
     }
 
-    /// A range of numbers as a span of the start they belong to.
-    pub(crate) fn span(&self, from: SeqNo, to: SeqNo) -> Option<Span> {
-        let start = self.incarnations.iter().rev().find(|start| start.first <= from)?;
-        Some(Span { incarnation: start.number, from, to })
+    /// A range of numbers as spans, one for each start that has some of them.
+    pub(crate) fn spans(&self, from: SeqNo, to: SeqNo) -> impl Iterator<Item = Span> {
+        let next = self.incarnations.iter().skip(1).map(|next| SeqNo(next.first.0 - 1));
+        let starts = self.incarnations.iter().zip(next.chain([SeqNo(u64::MAX)]));
+        let span = move |(start, last): (&Incarnation, SeqNo)| {
+            let (from, to) = (from.max(start.first), to.min(last));
+            (from <= to).then_some(Span { incarnation: start.number, from, to })
+        };
+        starts.filter_map(span)
     }
 
     /// The start in force.

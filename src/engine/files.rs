@@ -19,6 +19,7 @@ impl Open {
                 self.set_aside_damage(entry.day, &path, error)?;
                 self.state.index_parts.remove(&entry.id);
                 self.tell(&entry, "index part", "series that only it names are left out");
+                self.lost_index.push(entry);
             }
         }
         let mut opened = Vec::new();
@@ -73,6 +74,7 @@ impl Open {
         let text =
             format!("index part {}/{:08} is damaged: up to {entries} series are left out", entry.day, entry.id.0);
         self.notices.push(Notice::of_day(entry.day, text));
+        self.lost_index.push(*entry);
         Ok(())
     }
 
@@ -126,7 +128,7 @@ impl Open {
         Ok(())
     }
 
-    fn quarantine(&mut self, path: &Path) -> Result<(), Error> {
+    pub(super) fn quarantine(&mut self, path: &Path) -> Result<(), Error> {
         let name = path.file_name().expect("files have names").to_string_lossy();
         let day = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
         self.move_aside(path, self.paths.quarantine().join(format!("{}-{day}-{name}", self.state.incarnation())))

@@ -310,7 +310,7 @@ impl Engine {
         self.remove_files(self.durability.flushed(upto, now).into_iter());
         let end = self.recovery.end;
         let is_gone = |(first, last): &(SeqNo, SeqNo)| *first <= upto.next() && *last >= end;
-        if upto >= end || self.recovery.damaged.iter().any(is_gone) {
+        if upto >= end || self.manifest.lock().state().lost.iter().any(is_gone) {
             self.remove_leftovers();
         }
     }

@@ -10,14 +10,14 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    Clock, Engine, Error, FileEntry, Incarnation, Loss, Options, Paths, RecoveryPolicy, State, Verdict,
+    Clock, Engine, Error, FileEntry, Incarnation, Loss, Options, Paths, RecoveryPolicy, State, StoredPart, Verdict,
     damage::Notice,
     days::Days,
     directory::{holds_data, make_dirs, take_lock},
+    examine::Found,
     flushing::NewFields,
     io_error,
     logdirs::LogDirs,
-    loss::Evidence,
     manifest::{self, Loaded, Manifest},
     names::StreamIds,
     pages::Opened,
@@ -78,7 +78,7 @@ pub struct Open {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) paths: Paths,
     pub(super) options: Options,
-    logs: LogDirs,
+    pub(super) logs: LogDirs,
     pub(super) metrics: Arc<Metrics>,
     pub(super) clock: Clock,
     pub(super) recovery: Recovery,
@@ -89,7 +89,9 @@ pub struct Open {
     /// Parts that are damaged or missing. The manifest goes on to name those of which something is put back, until that is in
     /// parts again.
     pub(super) lost_parts: Vec<FileEntry>,
-    /// Those of which something is put back, each with the last number of that.
+    /// Index parts that are damaged or missing.
+    pub(super) lost_index: Vec<FileEntry>,
+    /// Those parts of which something is put back, each with the last number of that.
     refilled: Vec<(PartId, SeqNo)>,
     /// What answers are to say of damage.
     pub(super) notices: Vec<Notice>,
@@ -119,31 +121,6 @@ impl Engine {
         open.logs.claim(&*open.disk, &open.paths)?;
         open.quarantine_strays(loaded.clean)?;
         open.recover(found, loaded.number, lock)
-    }
-}
-
-/// What a start finds in the stage, and decides.
-pub(crate) struct Found {
-    pub(crate) stage: StageContents,
-    pub(crate) verdict: Verdict,
-    pub(crate) plan: Plan,
-    /// Numbers that had been safe and are missing, whatever the policy makes of it.
-    pub(crate) damaged: Vec<(SeqNo, SeqNo)>,
-    /// Numbers that are gone with the parts they were in.
-    lost: Vec<(SeqNo, SeqNo)>,
-    boot: u128,
-    /// A write or sync failed before: what is found may not be on the disk.
-    is_troubled: bool,
-}
-
-impl Found {
-    /// What is served from now on must not be lost to a power cut: it may be in the page cache only.
-    fn make_durable(self) -> Result<Self, Error> {
-        if self.is_troubled {
-            self.stage.write_again()?;
-        }
-        self.stage.sync()?;
-        Ok(self)
     }
 }
 
@@ -177,47 +154,10 @@ impl Open {
             last_file: state.reserved_files.saturating_sub(1),
             last_stream: 0,
             lost_parts: Vec::new(),
+            lost_index: Vec::new(),
             refilled: Vec::new(),
             notices: Vec::new(),
             state,
-        }
-    }
-
-    /// Reads the stage, decides what counts, and, but in a dry run, makes it durable; without a directory of the log that
-    /// does not work, where the other copy is enough.
-    pub(crate) fn find(&mut self) -> Result<Found, Error> {
-        loop {
-            let is_dry = self.options.recovery == RecoveryPolicy::DryRun;
-            let found = self.examine();
-            match found.and_then(|found| if is_dry { Ok(found) } else { found.make_durable() }) {
-                Err(error) => self.logs.leave_out(error)?,
-                found => return found,
-            }
-        }
-    }
-
-    /// Reads the stage and decides what counts. Changes nothing; a strict start ends here where there is damage.
-    fn examine(&mut self) -> Result<Found, Error> {
-        let stage = StageContents::read(&*self.disk, &self.logs.read, &self.paths.containers(), &self.index)?;
-        let path = self.paths.ledger();
-        let ledger = Ledger::read(&*self.disk, &path).map_err(io_error("read", &path))?;
-        let promised = ledger.map_or(SeqNo(0), |record| record.power_safe);
-        let mut verdict = stage.verdict(&self.state, promised);
-        let damaged = verdict.damaged.clone();
-        if self.options.recovery == RecoveryPolicy::PointInTime {
-            verdict.cut_before_damage(self.state.flushed);
-        }
-        let plan = Plan::new(&stage.runs, &stage.commits, &verdict, self.state.flushed, &self.lost_parts);
-        let lost = plan.lost(&verdict);
-        let boot = self.boot();
-        self.recovery.loss = self.assess_loss(&stage, &verdict, &lost, ledger.as_ref(), boot);
-        let is_troubled = ledger.is_some_and(|record| record.is_troubled);
-        let mut damaged = [damaged, lost.clone()].concat();
-        damaged.sort_unstable();
-        let found = Found { stage, verdict, plan, damaged, lost, boot, is_troubled };
-        match found.damage() {
-            Some(damage) if self.options.recovery == RecoveryPolicy::Strict => Err(Error::Damaged(damage)),
-            _ => Ok(found),
         }
     }
 
@@ -228,11 +168,16 @@ impl Open {
         manifest_number: u64,
         lock: Box<dyn crate::disk::Lock>,
     ) -> Result<Arc<Engine>, Error> {
-        let Found { mut stage, verdict, plan, damaged, lost, boot, .. } = found;
-        let flushed = self.state.flushed;
+        let Found { mut stage, verdict, plan, damaged, lost, nameless, reindexed, flushed, dropped, boot, .. } = found;
+        self.state.flushed = flushed;
+        self.leave_out(&dropped);
         let samples = stage.samples_at(verdict.end).map_or(0, |(_, samples)| samples).max(self.state.samples);
         self.keep_refilled(&plan);
+        self.write_reindexed(&reindexed)?;
         let manifest = self.begin(manifest_number, &verdict, &lost, stage.largest, stage.largest_stream, samples)?;
+        for part in &dropped {
+            self.quarantine(&self.paths.part(part.day, part.id))?;
+        }
         // What it told is in the manifest now, so the ledger can be used again.
         let marks = Watermarks { visible: verdict.end, process_safe: verdict.end, power_safe: verdict.end };
         let first = LedgerRecord::first(self.state.incarnation(), boot, marks, samples);
@@ -247,6 +192,10 @@ impl Open {
             // The last frame of a file looks like one that a crash tore, also where it was whole once.
             stage.files.iter_mut().for_each(|file| file.is_damaged = true);
             let text = format!("{} had been safe and are damaged: what they held is left out", ranges(&of_stage));
+            self.notices.push(Notice::of_batches(text));
+        }
+        if !nameless.is_empty() {
+            let text = format!("{} hold series that nothing names any more: these are left out", ranges(&nameless));
             self.notices.push(Notice::of_batches(text));
         }
         self.recovery.damaged = damaged;
@@ -270,13 +219,15 @@ impl Open {
         }
     }
 
-    /// This boot of the machine. Where that cannot be known, a number no other start has: then a ledger never counts as of
-    /// the same boot, and losses are told as bounds.
-    fn boot(&self) -> u128 {
-        self.disk.boot_id().unwrap_or_else(|error| {
-            tracing::warn!("the machine does not tell its boot id ({error}): a loss is told as after a power cut");
-            fastrand::u128(1..)
-        })
+    /// Parts behind the end do not count any more.
+    fn leave_out(&mut self, dropped: &[FileEntry]) {
+        self.state.parts.retain(|id, _| dropped.iter().all(|part| part.id != *id));
+        let set = self.parts.load();
+        let is_dropped = |stored: &&Arc<StoredPart>| {
+            stored.own_file().is_some_and(|(id, _)| dropped.iter().any(|part| part.id == id))
+        };
+        let stored: Vec<_> = set.iter().filter(is_dropped).cloned().collect();
+        self.parts.change(&[], &stored);
     }
 
     /// On a small disk segments are smaller: several must fit, beside the parts that take over what they hold.
@@ -284,33 +235,6 @@ impl Open {
         let total = |dir| self.disk.space(dir).map_or(u64::MAX, |space| space.total);
         let smallest = self.logs.written().map(|(_, dir)| total(dir)).min().unwrap_or(u64::MAX);
         (smallest / 64).max(SEGMENT_SIZE_MIN)
-    }
-
-    /// What the end of the start before took.
-    fn assess_loss(
-        &self,
-        stage: &StageContents,
-        verdict: &Verdict,
-        lost: &[(SeqNo, SeqNo)],
-        ledger: Option<&LedgerRecord>,
-        boot: u128,
-    ) -> Option<Loss> {
-        let last = verdict.incarnations.last()?;
-        let end = last.end.expect("the verdict ends every start");
-        // Where nothing of it survived, the count is the one it began with.
-        let recorded = (end == self.state.flushed || end < last.first).then_some(self.state.samples);
-        let told = stage.samples_at(end).filter(|(number, _)| *number == end).map(|(_, samples)| samples);
-        let is_ours = |(from, _): &&(SeqNo, SeqNo)| *from >= last.first;
-        let damaged = verdict.damaged.iter().filter(is_ours).chain(lost);
-        Some(Loss::assess(Evidence {
-            incarnation: last.number,
-            first: last.first,
-            ledger,
-            same_boot: ledger.is_some_and(|record| record.boot == boot),
-            end,
-            samples: told.or(recorded),
-            damaged_batches: damaged.map(|(from, to)| to.0 - from.0 + 1).sum(),
-        }))
     }
 
     /// Writes the manifest of the new start: from here on, what was cut off stays cut off.

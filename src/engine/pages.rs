@@ -95,12 +95,30 @@ fn local_layouts(leftover: &Leftover, index: &Index) -> HashMap<LayoutId, Arc<La
         let (layout, _) = index.layout(&defined.table, &names).ok()?;
         Some((defined.id, Arc::clone(index.schema.layout(layout))))
     };
-    leftover.layouts.iter().filter_map(local).collect()
+    leftover.layouts.values().filter_map(local).collect()
 }
 
-/// Tells the index which fields the streams of a page have.
-fn read_fields(part: &Part, index: &Index, fields: &mut NewFields) -> Result<(), parts::Error> {
-    let mut scan = part.scan();
+/// The numbers of a plan's commits with streams that nothing names. Only damage does that.
+pub(super) fn nameless(stage: &StageContents, plan: &Plan, index: &Index) -> Result<Vec<(SeqNo, SeqNo)>, Error> {
+    let mut nameless = Vec::new();
+    let commits = plan.commits.iter().map(|place| &stage.commits[*place]);
+    for commit in commits.filter(|commit| stage.files[commit.file].is_damaged) {
+        let leftover = &stage.files[commit.file];
+        let failed = |source| Error::Part { action: "open page of", path: leftover.path.clone(), source };
+        for (page, _) in &commit.pages {
+            let base = commit.offset + page.offset;
+            let part = Part::open(Arc::clone(&leftover.file), base, page.size).map_err(failed)?;
+            if !read_fields(&part, index, &mut NewFields::new()).map_err(failed)? {
+                nameless.push(commit.span.numbers());
+            }
+        }
+    }
+    Ok(nameless)
+}
+
+/// Tells the index which fields the streams of a part image have; whether all of its streams are known.
+pub(super) fn read_fields(part: &Part, index: &Index, fields: &mut NewFields) -> Result<bool, parts::Error> {
+    let (mut scan, mut all_known) = (part.scan(), true);
     while let Some(group) = scan.next_group()? {
         let names: Vec<&str> = group.fields().map(|(name, _)| name).collect();
         let Ok((layout, _)) = index.layout(group.table, &names) else { continue };
@@ -108,7 +126,9 @@ fn read_fields(part: &Part, index: &Index, fields: &mut NewFields) -> Result<(),
         if index.streams.table(group.stream).is_some() {
             index.streams.note_layout(group.stream, layout);
             fields.entry(group.stream).or_default().extend(&layout.fields);
+        } else {
+            all_known = false;
         }
     }
-    Ok(())
+    Ok(all_known)
 }

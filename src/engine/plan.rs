@@ -130,6 +130,24 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Numbers that count, of which no earlier start said that they are lost, nor this one that they are gone with parts.
+    pub(crate) fn not_lost_yet(&self, ranges: &[(SeqNo, SeqNo)], verdict: &Verdict) -> Vec<(SeqNo, SeqNo)> {
+        let mut holes = [&verdict.voids[..], &self.lost(verdict)].concat();
+        holes.sort_unstable();
+        let mut rest = Vec::new();
+        for (from, to) in ranges.iter().copied() {
+            for start in &verdict.incarnations {
+                let end = start.end.expect("the verdict ends every start");
+                rest.extend(without((from.max(start.first), to.min(end)), &holes));
+            }
+        }
+        rest.sort_unstable();
+        rest.dedup();
+        rest
+    }
+}
+
 /// What parts leave open that are lost: ranges of numbers, each with all days it misses.
 fn gaps(lost: &[FileEntry]) -> Vec<Gap> {
     let mut edges: Vec<SeqNo> = lost.iter().flat_map(|part| [part.numbers.0, part.numbers.1.next()]).collect();

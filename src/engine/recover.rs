@@ -1,7 +1,7 @@
 //! Reading the stage after a crash: what is there, and what it covers.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -25,8 +25,19 @@ pub(crate) struct Leftover {
     pub(crate) file: Arc<dyn File>,
     /// It holds something between valid frames that is none.
     pub(crate) is_damaged: bool,
-    /// The layouts its frames define; their ids mean nothing in another file.
-    pub(crate) layouts: Vec<LayoutDefinition>,
+    /// The start that wrote it, by its frames.
+    incarnation: Option<u32>,
+    /// The layouts its frames define; their ids are those of the start that wrote it.
+    pub(crate) layouts: HashMap<LayoutId, LayoutDefinition>,
+    /// Some of its batches use what no frame before them defines.
+    is_unresolved: bool,
+}
+
+impl Leftover {
+    /// Takes the layouts of a frame.
+    fn define(&mut self, definitions: Definitions) {
+        self.layouts.extend(definitions.layouts.into_iter().map(|layout| (layout.id, layout)));
+    }
 }
 
 /// Batches with consecutive numbers, one behind the other in one file.
@@ -86,8 +97,9 @@ impl StageContents {
     /// Walks over all files: checks every frame, remembers what it covers, and takes stream definitions. Of a log with two
     /// copies it is enough that one of them has a batch.
     ///
-    /// A batch that uses what no frame here and no index part defines does not count: a power cut may keep it and lose the
-    /// frame before it, which parts made safe meanwhile.
+    /// A stream's definition counts wherever it stands; a layout's, in all files of the start that wrote it. A batch that
+    /// uses what no frame here and no index part defines does not count: a power cut may keep it and lose the frame before
+    /// it, which parts made safe meanwhile.
     ///
     /// The log may be in several directories: what a frame holds counts once, from whichever file it can be read.
     pub(crate) fn read(disk: &dyn Disk, logs: &[PathBuf], containers: &Path, index: &Index) -> Result<Self, Error> {
@@ -97,16 +109,18 @@ impl StageContents {
             for (id, path) in list_files(disk, dir, kind)? {
                 let file = disk.open(&path).map_err(io_error("open", &path))?;
                 found.last_ids[kind as usize] = found.last_ids[kind as usize].max(id);
-                let mut leftover = Leftover { id, path, file, is_damaged: false, layouts: Vec::new() };
+                let (layouts, incarnation) = (HashMap::new(), None);
+                let mut leftover =
+                    Leftover { id, path, file, is_damaged: false, incarnation, layouts, is_unresolved: false };
                 found.walk(&mut leftover, index)?;
                 found.files.push(leftover);
             }
         }
+        found.resolve_late(index)?;
         Ok(found)
     }
 
     fn walk(&mut self, leftover: &mut Leftover, index: &Index) -> Result<(), Error> {
-        let mut layouts = HashSet::new();
         let mut scan = Scan::new(Arc::clone(&leftover.file), &leftover.path, leftover.id)?;
         while let Some(next) = scan.next()? {
             match next {
@@ -114,38 +128,63 @@ impl StageContents {
                     self.damage.push((leftover.path.clone(), offset, bytes));
                     leftover.is_damaged = true;
                 }
-                Found::Frame(frame) => self.take(&frame, leftover, &mut layouts, index)?,
+                Found::Frame(frame) => self.take(&frame, leftover, index)?,
             }
         }
         self.torn_bytes += scan.torn_bytes()?;
         Ok(())
     }
 
-    fn take(
-        &mut self,
-        frame: &Frame<'_>,
-        leftover: &mut Leftover,
-        layouts: &mut HashSet<LayoutId>,
-        index: &Index,
-    ) -> Result<(), Error> {
+    /// Looks once more at files with batches that use what only a later frame or another file defines: the frame that was
+    /// to define it may be damaged.
+    fn resolve_late(&mut self, index: &Index) -> Result<(), Error> {
+        let is_short = |left: &Leftover| left.is_unresolved || left.is_damaged;
+        for place in (0..self.files.len()).filter(|place| is_short(&self.files[*place])).collect::<Vec<_>>() {
+            let of_start = |left: &&Leftover| left.incarnation == self.files[place].incarnation;
+            let layouts = self.files.iter().filter(of_start).flat_map(|left| left.layouts.clone()).collect();
+            let own = std::mem::replace(&mut self.files[place].layouts, layouts);
+            self.files[place].layouts.extend(own);
+            if self.files[place].is_unresolved {
+                self.resolve_again(place, index)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a file's batches anew, now that all definitions are known.
+    fn resolve_again(&mut self, place: usize, index: &Index) -> Result<(), Error> {
+        let left = &self.files[place];
+        let (layouts, mut scan) = (left.layouts.clone(), Scan::new(Arc::clone(&left.file), &left.path, left.id)?);
+        self.runs.retain(|run| run.file != place);
+        while let Some(next) = scan.next()? {
+            let Found::Frame(frame) = next else { continue };
+            if frame.header.kind == Kind::Batch && self.resolves(decode_batch(&frame.payload)?.1, &layouts, index)? {
+                self.add_batch(&frame, place);
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, frame: &Frame<'_>, leftover: &mut Leftover, index: &Index) -> Result<(), Error> {
         let header = &frame.header;
         let (incarnation, to) = (header.place.incarnation, header.number);
         self.safe = self.safe.max(header.safe);
         self.largest = self.largest.max(to);
+        leftover.incarnation = Some(incarnation);
         match header.kind {
             Kind::Batch | Kind::PackedBatch => {
                 let (definitions, rows) = decode_batch(&frame.payload)?;
                 self.define(&definitions, index);
-                layouts.extend(definitions.layouts.iter().map(|layout| layout.id));
-                leftover.layouts.extend(definitions.layouts);
-                if self.resolves(rows, layouts, index)? {
-                    self.add_batch(frame);
+                leftover.define(definitions);
+                match self.resolves(rows, &leftover.layouts, index)? {
+                    true => self.add_batch(frame, self.files.len()),
+                    false => leftover.is_unresolved = true,
                 }
             }
             Kind::Commit => {
                 let (commit, first) = decode_commit(&frame.payload)?;
                 self.define(&commit.definitions, index);
-                leftover.layouts.extend(commit.definitions.layouts);
+                leftover.define(commit.definitions);
                 let offset = header.place.offset + (FRAME_HEADER_SIZE + first) as u64;
                 let failed = |source| Error::Part { action: "read page of", path: leftover.path.clone(), source };
                 self.commits.push(PagesAt {
@@ -166,8 +205,8 @@ impl StageContents {
     }
 
     /// Adds a batch to the run before it, or begins one.
-    fn add_batch(&mut self, frame: &Frame<'_>) {
-        let (place, number, file) = (frame.header.place, frame.header.number, self.files.len());
+    fn add_batch(&mut self, frame: &Frame<'_>, file: usize) {
+        let (place, number) = (frame.header.place, frame.header.number);
         let follows = |run: &&mut Run| {
             run.file == file && run.span.incarnation == place.incarnation && run.span.to.next() == number
         };
@@ -192,11 +231,16 @@ impl StageContents {
     }
 
     /// Whether everything a batch's rows refer to is known.
-    fn resolves(&mut self, rows: &[u8], layouts: &HashSet<LayoutId>, index: &Index) -> Result<bool, stage::Error> {
+    fn resolves(
+        &mut self,
+        rows: &[u8],
+        layouts: &HashMap<LayoutId, LayoutDefinition>,
+        index: &Index,
+    ) -> Result<bool, stage::Error> {
         let (mut known_layouts, mut known_streams, mut last) = (true, true, None);
         self.decoder.references(
             rows,
-            |layout| known_layouts &= layouts.contains(&layout),
+            |layout| known_layouts &= layouts.contains_key(&layout),
             |stream| {
                 if last != Some(stream) {
                     known_streams &= index.streams.table(stream).is_some();

@@ -5,7 +5,8 @@
 //! is back, `visible` stays below it: a query sees what parts and pages hold, and then everything.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -16,7 +17,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    Engine, Error,
+    Edit, Engine, Error,
     loss::batches,
     plan::{Piece, Plan},
     recover::StageContents,
@@ -80,12 +81,23 @@ struct Job {
     orphaned_rows: u64,
     /// Rows of days before this are gone, in batches up to this number.
     dropped: Vec<(Day, SeqNo)>,
+    /// Batches that were there when the start read the stage, and are not now.
+    vanished: Vanished,
     reported: Duration,
+}
+
+/// Numbers, first and last, and the files they were in.
+#[derive(Default)]
+struct Vanished {
+    numbers: Vec<(SeqNo, SeqNo)>,
+    files: BTreeSet<PathBuf>,
 }
 
 /// Where in a piece the job is.
 struct Reader {
     scan: Scan,
+    /// The number of the frame that is to come.
+    next: SeqNo,
     layouts: Layouts,
 }
 
@@ -109,6 +121,7 @@ impl ReplayState {
             batches: 0,
             orphaned_rows: 0,
             dropped,
+            vanished: Vanished::default(),
             reported: Duration::ZERO,
         };
         let job = (floor < u64::MAX).then_some(job);
@@ -137,6 +150,7 @@ impl Engine {
             return Ok(Replaying::Waits);
         }
         let has_more = job.step(&self.index, &self.memtable, generations)?;
+        self.give_up_vanished(&std::mem::take(&mut job.vanished))?;
         self.tell_progress(job);
         if has_more {
             self.replay.floor.store(job.floor().0, Ordering::Release);
@@ -154,6 +168,19 @@ impl Engine {
         self.metrics.recovery_duration.set(self.clock.now().as_secs_f64());
         self.durability.flusher().ring();
         Ok(Replaying::Done)
+    }
+
+    /// Records what was damaged since the start read it: its receipts say so, and its file is kept.
+    fn give_up_vanished(&self, vanished: &Vanished) -> Result<(), Error> {
+        if vanished.numbers.is_empty() {
+            return Ok(());
+        }
+        self.record(&Edit { lost: vanished.numbers.clone(), ..Edit::default() })?;
+        let mut leftovers = self.leftovers.lock();
+        leftovers.iter_mut().filter(|(path, _)| vanished.files.contains(path)).for_each(|left| left.1 = true);
+        drop(leftovers);
+        self.note_lost(&vanished.numbers);
+        Ok(())
     }
 
     /// Puts everything back, and flushes where memory is short.
@@ -216,6 +243,14 @@ impl Job {
             };
             let Found::Frame(frame) = found else { continue };
             let number = frame.header.number;
+            if number > piece.numbers.1 {
+                self.end_piece();
+                continue;
+            }
+            if number > reader.next {
+                self.vanished.add(&self.stage, &piece, (reader.next, SeqNo(number.0 - 1)));
+            }
+            reader.next = reader.next.max(number.next());
             if frame.header.kind == Kind::Batch && (piece.numbers.0..=piece.numbers.1).contains(&number) {
                 let batch = decoder.decode(decode_batch(&frame.payload)?.1)?;
                 let (batch, orphaned) =
@@ -243,11 +278,15 @@ impl Job {
         let run = &self.stage.runs[piece.run];
         let leftover = &self.stage.files[run.file];
         let scan = Scan::starting_at(Arc::clone(&leftover.file), &leftover.path, leftover.id, run.offset)?;
-        Ok(Reader { scan, layouts: layouts(&leftover.layouts, index) })
+        Ok(Reader { scan, next: piece.numbers.0, layouts: layouts(leftover.layouts.values(), index) })
     }
 
+    /// Goes on to the next piece. Whatever of this one has not come by now is gone.
     fn end_piece(&mut self) {
-        self.reader = None;
+        let (piece, reader) = (self.plan.pieces[self.piece], self.reader.take());
+        if let Some(reader) = reader.filter(|reader| reader.next <= piece.numbers.1) {
+            self.vanished.add(&self.stage, &piece, (reader.next, piece.numbers.1));
+        }
         self.piece += 1;
     }
 
@@ -278,8 +317,15 @@ impl Job {
     }
 }
 
+impl Vanished {
+    fn add(&mut self, stage: &StageContents, piece: &Piece, numbers: (SeqNo, SeqNo)) {
+        self.numbers.push(numbers);
+        self.files.insert(stage.files[stage.runs[piece.run].file].path.clone());
+    }
+}
+
 /// A file's layouts in this process's numbers.
-fn layouts(defined: &[LayoutDefinition], index: &Index) -> Layouts {
+fn layouts<'d>(defined: impl Iterator<Item = &'d LayoutDefinition>, index: &Index) -> Layouts {
     let mut layouts = Layouts::new();
     for layout in defined {
         let fields: Vec<&str> = layout.fields.iter().map(|field| &**field).collect();

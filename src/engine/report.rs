@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use super::{
-    Engine, Error, Loss, Open, Options, Paths, directory::take_lock, logdirs::LogDirs, loss::batches, manifest::Loaded,
-    open::Found,
+    Engine, Error, Loss, Open, Options, Paths, directory::take_lock, examine::Found, logdirs::LogDirs, loss::batches,
+    manifest::Loaded,
 };
 use crate::{
     disk::Disk,

@@ -43,7 +43,7 @@ impl Verdict {
     /// lost, and told so: neither is revived.
     pub fn new(state: &State, safe: SeqNo, mut spans: Vec<Span>, mut voids: Vec<Span>) -> Self {
         let safe = safe.max(state.flushed);
-        voids.extend(state.lost.iter().filter_map(|(from, to)| state.span(*from, *to)));
+        voids.extend(state.lost.iter().flat_map(|(from, to)| state.spans(*from, *to)));
         spans.extend(&voids);
         spans.sort_unstable_by_key(|span| (span.from, span.to));
         let mut verdict = Self { end: state.flushed, ..Self::default() };
@@ -69,16 +69,20 @@ impl Verdict {
         self.kept(span) == Some(span.numbers())
     }
 
-    /// Ends the sequence before the first number that is missing, for good: what is left is a state that was.
-    pub fn cut_before_damage(&mut self, flushed: SeqNo) {
-        let Some(first) = self.damaged.iter().map(|(first, _)| *first).min() else { return };
+    /// The numbers above `end` that count, a range for each start.
+    pub fn counted_above(&self, end: SeqNo) -> Vec<(SeqNo, SeqNo)> {
+        let above = |start: &Incarnation| Some((start.first.max(end.next()), start.end?));
+        self.incarnations.iter().filter_map(above).filter(|(first, last)| first <= last).collect()
+    }
+
+    /// Ends the sequence at `end`, for good.
+    pub fn cut(&mut self, end: SeqNo) {
         for start in &mut self.incarnations {
-            let before = SeqNo(first.0.max(start.first.0) - 1);
-            start.end = start.end.map(|end| end.min(before));
+            let last = end.max(SeqNo(start.first.0 - 1));
+            start.end = start.end.map(|end| end.min(last));
         }
-        let ends = self.incarnations.iter().filter_map(|start| start.end.filter(|end| *end >= start.first));
-        self.end = ends.max().unwrap_or_default().max(flushed);
-        self.damaged.clear();
+        self.end = self.end.min(end);
+        self.damaged.retain(|(first, _)| *first <= end);
     }
 
     fn close(&mut self, incarnation: Incarnation, flushed: SeqNo, safe: SeqNo, spans: impl Iterator<Item = Span>) {

@@ -1,4 +1,4 @@
-//! What the ids in a file of the stage mean: told by the frame that first uses them.
+//! What the ids in a file of the stage mean: told by the frame that first uses them, and by the next one once more.
 //!
 //! ```text
 //! definitions: streams varint | (id varint, key bytes)*  | layouts varint | (id varint, table bytes, fields varint, field bytes *)*
@@ -16,7 +16,7 @@ use crate::{
 pub struct Definitions {
     /// Streams: true in the whole directory.
     pub streams: Vec<StreamDefinition>,
-    /// Layouts: true in this file only.
+    /// Layouts: true in the files of one start of the server.
     pub layouts: Vec<LayoutDefinition>,
 }
 

@@ -7,7 +7,8 @@
 //! column:  size varint | codec payload
 //! ```
 //!
-//! Layout ids are this segment's own (this frame or one before defines them); stream ids are global.
+//! Layout ids are those of the start that wrote the segment, and this frame or one before defines them; stream ids are
+//! global.
 
 use super::{Error, Kind};
 use crate::{

@@ -1,0 +1,154 @@
+//! What a start makes of what it finds: it looks at everything, decides what counts, and changes nothing.
+
+use std::cmp::Reverse;
+
+use super::{
+    Error, FileEntry, Loss, Open, RecoveryPolicy, Verdict, io_error, loss::Evidence, pages::nameless, plan::Plan,
+    recover::StageContents, reindex::Reindexed,
+};
+use crate::{
+    durability::{Failure, Ledger, LedgerRecord},
+    model::SeqNo,
+};
+
+/// What a start finds in the stage, and decides.
+pub(crate) struct Found {
+    pub(crate) stage: StageContents,
+    pub(crate) verdict: Verdict,
+    pub(crate) plan: Plan,
+    /// Numbers that had been safe and are missing, whatever the policy makes of it.
+    pub(crate) damaged: Vec<(SeqNo, SeqNo)>,
+    /// Numbers that are gone with the parts they were in, or with what named their series.
+    pub(super) lost: Vec<(SeqNo, SeqNo)>,
+    /// Of those, the ones whose rows are there and have series that nothing names.
+    pub(super) nameless: Vec<(SeqNo, SeqNo)>,
+    /// What is told again of days whose index parts do not tell it any more.
+    pub(super) reindexed: Reindexed,
+    /// Every batch up to here is in parts.
+    pub(super) flushed: SeqNo,
+    /// Parts behind the end: they are not served.
+    pub(super) dropped: Vec<FileEntry>,
+    pub(super) boot: u128,
+    /// A write or sync failed before: what is found may not be on the disk.
+    is_troubled: bool,
+}
+
+impl Found {
+    /// What is served from now on must not be lost to a power cut: it may be in the page cache only.
+    fn make_durable(self) -> Result<Self, Error> {
+        if self.is_troubled {
+            self.stage.write_again()?;
+        }
+        self.stage.sync()?;
+        Ok(self)
+    }
+}
+
+impl Open {
+    /// Reads the stage, decides what counts, and, but in a dry run, makes it durable; without a directory of the log that
+    /// does not work, where the other copy is enough.
+    pub(crate) fn find(&mut self) -> Result<Found, Error> {
+        loop {
+            let is_dry = self.options.recovery == RecoveryPolicy::DryRun;
+            let found = self.examine();
+            match found.and_then(|found| if is_dry { Ok(found) } else { found.make_durable() }) {
+                Err(error) => self.logs.leave_out(error)?,
+                found => return found,
+            }
+        }
+    }
+
+    /// Reads the stage and decides what counts. Changes nothing; a strict start ends here where there is damage.
+    fn examine(&mut self) -> Result<Found, Error> {
+        let stage = StageContents::read(&*self.disk, &self.logs.read, &self.paths.containers(), &self.index)?;
+        let path = self.paths.ledger();
+        let ledger = Ledger::read(&*self.disk, &path).map_err(io_error("read", &path))?;
+        let boot = self.boot();
+        // While the machine stays up, the kernel keeps what was only written, too.
+        let failure = |record: &LedgerRecord| if record.boot == boot { Failure::Process } else { Failure::Power };
+        let promised = ledger.as_ref().map_or(SeqNo(0), |record| record.safe(failure(record)));
+        let verdict = stage.verdict(&self.state, promised);
+        let plan = Plan::new(&stage.runs, &stage.commits, &verdict, self.state.flushed, &self.lost_parts);
+        let reindexed = self.reindex()?;
+        let nameless = [reindexed.nameless(), nameless(&stage, &plan, &self.index)?].concat();
+        let nameless = plan.not_lost_yet(&nameless, &verdict);
+        let lost = [plan.lost(&verdict), nameless.clone()].concat();
+        let mut damaged = [&verdict.damaged[..], &lost].concat();
+        damaged.sort_unstable();
+        damaged.dedup();
+        let (is_troubled, flushed) = (ledger.is_some_and(|record| record.is_troubled), self.state.flushed);
+        let mut found = Found {
+            stage,
+            verdict,
+            plan,
+            damaged,
+            lost,
+            nameless,
+            reindexed,
+            flushed,
+            dropped: Vec::new(),
+            boot,
+            is_troubled,
+        };
+        if self.options.recovery == RecoveryPolicy::PointInTime {
+            self.cut_before_damage(&mut found);
+        }
+        self.recovery.loss = self.assess_loss(&found, ledger.as_ref());
+        match found.damage() {
+            Some(damage) if self.options.recovery == RecoveryPolicy::Strict => Err(Error::Damaged(damage)),
+            _ => Ok(found),
+        }
+    }
+
+    /// Ends the sequence before the first number that is damaged or lost: what is left is a state that was. Rows in parts
+    /// have no numbers, so a part that reaches over the end is given up as a whole, and the end is before it.
+    fn cut_before_damage(&self, found: &mut Found) {
+        let Some((first, _)) = found.damaged.first() else { return };
+        let is_here = |part: &&FileEntry| self.lost_parts.iter().all(|lost| lost.id != part.id);
+        let mut parts: Vec<_> = self.state.parts.values().filter(is_here).copied().collect();
+        parts.sort_unstable_by_key(|part| Reverse(part.numbers.0));
+        let mut end = SeqNo(first.0 - 1);
+        for part in &parts {
+            if part.numbers.0 <= end && end < part.numbers.1 {
+                end = SeqNo(part.numbers.0.0 - 1);
+            }
+        }
+        found.damaged = found.verdict.counted_above(end);
+        found.verdict.cut(end);
+        (found.lost, found.nameless) = (Vec::new(), Vec::new());
+        found.flushed = self.state.flushed.min(end);
+        found.dropped = parts.into_iter().filter(|part| part.numbers.1 > end).collect();
+        let Found { stage, verdict, flushed, .. } = &found;
+        found.plan = Plan::new(&stage.runs, &stage.commits, verdict, *flushed, &self.lost_parts);
+    }
+
+    /// This boot of the machine. Where that cannot be known, a number no other start has: then a ledger never counts as of
+    /// the same boot, and losses are told as bounds.
+    fn boot(&self) -> u128 {
+        self.disk.boot_id().unwrap_or_else(|error| {
+            tracing::warn!("the machine does not tell its boot id ({error}): a loss is told as after a power cut");
+            fastrand::u128(1..)
+        })
+    }
+
+    /// What the end of the start before took.
+    fn assess_loss(&self, found: &Found, ledger: Option<&LedgerRecord>) -> Option<Loss> {
+        let Found { stage, verdict, lost, boot, .. } = found;
+        let last = verdict.incarnations.last()?;
+        let end = last.end.expect("the verdict ends every start");
+        // Where nothing of it survived, the count is the one it began with.
+        let recorded = (end == self.state.flushed || end < last.first).then_some(self.state.samples);
+        let told = stage.samples_at(end).filter(|(number, _)| *number == end).map(|(_, samples)| samples);
+        let is_ours = |(from, _): &&(SeqNo, SeqNo)| *from >= last.first;
+        let damaged = verdict.damaged.iter().filter(is_ours).chain(lost);
+        Some(Loss::assess(Evidence {
+            incarnation: last.number,
+            first: last.first,
+            ledger,
+            same_boot: ledger.is_some_and(|record| record.boot == *boot),
+            end,
+            samples: told.or(recorded),
+            damaged_batches: damaged.map(|(from, to)| to.0 - from.0 + 1).sum(),
+        }))
+    }
+}
