@@ -56,7 +56,7 @@ fn days(engine: &Arc<Engine>) -> Vec<i64> {
 }
 
 fn names(engine: &Arc<Engine>) -> Vec<String> {
-    View::new(engine).label_values("__name__", &[], TimeRange::ALL)
+    View::new(engine).label_values("__name__", &[], TimeRange::ALL, &crate::model::Unlimited).unwrap()
 }
 
 /// The days that have a directory with files.
