@@ -70,7 +70,7 @@ impl Open {
         let verdict = stage.verdict(&self.state, promised);
         let plan = Plan::new(&stage.runs, &stage.commits, &verdict, self.state.flushed, &self.lost_parts);
         let reindexed = self.reindex()?;
-        let nameless = [reindexed.nameless(), nameless(&stage, &plan, &self.index)?].concat();
+        let nameless = [reindexed.nameless(), nameless(&stage, &plan, &self.state.dropped, &self.index)?].concat();
         let nameless = plan.not_lost_yet(&nameless, &verdict);
         let lost = [plan.lost(&verdict), nameless.clone()].concat();
         let mut damaged = [&verdict.damaged[..], &lost].concat();

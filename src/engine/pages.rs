@@ -99,13 +99,19 @@ fn local_layouts(leftover: &Leftover, index: &Index) -> HashMap<LayoutId, Arc<La
 }
 
 /// The numbers of a plan's commits with streams that nothing names. Only damage does that.
-pub(super) fn nameless(stage: &StageContents, plan: &Plan, index: &Index) -> Result<Vec<(SeqNo, SeqNo)>, Error> {
+pub(super) fn nameless(
+    stage: &StageContents,
+    plan: &Plan,
+    dropped: &[(Day, SeqNo)],
+    index: &Index,
+) -> Result<Vec<(SeqNo, SeqNo)>, Error> {
     let mut nameless = Vec::new();
     let commits = plan.commits.iter().map(|place| &stage.commits[*place]);
     for commit in commits.filter(|commit| stage.files[commit.file].is_damaged) {
         let leftover = &stage.files[commit.file];
         let failed = |source| Error::Part { action: "open page of", path: leftover.path.clone(), source };
-        for (page, _) in &commit.pages {
+        let is_kept = |day| !is_dropped(dropped, day, commit.span.from);
+        for (page, _) in commit.pages.iter().filter(|(page, _)| is_kept(page.day)) {
             let base = commit.offset + page.offset;
             let part = Part::open(Arc::clone(&leftover.file), base, page.size).map_err(failed)?;
             if !read_fields(&part, index, &mut NewFields::new()).map_err(failed)? {
