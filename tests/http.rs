@@ -7,6 +7,19 @@ use common::{T, encode, gzip, server, with_data};
 use serde_json::{Value, json};
 
 #[test]
+fn points_beyond_the_retention_are_dropped_in_influxdbs_words() {
+    let (server, _dir) = server(&["--retention", "1d"]);
+    let response = server.post("/write?db=home", b"m f=1,g=2 1\nm f=3");
+    assert_eq!(response.status, 400);
+    let error = response.json()["error"].as_str().unwrap().to_owned();
+    assert_eq!(error, "partial write: points beyond retention policy dropped=1");
+    assert_eq!((response.header("accepted-samples"), response.header("rejected-samples")), ("1", "2"));
+    let response = server.post("/api/v3/write_lp?db=home&precision=s", b"m f=1 1");
+    assert_eq!(response.status, 400);
+    assert_eq!(response.json()["error"], "partial write: points beyond retention policy dropped=1");
+}
+
+#[test]
 fn a_write_is_acknowledged_with_a_receipt_and_can_be_asked() {
     let (server, _dir) = server(&[]);
     let response = server.post("/write?db=test&precision=s", format!("cpu,host=a usage=1.5,idle=97i {T}\n").as_bytes());

@@ -48,6 +48,15 @@ fn sizes_and_durations_have_units() {
 }
 
 #[test]
+fn a_retention_is_an_age_and_not_nothing() {
+    assert_eq!(serve(&[]).engine().retention, None);
+    assert_eq!(serve(&["--retention", "30d"]).engine().retention, Some(Duration::from_hours(24 * 30)));
+    for bad in ["0", "0d", "30", "forever"] {
+        assert!(parse_line(&["--retention", bad]).unwrap_err().to_string().contains("30d"), "{bad}");
+    }
+}
+
+#[test]
 fn a_log_smaller_than_a_segment_is_refused_with_the_smallest_size_there_is() {
     assert_eq!(wal_size("32MiB"), Ok(32 << 20));
     for small in ["0", "32767KiB"] {

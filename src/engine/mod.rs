@@ -4,6 +4,7 @@
 //! open:    lock ─► manifest ─► parts, index parts ─► stage scanned ─► verdict ─► stage synced ─► new manifest, ledger
 //! then:    replay: batches of the stage ─► generations, while what is in parts and pages is served
 //! running: two workers: commit, sync (durability) │ flusher: generation ─► parts │ compactor: parts ─► fewer parts
+//!          retention, in the flusher's turn: days that are too old ─► nothing
 //! ```
 //!
 //! Always: a file counts once a manifest record names it, and is complete and durable before that; flushes go in

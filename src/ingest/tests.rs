@@ -5,13 +5,18 @@ use crate::{
     disk::SimDisk,
     durability::AckLevel,
     engine::Options as EngineOptions,
-    metrics::Metrics,
+    metrics::{Metrics, Rejection},
     model::{Labels, MatchOp, Matcher, Slot, StreamId, TimeRange},
     protocol::line::Precision,
 };
 
 fn engine(streams_max: u32) -> Arc<Engine> {
+    engine_that_keeps(None, streams_max)
+}
+
+fn engine_that_keeps(retention: Option<Duration>, streams_max: u32) -> Arc<Engine> {
     let options = EngineOptions {
+        retention,
         streams_max,
         generation_size: 1 << 20,
         chunk_size: 64 << 10,
@@ -110,6 +115,18 @@ fn a_line_of_strings_alone_makes_no_stream_but_is_read() {
     let outcome = write(&ingest(&engine), None, "m,h=a s=\"x\" 1\nm,h=a,h=a s=\"x\" 1", 100);
     assert_eq!((outcome.rejected_samples, outcome.rejected.count()), (1, 1));
     assert_eq!(engine.index().streams.count(), 0);
+}
+
+#[test]
+fn samples_older_than_the_retention_are_refused_to_the_nanosecond_and_counted() {
+    let engine = engine_that_keeps(Some(Duration::from_secs(4)), 100);
+    // It is 7 s after 1970.
+    let outcome = write(&ingest(&engine), None, "m,h=a a=1,b=2 2\nm,h=b a=3 3\nm,h=c a=4,s=\"x\" 1", 100);
+    assert_eq!((outcome.accepted_samples, outcome.rejected_samples, outcome.beyond_retention), (1, 4, 2));
+    assert!(outcome.rejected.is_empty());
+    assert_eq!(all(&engine), ["m_a{h=\"b\"} [3000000000] [3.0]"]);
+    assert_eq!(engine.index().streams.count(), 1, "what is refused makes no stream");
+    assert_eq!(engine.metrics().samples_rejected[Rejection::Retention].get(), 3);
 }
 
 #[test]

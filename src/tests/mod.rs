@@ -13,6 +13,7 @@ mod mirror;
 mod promql;
 mod promqltest;
 mod recovery;
+mod retention;
 mod starts;
 mod stored;
 mod wal;

@@ -1,41 +1,32 @@
-//! The crash test: a real engine on the simulated disk, crashed at chosen disk operations, several times in a row.
-//!
-//! A seed chooses the workload (batches, ack levels, flushes, compactions, clean stops) and the crashes. After each
-//! crash the directory is opened again (now and then crashing in that, too), and what is there is compared with what
-//! was sent: it must be the effect of a prefix of the sequence, exactly, and the prefix must hold everything that was
-//! answered at a level that survives such a crash.
+//! A directory and its clients: what they sent, what they were told, and what is held against it after a crash.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use fastrand::Rng;
 
 use crate::{
-    disk::{CrashKind, Errno, Fault, OpKind, SimDisk},
-    durability::{Ack, AckLevel, Failure, Mirror, Mode, Ticket, survives},
-    engine::{Engine, Options, Receipt},
+    disk::{CrashKind, Disk, Errno, Fault, OpKind, SimDisk},
+    durability::{Ack, AckLevel, Failure, Mode, Ticket, survives},
+    engine::{Bounds, Engine, Loss, Options, Receipt},
     metrics::Metrics,
-    model::{Batch, Labels, Matcher, Position, Rows, SeqNo, StreamKey, TimeRange},
-    select::{Source, View},
-    stage::{Compression, RowsEncoder},
+    model::{Batch, Position, Rows, SeqNo, StreamKey},
+    stage::RowsEncoder,
 };
 
-/// Every sample of every series, as the bits of its value.
-type Contents = BTreeMap<(String, i64), u64>;
+use super::{
+    liars::{Lie, LyingDisk},
+    log_of, modes,
+    samples::{self, Contents, Sent},
+};
 
-/// One sample a client sent.
-#[derive(Clone, Debug)]
-struct Sent {
-    table: &'static str,
-    host: u32,
-    field: &'static str,
-    time: i64,
-    value: f64,
-}
+const NONE: Bounds = Bounds { min: 0, max: Some(0) };
 
 /// A batch and what became of it.
-struct Tracked {
+pub(super) struct Tracked {
     /// 0 until it has one.
-    number: SeqNo,
+    pub(super) number: SeqNo,
+    /// The start that numbered it.
+    incarnation: u32,
     samples: Vec<Sent>,
     ticket: Option<Ticket>,
     acked: Option<Ack>,
@@ -45,52 +36,50 @@ struct Tracked {
 
 /// How a run is crashed.
 #[derive(Clone, Copy, Debug)]
-struct Crash {
-    kind: CrashKind,
+pub(super) struct Crash {
+    pub(super) kind: CrashKind,
     /// How many disk operations from the opening on.
-    after: u64,
+    pub(super) after: u64,
     /// How many operations into the recovery it crashes again.
-    again: Option<u64>,
+    pub(super) again: Option<u64>,
 }
 
-struct World {
-    disk: SimDisk,
-    mode: Mode,
-    rng: Rng,
+pub(super) struct World {
+    pub(super) disk: SimDisk,
+    pub(super) mode: Mode,
+    pub(super) rng: Rng,
     now: Duration,
     /// All batches that wait for a number, or got one and whose loss was not found out yet, in order.
-    batches: Vec<Tracked>,
+    pub(super) batches: Vec<Tracked>,
+    /// Batches that are gone for good: cut off by a crash, or refused after they had their numbers.
+    gone: Vec<Position>,
     counter: u64,
     /// The mode changes while the engine runs.
-    switches: bool,
+    pub(super) switches: bool,
     /// What of the options the seed chooses.
     log: Options,
     /// Whatever must have survived the last crash is at or below this number.
-    must_have: SeqNo,
+    pub(super) must_have: SeqNo,
     /// The start that was crashed last, and whether every record of its ledger was followed by its answers.
     crashed: Option<(u32, bool)>,
     /// Something has failed in this life.
     is_troubled: bool,
-}
-
-/// Where the log is, in how many copies, and whether it is compressed.
-pub(super) fn log_of(seed: u64) -> Options {
-    let (wal_dir, wal_mirror_dir, wal_mirror) = match seed % 4 {
-        0 => (None, None, Mirror::default()),
-        1 => (Some("/fast/wal".into()), None, Mirror::default()),
-        2 => (None, Some("/other/wal".into()), Mirror::TwoOfTwo),
-        _ => (None, Some("/other/wal".into()), Mirror::OneOfTwo),
-    };
-    let wal_compression = if seed % 3 == 1 { Compression::Zstd } else { Compression::None };
-    Options { wal_dir, wal_mirror_dir, wal_mirror, wal_compression, ..Options::new("/data") }
+    /// What is told falsely on purpose, to see that it is found out.
+    lie: Option<Lie>,
 }
 
 const TABLES: [&str; 2] = ["cpu", "disk"];
 const FIELDS: [&str; 3] = ["a", "b", "value"];
 const DAY: i64 = 86_400_000_000_000;
 
+impl Tracked {
+    fn position(&self) -> Position {
+        Position { incarnation: self.incarnation, number: self.number }
+    }
+}
+
 impl World {
-    fn new(seed: u64, mode: Mode) -> Self {
+    pub(super) fn new(seed: u64, mode: Mode) -> Self {
         let (rng, now) = (Rng::with_seed(seed), Duration::ZERO);
         let (disk, batches) = (SimDisk::new(seed), Vec::new());
         Self {
@@ -99,13 +88,20 @@ impl World {
             rng,
             now,
             batches,
+            gone: Vec::new(),
             counter: 0,
             switches: false,
             log: log_of(seed),
             must_have: SeqNo(0),
             crashed: None,
             is_troubled: false,
+            lie: None,
         }
+    }
+
+    /// One that is lied to.
+    pub(super) fn with_lie(seed: u64, mode: Mode, lie: Lie) -> Self {
+        Self { lie: Some(lie), ..Self::new(seed, mode) }
     }
 
     fn options(&self) -> Options {
@@ -120,7 +116,11 @@ impl World {
     }
 
     fn open(&self) -> Result<Arc<Engine>, crate::engine::Error> {
-        let engine = Engine::open(Arc::new(self.disk.clone()), self.options(), Metrics::new())?;
+        let disk: Arc<dyn Disk> = match self.lie {
+            Some(Lie::Sync) => Arc::new(LyingDisk(self.disk.clone())),
+            _ => Arc::new(self.disk.clone()),
+        };
+        let engine = Engine::open(disk, self.options(), Metrics::new())?;
         engine.finish_replay()?;
         Ok(engine)
     }
@@ -155,7 +155,7 @@ impl World {
             for place in &order {
                 let field = fields[usize::from(*place)];
                 self.counter += 1;
-                let value = value(&mut self.rng, self.counter);
+                let value = samples::value(&mut self.rng, self.counter);
                 rows.values.push(value);
                 sent.push(Sent { table, host, field, time, value });
             }
@@ -177,12 +177,19 @@ impl World {
         };
         if let Ok(ticket) = engine.durability().submit(batch, payload, level, self.now) {
             let ticket = Some(ticket);
-            self.batches.push(Tracked { number: SeqNo(0), samples, ticket, acked: None, is_void: false });
+            self.batches.push(Tracked {
+                number: SeqNo(0),
+                incarnation: engine.incarnation(),
+                samples,
+                ticket,
+                acked: None,
+                is_void: false,
+            });
         }
     }
 
     /// What waited got its numbers, all or none.
-    fn commit(&mut self, engine: &Engine) {
+    pub(super) fn commit(&mut self, engine: &Engine) {
         let before = engine.next_number();
         engine.commit_step(self.now);
         let mut next = before;
@@ -196,18 +203,18 @@ impl World {
     }
 
     /// Takes the answers that have come.
-    fn take_answers(&mut self, engine: &Engine) {
+    pub(super) fn take_answers(&mut self, engine: &Engine) {
         for batch in &mut self.batches {
             let Some(ticket) = &mut batch.ticket else { continue };
             match ticket.try_recv() {
                 Ok(Ok(ack)) => {
                     assert_eq!(ack.number, batch.number, "batches are numbered in the order they came");
-                    batch.acked = Some(ack);
+                    batch.acked =
+                        Some(if self.lie == Some(Lie::Level) { Ack { level: AckLevel::Disk, ..ack } } else { ack });
                     batch.ticket = None;
                 }
                 Ok(Err(_)) => {
-                    let position = Position { incarnation: engine.incarnation(), number: batch.number };
-                    batch.is_void = batch.number == SeqNo(0) || engine.receipt(position) == Receipt::Lost;
+                    batch.is_void = batch.number == SeqNo(0) || engine.receipt(batch.position()) == Receipt::Lost;
                     batch.ticket = None;
                 }
                 Err(tokio::sync::oneshot::error::TryRecvError::Closed) => batch.ticket = None,
@@ -216,14 +223,21 @@ impl World {
         }
         // Refused before they were anything; or refused, and said to be void before writes went on.
         let goes_on = engine.durability().stopped().is_none();
-        self.batches.retain(|batch| match batch.number {
+        self.forget(|batch| match batch.number {
             SeqNo(0) => batch.ticket.is_some(),
             _ => !(batch.is_void && goes_on),
         });
     }
 
+    /// Keeps those that pass; the others are gone for good.
+    fn forget(&mut self, is_kept: impl Fn(&Tracked) -> bool) {
+        let gone = self.batches.iter().filter(|batch| batch.number != SeqNo(0) && !is_kept(batch));
+        self.gone.extend(gone.map(Tracked::position));
+        self.batches.retain(is_kept);
+    }
+
     /// Does random things until the machine is down or `steps` are done.
-    fn run(&mut self, engine: &Arc<Engine>, steps: usize) {
+    pub(super) fn run(&mut self, engine: &Arc<Engine>, steps: usize) {
         for _ in 0..steps {
             if self.disk.is_down() {
                 break;
@@ -278,7 +292,7 @@ impl World {
     }
 
     /// Opens the directory again and compares.
-    fn check(&mut self, context: &str) -> Arc<Engine> {
+    pub(super) fn check(&mut self, context: &str) -> Arc<Engine> {
         self.disk.clear_faults();
         let engine = self.open().unwrap_or_else(|error| {
             panic!("{context}: does not open: {}\n{}", crate::durability::error_chain(&error), self.disk.trace())
@@ -300,18 +314,45 @@ impl World {
         assert!(end <= sent.max(self.must_have), "{context}: {end} survived, {sent} was sent");
         self.check_loss(&engine, end, context);
         // What is cut off must never come back.
-        self.batches.retain(|batch| (SeqNo(1)..=end).contains(&batch.number));
+        self.forget(|batch| (SeqNo(1)..=end).contains(&batch.number));
         self.batches.iter_mut().for_each(|batch| batch.ticket = None);
-        let found = contents(&engine);
+        let found = samples::contents(&engine);
         self.settle_void(&found);
         let expected = self.expected(|_| true);
         assert!(
             found == expected,
             "{context}: contents differ up to {end}: {}\n{}",
-            difference(&found, &expected),
+            samples::difference(&found, &expected),
             self.disk.trace()
         );
+        self.check_receipts(&engine, context);
         engine
+    }
+
+    /// Whoever asks for a batch of an earlier start, answered or not, is told that it is safe where it is here, and that it
+    /// is lost where it is not, as long as anybody asks.
+    fn check_receipts(&self, engine: &Engine, context: &str) {
+        let here = self.batches.iter().map(|batch| (batch.position(), Receipt::Safe));
+        let gone = self.gone.iter().map(|position| (*position, Receipt::Lost));
+        for (position, truth) in here.chain(gone) {
+            let told = if self.lie == Some(Lie::Receipt) { Receipt::Safe } else { engine.receipt(position) };
+            assert!(
+                told == truth,
+                "{context}: receipt of {position}: {told:?}, but it is {truth:?}\n{}",
+                self.disk.trace()
+            );
+        }
+    }
+
+    /// An answered batch of this life is safe where the watermark says so, and pending where not.
+    fn check_live_receipts(&self, engine: &Engine) {
+        let power_safe = engine.watermarks().power_safe;
+        for batch in self.batches.iter().filter(|batch| batch.acked.is_some()) {
+            let is_old = batch.incarnation != engine.incarnation();
+            let truth = if is_old || batch.number <= power_safe { Receipt::Safe } else { Receipt::Pending };
+            let (told, position) = (engine.receipt(batch.position()), batch.position());
+            assert!(told == truth, "receipt of {position}: {told:?}, but it is {truth:?}\n{}", self.disk.trace());
+        }
     }
 
     /// The loss that was reported holds the one we know.
@@ -319,6 +360,7 @@ impl World {
         let Some((incarnation, is_answered)) = self.crashed.take() else { return };
         let loss = engine.losses().into_iter().find(|loss| loss.incarnation == incarnation).unwrap();
         let lost = self.batches.iter().filter(|batch| batch.acked.is_some() && batch.number > end);
+        let loss = if self.lie == Some(Lie::Loss) { Loss { batches: NONE, samples: NONE, ..loss } } else { loss };
         let samples: u64 = lost.clone().map(|batch| batch.samples.len() as u64).sum();
         let batches = lost.count() as u64;
         for (told, truth) in [(loss.batches, batches), (loss.samples, samples)] {
@@ -337,7 +379,7 @@ impl World {
         for end in refused.into_iter().rev().chain([SeqNo(0)]) {
             let is_there = |batch: &Tracked| !batch.is_void || batch.number <= end;
             if self.expected(is_there) == *found {
-                self.batches.retain(is_there);
+                self.forget(is_there);
                 break;
             }
         }
@@ -346,13 +388,7 @@ impl World {
 
     /// What all batches that count add up to: the later one wins.
     fn expected(&self, is_there: impl Fn(&Tracked) -> bool) -> Contents {
-        let mut contents = Contents::new();
-        for sample in self.batches.iter().filter(|batch| is_there(batch)).flat_map(|batch| &batch.samples) {
-            let name = crate::model::metric_name(sample.table, sample.field);
-            let labels = Labels::from([("__name__", name.as_str()), ("host", sample.host.to_string().as_str())]);
-            contents.insert((labels.to_string(), sample.time), sample.value.to_bits());
-        }
-        contents
+        samples::expected(self.batches.iter().filter(|batch| is_there(batch)).flat_map(|batch| &batch.samples))
     }
 
     /// Now and then, an operation of some kind fails once or twice, without a crash. Whether it will.
@@ -384,7 +420,7 @@ impl World {
     }
 
     /// One life: open, run, crash, and now and then crash while opening again.
-    fn live(&mut self, crash: Crash, steps: usize, context: &str) {
+    pub(super) fn live(&mut self, crash: Crash, steps: usize, context: &str) {
         let engine = self.check(context);
         self.is_troubled = false;
         // A write that fails, and one in a power cut, may leave a record of answers that were never given.
@@ -396,6 +432,7 @@ impl World {
             self.disk.crash(crash.kind);
         }
         self.take_answers(&engine);
+        self.check_live_receipts(&engine);
         self.note_crash(crash, &engine);
         drop(engine);
         if died && self.died_in("LEDGER") {
@@ -410,144 +447,6 @@ impl World {
                 self.disk.crash(crash.kind);
             }
             self.disk.restart();
-        }
-    }
-}
-
-/// A value that no other sample has, in the shapes the codec treats differently.
-fn value(rng: &mut Rng, counter: u64) -> f64 {
-    let n = counter as f64;
-    match rng.u8(..8) {
-        0 => n / 100.0,
-        1 => f64::from_bits(0x7ff8_0000_0000_0000 | counter),
-        2 => n.sqrt(),
-        _ => n,
-    }
-}
-
-fn contents(engine: &Arc<Engine>) -> Contents {
-    let view = View::new(engine);
-    let everything = [Matcher::new("__name__", crate::model::MatchOp::Regex, ".+").unwrap()];
-    let mut contents = Contents::new();
-    for series in view.select(&everything, TimeRange::ALL).unwrap() {
-        let series = series.unwrap();
-        assert!(series.times.is_sorted_by(|a, b| a < b), "times ascend");
-        for (time, value) in series.times.iter().zip(&series.values) {
-            let before = contents.insert((series.labels.to_string(), *time), value.to_bits());
-            assert_eq!(before, None, "a series comes once");
-        }
-    }
-    contents
-}
-
-fn difference(found: &Contents, expected: &Contents) -> String {
-    let missing = expected.iter().filter(|(key, _)| !found.contains_key(*key)).count();
-    let extra = found.iter().filter(|(key, _)| !expected.contains_key(*key)).count();
-    let changed: Vec<_> =
-        expected.iter().filter(|(k, v)| found.get(*k).is_some_and(|other| other != *v)).take(3).collect();
-    format!("{missing} missing, {extra} extra, changed: {changed:?}")
-}
-
-/// Every mode, with parameters that matter within the few steps of a test.
-fn modes() -> [Mode; Mode::ALL.len()] {
-    let millis = Duration::from_millis;
-    Mode::ALL.map(|mode| match mode {
-        Mode::WalInterval(_) => Mode::WalInterval(millis(500)),
-        Mode::WalSegment(_) => Mode::WalSegment(3 << 10),
-        Mode::Parts(_) => Mode::Parts(millis(500)),
-        Mode::PartsOs(_) => Mode::PartsOs(millis(500)),
-        Mode::PartsSync(_) => Mode::PartsSync(millis(100)),
-        Mode::WalGroup(_) => Mode::WalGroup(millis(100)),
-        mode => mode,
-    })
-}
-
-const KINDS: [CrashKind; 3] = [CrashKind::Process, CrashKind::PowerNone, CrashKind::PowerRandom];
-
-/// Seeds a mode of the random test; `PLIMSOLL_CRASH_SEEDS` asks for more: 10,000 make 20 of those that try every
-/// operation.
-pub(super) fn seeds() -> u64 {
-    std::env::var("PLIMSOLL_CRASH_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(300)
-}
-
-#[test]
-fn what_was_promised_survives_crashes_in_a_row_for_every_seed() {
-    for mode in modes() {
-        for seed in 0..seeds() {
-            let mut world = World::new(seed, mode);
-            for life in 0..3 {
-                let kind = KINDS[world.rng.usize(..3)];
-                let again = world.rng.bool().then(|| world.rng.u64(0..40));
-                let crash = Crash { kind, after: world.rng.u64(0..200), again };
-                let steps = world.rng.usize(20..160);
-                world.live(crash, steps, &format!("{mode}, seed {seed}, life {life}"));
-            }
-            drop(world.check(&format!("{mode}, seed {seed}, end")));
-        }
-    }
-}
-
-#[test]
-fn what_was_promised_survives_crashes_between_which_the_mode_changes() {
-    for seed in 0..seeds() / 2 {
-        let mut world = World::new(seed, Mode::WalSync);
-        for life in 0..4 {
-            world.mode = modes()[world.rng.usize(..modes().len())];
-            world.switches = true;
-            let kind = KINDS[world.rng.usize(..3)];
-            let again = world.rng.bool().then(|| world.rng.u64(0..60));
-            let crash = Crash { kind, after: world.rng.u64(0..200), again };
-            let steps = world.rng.usize(20..120);
-            world.live(crash, steps, &format!("changing modes, seed {seed}, life {life}"));
-        }
-        drop(world.check(&format!("changing modes, seed {seed}, end")));
-    }
-}
-
-#[test]
-fn what_was_promised_survives_a_crash_at_every_disk_operation() {
-    for mode in modes() {
-        for seed in 0..seeds().div_ceil(500) {
-            for kind in KINDS {
-                for after in 0.. {
-                    let mut world = World::new(seed, mode);
-                    let crash = Crash { kind, after, again: Some(after % 23) };
-                    let before = world.disk.ops();
-                    world.live(crash, 120, &format!("{mode}, seed {seed}, {kind:?} at {after}"));
-                    let all_done = world.disk.ops() < before + after;
-                    drop(world.check(&format!("{mode}, seed {seed}, {kind:?} at {after}, after it")));
-                    if all_done {
-                        break;
-                    }
-                }
-            }
-        }
-    }
-}
-
-#[test]
-fn a_clean_stop_loses_nothing_and_leaves_nothing_to_replay() {
-    for mode in modes() {
-        for seed in 0..40 {
-            let mut world = World::new(seed, mode);
-            let engine = world.check("start");
-            world.run(&engine, 200);
-            world.commit(&engine);
-            engine.close().unwrap();
-            world.take_answers(&engine);
-            world.must_have = world.batches.iter().map(|batch| batch.number).max().unwrap_or_default();
-            drop(engine);
-            world.disk.crash(CrashKind::PowerNone);
-            world.disk.restart();
-            let engine = world.check(&format!("{mode}, seed {seed}"));
-            assert_eq!(engine.recovery().replayed_batches, 0);
-            assert!(
-                world
-                    .disk
-                    .entries()
-                    .iter()
-                    .all(|entry| !entry.path.starts_with(Path::new("/data/containers")) || entry.is_dir)
-            );
         }
     }
 }
