@@ -7,7 +7,7 @@ use crate::{
     durability::{AckLevel, Mode},
     engine::{Engine, Error, Options},
     metrics::Metrics,
-    model::{Labels, MatchOp, Matcher, NANOS_PER_DAY as DAY, TimeRange},
+    model::{Labels, MatchOp, Matcher, NANOS_PER_DAY as DAY, TimeRange, Unlimited},
     select::{Series, Source, View},
     tests::stored::{batch, flush, write},
 };
@@ -56,7 +56,7 @@ fn days(engine: &Arc<Engine>) -> Vec<i64> {
 }
 
 fn names(engine: &Arc<Engine>) -> Vec<String> {
-    View::new(engine).label_values("__name__", &[], TimeRange::ALL, &crate::model::Unlimited).unwrap()
+    View::new(engine).label_values("__name__", &[], TimeRange::ALL, &Unlimited).unwrap()
 }
 
 /// The days that have a directory with files.
