@@ -22,6 +22,7 @@ mod files;
 mod flushing;
 mod healing;
 mod logdirs;
+mod lognote;
 mod loss;
 mod manifest;
 mod names;

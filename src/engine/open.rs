@@ -1,7 +1,7 @@
 //! Opening a data directory.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::{Arc, OnceLock, atomic::AtomicU64},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -17,7 +17,7 @@ use super::{
     flushing::NewFields,
     io_error,
     logdirs::LogDirs,
-    loss::Evidence,
+    loss::{Evidence, Stayed},
     manifest::{self, Loaded, Manifest},
     names::StreamIds,
     pages::Opened,
@@ -131,7 +131,6 @@ pub(crate) struct Found {
     pub(crate) damaged: Vec<(SeqNo, SeqNo)>,
     /// Numbers that are gone with the parts they were in.
     lost: Vec<(SeqNo, SeqNo)>,
-    boot: u128,
     /// A write or sync failed before: what is found may not be on the disk.
     is_troubled: bool,
 }
@@ -190,7 +189,10 @@ impl Open {
             let is_dry = self.options.recovery == RecoveryPolicy::DryRun;
             let found = self.examine();
             match found.and_then(|found| if is_dry { Ok(found) } else { found.make_durable() }) {
-                Err(error) => self.logs.leave_out(error)?,
+                Err(error) => {
+                    self.logs.leave_out(error)?;
+                    self.logs.check_current(self.options.recovery)?;
+                }
                 found => return found,
             }
         }
@@ -209,12 +211,11 @@ impl Open {
         }
         let plan = Plan::new(&stage.runs, &stage.commits, &verdict, self.state.flushed, &self.lost_parts);
         let lost = plan.lost(&verdict);
-        let boot = self.boot();
-        self.recovery.loss = self.assess_loss(&stage, &verdict, &lost, ledger.as_ref(), boot);
+        self.recovery.loss = self.assess_loss(&stage, &verdict, &lost, ledger.as_ref());
         let is_troubled = ledger.is_some_and(|record| record.is_troubled);
         let mut damaged = [damaged, lost.clone()].concat();
         damaged.sort_unstable();
-        let found = Found { stage, verdict, plan, damaged, lost, boot, is_troubled };
+        let found = Found { stage, verdict, plan, damaged, lost, is_troubled };
         match found.damage() {
             Some(damage) if self.options.recovery == RecoveryPolicy::Strict => Err(Error::Damaged(damage)),
             _ => Ok(found),
@@ -228,14 +229,14 @@ impl Open {
         manifest_number: u64,
         lock: Box<dyn crate::disk::Lock>,
     ) -> Result<Arc<Engine>, Error> {
-        let Found { mut stage, verdict, plan, damaged, lost, boot, .. } = found;
+        let Found { mut stage, verdict, plan, damaged, lost, .. } = found;
         let flushed = self.state.flushed;
         let samples = stage.samples_at(verdict.end).map_or(0, |(_, samples)| samples).max(self.state.samples);
         self.keep_refilled(&plan);
         let manifest = self.begin(manifest_number, &verdict, &lost, stage.largest, stage.largest_stream, samples)?;
         // What it told is in the manifest now, so the ledger can be used again.
         let marks = Watermarks { visible: verdict.end, process_safe: verdict.end, power_safe: verdict.end };
-        let first = LedgerRecord::first(self.state.incarnation(), boot, marks, samples);
+        let first = LedgerRecord::first(self.state.incarnation(), (self.boot(), self.mount()), marks, samples);
         let first = LedgerRecord { clock: wall_clock(), ..first };
         let path = self.paths.ledger();
         let ledger = Ledger::create(&*self.disk, &path, &first).map_err(io_error("begin the ledger", &path))?;
@@ -279,6 +280,15 @@ impl Open {
         })
     }
 
+    /// Which mounts hold the ledger and the stage, as one number: another one where any of them is mounted anew. 0 where one
+    /// of them cannot be told; then a loss is never told as exact.
+    fn mount(&self) -> u64 {
+        let dirs = [self.paths.root.as_path()].into_iter().chain(self.logs.written().map(|(_, dir)| dir));
+        let told: Result<BTreeSet<u64>, _> = dirs.map(|dir| self.disk.mount_id(dir)).collect();
+        // Multiplied by an odd number, so that no two pairs of mounts are likely to give the same.
+        told.map_or(0, |ids| ids.into_iter().fold(0, |mixed, id| (mixed ^ id).wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+    }
+
     /// On a small disk segments are smaller: several must fit, beside the parts that take over what they hold.
     fn segment_size_max(&self) -> u64 {
         let total = |dir| self.disk.space(dir).map_or(u64::MAX, |space| space.total);
@@ -293,7 +303,6 @@ impl Open {
         verdict: &Verdict,
         lost: &[(SeqNo, SeqNo)],
         ledger: Option<&LedgerRecord>,
-        boot: u128,
     ) -> Option<Loss> {
         let last = verdict.incarnations.last()?;
         let end = last.end.expect("the verdict ends every start");
@@ -306,7 +315,7 @@ impl Open {
             incarnation: last.number,
             first: last.first,
             ledger,
-            same_boot: ledger.is_some_and(|record| record.boot == boot),
+            stayed: ledger.map_or(Stayed::Nothing, |record| Stayed::between(record, (self.boot(), self.mount()))),
             end,
             samples: told.or(recorded),
             damaged_batches: damaged.map(|(from, to)| to.0 - from.0 + 1).sum(),

@@ -2,6 +2,7 @@
 
 mod crash;
 mod crash_threads;
+mod damage;
 mod differential;
 mod digests;
 mod directories;
