@@ -77,7 +77,7 @@ fn check_windows(mode: Mode, asked: AckLevel, response: &Response) {
     let windows = [(Failure::Process, "durability-window-process-ms"), (Failure::Power, "durability-window-power-ms")];
     for (failure, header) in windows {
         let told = millis(response.header(header));
-        match mode.policy().window(delivered, failure, Some(Duration::ZERO)) {
+        match mode.policy().window(delivered, failure, Duration::ZERO) {
             Some(Duration::ZERO) => assert_eq!(told, Some(0), "{mode} {asked:?} {header}"),
             Some(window) => assert!(told.is_some_and(|told| u128::from(told) >= window.as_millis()), "{mode} {header}"),
             None => assert_eq!(told, None, "{mode} {asked:?} {header}"),

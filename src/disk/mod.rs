@@ -77,9 +77,11 @@ pub trait Disk: Send + Sync + 'static {
     fn probe(&self, dir: &Path) -> io::Result<Probe>;
     /// Locks a file, made if missing, for this process until the guard goes; `WouldBlock` where another holds it.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>>;
-    /// Which boot of the machine this is: a number that no other boot has. As long as it stays, what was written is still
-    /// there, synced or not.
+    /// Which boot of the machine this is: a number that no other boot has.
     fn boot_id(&self) -> io::Result<u128>;
+    /// Which mount of a file system holds a directory: a number, not 0, that no other mount of this boot has or had. As long
+    /// as both it and the boot stay, what was written is still there, synced or not. `Unsupported` where nobody can tell.
+    fn mount_id(&self, dir: &Path) -> io::Result<u64>;
 }
 
 /// Holds a lock until it is dropped.

@@ -4,14 +4,15 @@
 //! LEDGER  slot at 0 | slot at 4096
 //! slot:   magic [8] | version u32 | crc32 u32 | serial u64 | boot u128 | incarnation u32 | flags u32 | clock i64
 //!         | released u64 × 3 (memory, os, disk) | samples u64 | process_safe u64 | power_safe u64
-//!         | (batches u64, samples u64) × 2 at risk (process, power)
+//!         | (batches u64, samples u64) × 2 at risk (process, power) | mount u64
 //! ```
 //!
 //! 160 bytes a slot, little-endian; the CRC-32 covers the slot but itself. A record is one `pwrite` of the slot whose turn
 //! it is, without a sync, before the answers it tells of are sent. The slots lie in different pages, so that a torn write
 //! hurts one; the valid slot with the higher serial counts. After a crash of the process alone the file is exact, but that a
-//! process killed between a record and its answers has promised them and not given them; after a power cut it is as old
-//! as the kernel's write-back. The boot id tells the two apart.
+//! process killed between a record and its answers has promised them and not given them; after the loss of the page cache,
+//! by a power cut or by a file system that went down alone, it is as old as the kernel's write-back. The boot id and the
+//! identity of the mounts tell these apart.
 
 use std::{
     fmt, io,
@@ -45,6 +46,9 @@ pub struct LedgerRecord {
     pub incarnation: u32,
     /// The boot of the machine it was written in.
     pub boot: u128,
+    /// Which mounts held the ledger and the stage: a number that comes from their identities, which no other mount of this
+    /// boot has. 0 where they cannot be told.
+    pub mount: u64,
     /// When, in nanoseconds since 1970.
     pub clock: i64,
     /// The server has ended, and everything was safe.
@@ -92,9 +96,9 @@ impl LedgerRecord {
     }
 
     /// The first record of a start: everything up to the watermarks was recovered and is safe, nothing is at risk.
-    pub fn first(incarnation: u32, boot: u128, marks: Watermarks, samples: u64) -> Self {
+    pub fn first(incarnation: u32, (boot, mount): (u128, u64), marks: Watermarks, samples: u64) -> Self {
         let (process_safe, power_safe) = (marks.process_safe, marks.power_safe);
-        Self { incarnation, boot, samples, process_safe, power_safe, ..Self::default() }
+        Self { incarnation, boot, mount, samples, process_safe, power_safe, ..Self::default() }
     }
 }
 
@@ -177,7 +181,8 @@ fn describe_slot(
     let time = jiff::Timestamp::from_nanosecond(i128::from(record.clock));
     let time = time.map_or_else(|_| format!("{} ns", record.clock), |time| time.to_string());
     writeln!(out, "slot at byte {offset}: record {serial}, {counts}")?;
-    writeln!(out, "  start {} in boot {:032x}, written {time}", record.incarnation, record.boot)?;
+    let LedgerRecord { incarnation, boot, mount, .. } = record;
+    writeln!(out, "  start {incarnation} in boot {boot:032x}, mounts {mount:016x}, written {time}")?;
     for (level, released) in AckLevel::ALL.iter().zip(record.released) {
         writeln!(out, "  answered at level {}: up to batch {released}", level.text())?;
     }
@@ -219,7 +224,7 @@ fn encode(serial: u64, record: &LedgerRecord) -> [u8; SLOT_SIZE] {
     let [process, power] = record.at_risk;
     let words = [memory.0, os.0, disk.0, record.samples, record.process_safe.0, record.power_safe.0]
         .into_iter()
-        .chain([process.batches, process.samples, power.batches, power.samples]);
+        .chain([process.batches, process.samples, power.batches, power.samples, record.mount]);
     for (place, word) in slot[56..].chunks_exact_mut(8).zip(words) {
         place.copy_from_slice(&word.to_le_bytes());
     }
@@ -246,6 +251,7 @@ fn decode(slot: &[u8; SLOT_SIZE]) -> Option<(u64, LedgerRecord)> {
         process_safe: SeqNo(word(4)),
         power_safe: SeqNo(word(5)),
         at_risk: [Promised { batches: word(6), samples: word(7) }, Promised { batches: word(8), samples: word(9) }],
+        mount: word(10),
     };
     Some((u64_at(16), record))
 }
@@ -257,5 +263,5 @@ fn checksum(slot: &[u8; SLOT_SIZE]) -> u32 {
     hasher.finalize()
 }
 
-// The slot has room for one number per level and one total per failure.
-const _: () = assert!(AckLevel::ALL.len() == 3 && Failure::ALL.len() == 2 && SLOT_SIZE >= 56 + 10 * 8);
+// The slot has room for one number per level, one total per failure, and the mount.
+const _: () = assert!(AckLevel::ALL.len() == 3 && Failure::ALL.len() == 2 && SLOT_SIZE >= 56 + 11 * 8);

@@ -61,8 +61,8 @@ pub struct Policy {
 impl Policy {
     /// How long after its answer a write of this level may still be taken by a failure: zero where it is safe already,
     /// `None` where nothing bounds it. The window runs out, then the sync or commit that is running ends, then our own;
-    /// `longest` is how long one has taken at most.
-    pub fn window(&self, delivered: AckLevel, failure: Failure, longest: Option<Duration>) -> Option<Duration> {
+    /// `longest` is how long one has taken at most, zero where none has ended yet.
+    pub fn window(&self, delivered: AckLevel, failure: Failure, longest: Duration) -> Option<Duration> {
         // In the log's modes a batch is in the kernel's hands before anybody hears of it.
         let delivered = if self.stage == StageKind::Log { delivered.max(AckLevel::Os) } else { delivered };
         if delivered >= survives(failure) {
@@ -74,7 +74,7 @@ impl Policy {
         };
         match (self.loss_max, unasked) {
             (Some(max), _) => Some(max),
-            (None, Unasked::After(window)) => Some(window + 2 * longest?),
+            (None, Unasked::After(window)) => Some(window + 2 * longest),
             (None, Unasked::Never | Unasked::Full(_)) => None,
         }
     }
@@ -253,7 +253,7 @@ impl Mode {
     pub fn takes(self, failure: Failure) -> String {
         let policy = self.policy();
         let two = if policy.stage == StageKind::Log { "two syncs" } else { "two commits" };
-        match (policy.window(policy.ack, failure, Some(Duration::ZERO)), policy.synced) {
+        match (policy.window(policy.ack, failure, Duration::ZERO), policy.synced) {
             (Some(Duration::ZERO), _) if self.may_relax() && failure == Failure::Power => {
                 format!("nothing; {} and {two}, once the disk is too slow", Window(RELAXED_MAX))
             }

@@ -154,7 +154,7 @@ impl Durability {
     pub fn window(&self, delivered: AckLevel, failure: Failure) -> Option<Duration> {
         let policy = self.policy();
         let longest = self.longest[policy.stage as usize].load(Ordering::Relaxed);
-        policy.window(delivered, failure, (longest > 0).then(|| Duration::from_nanos(longest)))
+        policy.window(delivered, failure, Duration::from_nanos(longest))
     }
 
     /// What the syncer has to do.

@@ -231,6 +231,7 @@ fn exposure_is_bounded_and_neither_count_nor_age_reads_too_low() {
 fn ledger_record(number: u64) -> LedgerRecord {
     LedgerRecord {
         incarnation: 3,
+        mount: 5,
         boot: u128::MAX - 5,
         clock: -7,
         is_clean: false,
@@ -318,4 +319,12 @@ fn who_stops_watching_takes_no_room_however_long_a_sync_takes() {
     assert!(reached.len() < 10, "{} are queued", reached.len());
     assert_eq!(reached[0].number, SeqNo(1), "who is there is not forgotten");
     drop(kept);
+}
+
+#[test]
+fn before_the_first_sync_has_ended_a_window_is_the_modes_own() {
+    let policy = Mode::WalInterval(at(1_000)).policy();
+    assert_eq!(policy.window(AckLevel::Os, Failure::Power, Duration::ZERO), Some(at(1_000)));
+    assert_eq!(policy.window(AckLevel::Os, Failure::Power, at(20)), Some(at(1_040)));
+    assert_eq!(Mode::WalOs.policy().window(AckLevel::Os, Failure::Power, Duration::ZERO), None);
 }

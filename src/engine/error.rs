@@ -32,9 +32,9 @@ pub enum Error {
     },
     /// A directory that held the log is not there, or is another one now.
     #[error(
-        "the log directory {} is not the one that was used last: is its disk mounted? It may hold writes that are in no \
-        part yet; if it is gone for good, remove its line from {}",
-        .dir.display(), .note.display()
+        "the log directory {dir} is not the one that was used last: is its disk mounted? It may hold writes that are in no \
+        part yet; if it is gone for good, remove {note} and {note}.copy and name it no more",
+        dir = .dir.display(), note = .note.display()
     )]
     MissingLog {
         /// The log directory.
@@ -44,15 +44,34 @@ pub enum Error {
     },
     /// A directory that held the log, and still does, is not to be used any more.
     #[error(
-        "the log directory {} was used last and still holds log segments: start with it, and stop cleanly before it is \
-        changed; if what is there is not wanted, remove {}",
-        .dir.display(), .note.display()
+        "the log directory {dir} was used last and still holds log segments: start with it, and stop cleanly before it is \
+        changed; if what is there is not wanted, remove {note} and {note}.copy",
+        dir = .dir.display(), note = .note.display()
     )]
     ForgottenLog {
         /// The log directory.
         dir: PathBuf,
         /// The file that names it.
         note: PathBuf,
+    },
+    /// A file that says where the log is, or whose, is damaged, and so is its copy.
+    #[error(
+        "{path} and {path}.copy are damaged: if every directory of the log is mounted, and named as it was by --wal-dir and \
+        --wal-mirror-dir, remove both files, and the next start makes them anew",
+        path = .0.display()
+    )]
+    DamagedNote(PathBuf),
+    /// Of two copies of the log the one that is there is behind the other.
+    #[error(
+        "the log in {} lacks writes that only {} holds, which is not there or cannot be read: bring it back; if it is gone \
+        for good, --recovery point-in-time starts without these writes",
+        .dir.display(), .other.display()
+    )]
+    StaleLog {
+        /// The directory that is there.
+        dir: PathBuf,
+        /// The one that went on without it.
+        other: PathBuf,
     },
     /// A directory of a log in two copies does not work, and both are needed.
     #[error(
@@ -120,7 +139,7 @@ impl Error {
     /// The file or directory it is about, where it tells.
     pub(super) fn path(&self) -> Option<&Path> {
         match self {
-            Self::Io { path, .. } | Self::MissingLog { dir: path, .. } => Some(path),
+            Self::Io { path, .. } | Self::MissingLog { dir: path, .. } | Self::DamagedNote(path) => Some(path),
             Self::Stage(crate::stage::Error::Io { path, .. }) => Some(path),
             _ => None,
         }

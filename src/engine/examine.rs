@@ -1,10 +1,14 @@
 //! What a start makes of what it finds: it looks at everything, decides what counts, and changes nothing.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, collections::BTreeSet};
 
 use super::{
-    Error, FileEntry, Loss, Open, RecoveryPolicy, Verdict, io_error, loss::Evidence, pages::nameless, plan::Plan,
-    recover::StageContents, reindex::Reindexed,
+    Error, FileEntry, Loss, Open, RecoveryPolicy, Verdict, io_error,
+    loss::{Evidence, Stayed},
+    pages::nameless,
+    plan::Plan,
+    recover::StageContents,
+    reindex::Reindexed,
 };
 use crate::{
     durability::{Failure, Ledger, LedgerRecord},
@@ -28,7 +32,8 @@ pub(crate) struct Found {
     pub(super) flushed: SeqNo,
     /// Parts behind the end: they are not served.
     pub(super) dropped: Vec<FileEntry>,
-    pub(super) boot: u128,
+    /// This boot of the machine, and the mounts.
+    pub(super) here: (u128, u64),
     /// A write or sync failed before: what is found may not be on the disk.
     is_troubled: bool,
 }
@@ -52,7 +57,10 @@ impl Open {
             let is_dry = self.options.recovery == RecoveryPolicy::DryRun;
             let found = self.examine();
             match found.and_then(|found| if is_dry { Ok(found) } else { found.make_durable() }) {
-                Err(error) => self.logs.leave_out(error)?,
+                Err(error) => {
+                    self.logs.leave_out(error)?;
+                    self.logs.check_current(self.options.recovery)?;
+                }
                 found => return found,
             }
         }
@@ -63,9 +71,12 @@ impl Open {
         let stage = StageContents::read(&*self.disk, &self.logs.read, &self.paths.containers(), &self.index)?;
         let path = self.paths.ledger();
         let ledger = Ledger::read(&*self.disk, &path).map_err(io_error("read", &path))?;
-        let boot = self.boot();
-        // While the machine stays up, the kernel keeps what was only written, too.
-        let failure = |record: &LedgerRecord| if record.boot == boot { Failure::Process } else { Failure::Power };
+        let here = (self.boot(), self.mount());
+        // While the machine stays up and the file system mounted, the kernel keeps what was only written, too.
+        let failure = |record: &LedgerRecord| match Stayed::between(record, here) {
+            Stayed::FileSystem => Failure::Process,
+            _ => Failure::Power,
+        };
         let promised = ledger.as_ref().map_or(SeqNo(0), |record| record.safe(failure(record)));
         let verdict = stage.verdict(&self.state, promised);
         let plan = Plan::new(&stage.runs, &stage.commits, &verdict, self.state.flushed, &self.lost_parts);
@@ -87,7 +98,7 @@ impl Open {
             reindexed,
             flushed,
             dropped: Vec::new(),
-            boot,
+            here,
             is_troubled,
         };
         if self.options.recovery == RecoveryPolicy::PointInTime {
@@ -131,9 +142,18 @@ impl Open {
         })
     }
 
+    /// Which mounts hold the ledger and the stage, as one number: another one where any of them is mounted anew. 0 where one
+    /// of them cannot be told; then a loss is never told as exact.
+    fn mount(&self) -> u64 {
+        let dirs = [self.paths.root.as_path()].into_iter().chain(self.logs.written().map(|(_, dir)| dir));
+        let told: Result<BTreeSet<u64>, _> = dirs.map(|dir| self.disk.mount_id(dir)).collect();
+        // Multiplied by an odd number, so that no two pairs of mounts are likely to give the same.
+        told.map_or(0, |ids| ids.into_iter().fold(0, |mixed, id| (mixed ^ id).wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+    }
+
     /// What the end of the start before took.
     fn assess_loss(&self, found: &Found, ledger: Option<&LedgerRecord>) -> Option<Loss> {
-        let Found { stage, verdict, lost, boot, .. } = found;
+        let Found { stage, verdict, lost, here, .. } = found;
         let last = verdict.incarnations.last()?;
         let end = last.end.expect("the verdict ends every start");
         // Where nothing of it survived, the count is the one it began with.
@@ -145,7 +165,7 @@ impl Open {
             incarnation: last.number,
             first: last.first,
             ledger,
-            same_boot: ledger.is_some_and(|record| record.boot == *boot),
+            stayed: ledger.map_or(Stayed::Nothing, |record| Stayed::between(record, *here)),
             end,
             samples: told.or(recorded),
             damaged_batches: damaged.map(|(from, to)| to.0 - from.0 + 1).sum(),

@@ -12,7 +12,7 @@ use super::{Edit, Engine, Error, FileEntry, Home, LeftOut, StoredPart, io_error}
 use crate::{
     codec::Level,
     compaction,
-    disk::File,
+    disk::{self, File},
     flush,
     index::IndexPartBuilder,
     memtable::{Generation, Merge, Summary},
@@ -271,8 +271,8 @@ impl Engine {
         // As of a part that is gone: of its batches some rows may be left, but to whoever asks they are lost.
         written.edit.lost.extend(damaged.iter().map(|part| part.numbers));
         // A record that failed may be there after a crash, so its files stay until a later one is durable.
-        self.record(&written.edit)
-            .inspect_err(|_| self.abandoned.lock().extend(written.files.drain(..).map(|(_, path)| path)))?;
+        let recorded = self.mark_damaged(&written.given_up).and_then(|()| self.record(&written.edit));
+        recorded.inspect_err(|_| self.abandoned.lock().extend(written.files.drain(..).map(|(_, path)| path)))?;
         self.remove_files(too_old.into_iter());
         self.refilled.lock().retain(|(id, _)| !written.edit.remove_parts.contains(id));
         for (day, fields) in written.fields {
@@ -286,6 +286,21 @@ impl Engine {
         for (part, left_out) in &written.given_up {
             self.give_up(part, left_out);
             self.keep_damaged(part);
+        }
+        Ok(())
+    }
+
+    /// Writes what is given up to where later starts look for what is missing, before the record that gives it up: a crash in
+    /// between silences nothing. The file itself takes the place if it has one of its own.
+    fn mark_damaged(&self, given_up: &[(Arc<StoredPart>, LeftOut)]) -> Result<(), Error> {
+        for (part, left_out) in given_up {
+            let file: &Path = match &part.home {
+                Home::Part(_, path) => path,
+                Home::Page(container, _) => container,
+            };
+            let path = self.paths.damaged(self.incarnation, part.day, file);
+            let text = left_out.text(&part.name(), "dropped") + "\n";
+            disk::replace(&*self.disk, &path, text.as_bytes()).map_err(io_error("write", &path))?;
         }
         Ok(())
     }
@@ -334,6 +349,7 @@ impl Engine {
     pub(crate) fn remove_leftovers(&self) {
         let (damaged, whole): (Vec<_>, Vec<_>) =
             std::mem::take(&mut *self.leftovers.lock()).into_iter().partition(|(_, is_damaged)| *is_damaged);
+        self.note_current_log();
         self.remove_files(whole.into_iter().map(|(path, _)| path));
         for (path, _) in damaged {
             if let Err(error) = self.set_aside(&path) {
@@ -350,7 +366,14 @@ impl Engine {
             Some(dir) if !dir.starts_with(&self.paths.root) => {
                 (dir.to_owned(), format!("quarantine-{}-{name}", self.incarnation))
             }
-            _ => (self.paths.quarantine(), format!("{}-stage-{name}", self.incarnation)),
+            // Both copies of a segment have one name, each in its directory.
+            Some(dir) => {
+                let own = [self.paths.wal(), self.paths.containers()].iter().any(|own| own == dir);
+                let within = dir.strip_prefix(&self.paths.root).unwrap_or(dir).to_string_lossy().replace('/', "-");
+                let within = if own { String::new() } else { within + "-" };
+                (self.paths.quarantine(), format!("{}-stage-{within}{name}", self.incarnation))
+            }
+            None => (self.paths.quarantine(), format!("{}-stage-{name}", self.incarnation)),
         };
         self.move_aside(path, &dir.join(aside))
     }

@@ -1,20 +1,26 @@
 //! Which directories the log is in: `wal` in the data directory, `--wal-dir`, `--wal-mirror-dir`.
 //!
 //! ```text
-//! data/LOGS   id, then a line for each directory outside of the data directory
-//! dir/OWNER   id, then the data directory
+//! data/LOGS   names each directory outside of the data directory, and which of two copies is behind the other
+//! dir/OWNER   names the data directory
 //! ```
 //!
 //! Always: a log outside is not lost silently. Both files name the same id, drawn once; a start that does not find it
 //! where it was last (a disk that is not mounted, another flag) ends with an error, unless no segment is left there, or
-//! one copy of two is enough (`1-of-2`): then it goes on with the other, and says so.
+//! one copy of two is enough (`1-of-2`): then it goes on with the other, and says so. The copy that was left out is behind
+//! from then on, until both are there and what only one of them holds is in parts: it alone is not enough for a start.
 
 use std::{
-    io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use super::{Error, Options, Paths, io_error};
+use parking_lot::Mutex;
+
+use super::{
+    Error, Options, Paths, RecoveryPolicy, io_error,
+    lognote::{FoundNote, Note},
+};
 use crate::{
     disk::{self, Disk},
     durability::{Mirror, error_chain, remove_spares},
@@ -23,8 +29,6 @@ use crate::{
 };
 
 const OWNER: &str = "OWNER";
-/// More is none of our files.
-const NOTE_SIZE_MAX: u64 = 64 << 10;
 
 /// The directories of the log.
 #[derive(Clone, Debug)]
@@ -39,14 +43,8 @@ pub(crate) struct LogDirs {
     pub(crate) read: Vec<PathBuf>,
     /// The written ones outside of the data directory.
     outside: Vec<PathBuf>,
-    note: Option<Note>,
-}
-
-/// The lines of `LOGS`, or of `OWNER`.
-#[derive(Clone, Debug)]
-struct Note {
-    id: String,
-    dirs: Vec<PathBuf>,
+    /// What `LOGS` says.
+    note: Arc<Mutex<Option<FoundNote>>>,
 }
 
 impl LogDirs {
@@ -61,13 +59,50 @@ impl LogDirs {
         let written: Vec<_> = [(Directory::Wal, main)].into_iter().chain(mirror).collect();
         let outside: Vec<_> = written.iter().map(|(_, dir)| dir).filter(|dir| **dir != paths.wal()).cloned().collect();
         let read = [paths.wal()].into_iter().chain(outside.iter().cloned()).collect();
-        let note = Note::read(disk, &paths.log_note())?;
+        let note = match Note::read(disk, &paths.log_note())? {
+            None => adopt(disk, paths, &outside)?,
+            note => note,
+        };
+        let note = Arc::new(Mutex::new(note));
         let needed = if options.wal_mirror == Mirror::OneOfTwo { 1 } else { written.len() };
         let mut dirs = Self { written, needed, out: None, read, outside, note };
         while let Err(error) = dirs.check_used(disk, paths).and_then(|()| dirs.check_owners(disk)) {
             dirs.leave_out(error)?;
         }
+        dirs.check_current(options.recovery)?;
         Ok(dirs)
+    }
+
+    fn noted(&self) -> Option<Note> {
+        self.note.lock().as_ref().map(|found| found.note.clone())
+    }
+
+    /// Fails where all that is left of the log is behind what was left out, unless an older state is asked for.
+    pub(crate) fn check_current(&self, recovery: RecoveryPolicy) -> Result<(), Error> {
+        let (Some(note), Some((_, out, _))) = (self.noted(), &self.out) else { return Ok(()) };
+        let is_behind = self.written.iter().all(|(_, dir)| note.behind.contains(dir));
+        match is_behind && !note.behind.contains(out) {
+            true if recovery != RecoveryPolicy::PointInTime => {
+                Err(Error::StaleLog { dir: self.written[0].1.clone(), other: out.clone() })
+            }
+            true => {
+                tracing::warn!("the log in {} is behind the one in {}", self.written[0].1.display(), out.display());
+                Ok(())
+            }
+            false => Ok(()),
+        }
+    }
+
+    /// What only one copy held is in parts now: no copy lacks anything, where both are there.
+    pub(crate) fn note_current(&self, disk: &dyn Disk, paths: &Paths) -> Result<(), Error> {
+        let mut found = self.note.lock();
+        let Some(behind) = found.as_ref().filter(|found| self.out.is_none() && !found.note.behind.is_empty()) else {
+            return Ok(());
+        };
+        let note = Note { behind: Vec::new(), ..behind.note.clone() };
+        note.write(disk, &paths.log_note())?;
+        *found = Some(FoundNote { note, is_whole: true });
+        Ok(())
     }
 
     /// Goes on without the directory that an error is about, where one copy of the log is enough and the other is there;
@@ -111,11 +146,11 @@ impl LogDirs {
 
     /// Fails where a directory outside is not there any more, or is another one now. After [`claim`](Self::claim).
     pub(crate) fn check_there(&self, disk: &dyn Disk, dir: &Path) -> Result<(), Error> {
-        let Some(note) = self.note.as_ref().filter(|_| self.outside.iter().any(|outside| outside == dir)) else {
+        let Some(note) = self.noted().filter(|_| self.outside.iter().any(|outside| outside == dir)) else {
             return Ok(());
         };
         let owner = Note::read(disk, &dir.join(OWNER))?;
-        match owner.is_some_and(|owner| owner.id == note.id) {
+        match owner.is_some_and(|owner| owner.note.id == note.id) {
             true => Ok(()),
             false => Err(Error::Gone(dir.to_owned())),
         }
@@ -123,10 +158,10 @@ impl LogDirs {
 
     /// What was used last is there, and is used again or empty.
     fn check_used(&self, disk: &dyn Disk, paths: &Paths) -> Result<(), Error> {
-        let Some(note) = &self.note else { return Ok(()) };
+        let Some(note) = self.noted() else { return Ok(()) };
         for dir in note.dirs.iter().filter(|dir| !self.is_out(dir)) {
             let (dir_named, note_file) = (dir.clone(), paths.log_note());
-            if Note::read(disk, &dir.join(OWNER))?.is_none_or(|owner| owner.id != note.id) {
+            if Note::read(disk, &dir.join(OWNER))?.is_none_or(|owner| owner.note.id != note.id) {
                 return Err(Error::MissingLog { dir: dir_named, note: note_file });
             }
             let is_empty = list_files(disk, dir, FileKind::Log)?.is_empty();
@@ -138,9 +173,10 @@ impl LogDirs {
     }
 
     fn check_owners(&self, disk: &dyn Disk) -> Result<(), Error> {
-        let id = self.note.as_ref().map(|note| &note.id);
+        let id = self.noted().map(|note| note.id);
         for dir in self.outside.iter().filter(|dir| !self.is_out(dir)) {
-            if let Some(owner) = Note::read(disk, &dir.join(OWNER))?.filter(|owner| Some(&owner.id) != id) {
+            let owner = Note::read(disk, &dir.join(OWNER))?.map(|owner| owner.note);
+            if let Some(owner) = owner.filter(|owner| Some(&owner.id) != id.as_ref()) {
                 let owner = owner.dirs.first().map_or("another server".into(), |dir| dir.display().to_string());
                 return Err(Error::ForeignLog { dir: dir.clone(), owner });
             }
@@ -151,23 +187,51 @@ impl LogDirs {
     /// Makes the directories and notes which they are, durably; removes spares that were made ahead. The id comes first,
     /// then the directories take it, and only then they are named: a crash in between leaves nothing that a start refuses.
     pub(crate) fn claim(&mut self, disk: &dyn Disk, paths: &Paths) -> Result<(), Error> {
-        let named = self.note.as_ref().map(|note| &note.dirs[..]).unwrap_or_default();
+        let found = self.note.lock().clone();
+        let (is_new, is_whole) = (found.is_none(), found.as_ref().is_some_and(|found| found.is_whole));
+        let before = found.map(|found| found.note).unwrap_or_default();
         // One that is left out is not forgotten, where it was ever taken.
-        let wanted = self.outside.iter().filter(|dir| !self.is_out(dir) || named.contains(dir));
-        let wanted: Vec<_> = wanted.cloned().collect();
-        if *named != wanted {
-            let note_file = paths.log_note();
-            let id = self.note.as_ref().map_or_else(|| format!("{:016x}", fastrand::u64(..)), |note| note.id.clone());
-            if self.note.is_none() {
-                Note { id: id.clone(), dirs: Vec::new() }.write(disk, &note_file)?;
-            }
-            for dir in wanted.iter().filter(|dir| !self.is_out(dir)) {
+        let wanted = self.outside.iter().filter(|dir| !self.is_out(dir) || before.dirs.contains(dir));
+        let dirs: Vec<_> = wanted.cloned().collect();
+        let behind = match &self.out {
+            Some((_, out, _)) => dirs.iter().filter(|dir| *dir == out).cloned().collect(),
+            None => before.behind.iter().filter(|dir| self.written.iter().any(|(_, at)| at == *dir)).cloned().collect(),
+        };
+        let id = if is_new { format!("{:016x}", fastrand::u64(..)) } else { before.id.clone() };
+        let note = Note { id, dirs, behind };
+        let note_file = paths.log_note();
+        let is_needed = !is_new || !note.dirs.is_empty();
+        if is_needed && is_new {
+            Note { id: note.id.clone(), ..Note::default() }.write(disk, &note_file)?;
+        }
+        let owner = Note { id: note.id.clone(), dirs: vec![paths.root.clone()], behind: Vec::new() };
+        for dir in note.dirs.iter().filter(|dir| !self.is_out(dir)) {
+            let path = dir.join(OWNER);
+            if !before.dirs.contains(dir) {
                 disk::make_dir(disk, dir).map_err(io_error("create directory", dir))?;
-                Note { id: id.clone(), dirs: vec![paths.root.clone()] }.write(disk, &dir.join(OWNER))?;
             }
-            let note = Note { id, dirs: wanted };
+            match Note::read(disk, &path)? {
+                Some(found) if found.is_whole && before.dirs.contains(dir) => {}
+                found => {
+                    if found.is_some_and(|found| !found.is_whole) {
+                        tracing::warn!(
+                            "of {} and its copy one was damaged or missing: both are written anew",
+                            path.display()
+                        );
+                    }
+                    owner.write(disk, &path)?;
+                }
+            }
+        }
+        if is_needed && (note != before || !is_whole) {
+            if !is_new && !is_whole {
+                tracing::warn!(
+                    "of {} and its copy one was damaged or missing: both are written anew",
+                    note_file.display()
+                );
+            }
             note.write(disk, &note_file)?;
-            self.note = Some(note);
+            *self.note.lock() = Some(FoundNote { note, is_whole: true });
         }
         for dir in self.read.clone() {
             remove_spares(disk, &dir).map_err(Error::from).or_else(|error| self.leave_out(error))?;
@@ -176,25 +240,25 @@ impl LogDirs {
     }
 }
 
-impl Note {
-    /// `None` where there is none.
-    fn read(disk: &dyn Disk, path: &Path) -> Result<Option<Self>, Error> {
-        let file = match disk.open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            opened => opened.map_err(io_error("open", path))?,
-        };
-        let size = file.size().map_err(io_error("measure", path))?.min(NOTE_SIZE_MAX);
-        let mut bytes = vec![0; size as usize];
-        file.read_exact_at(&mut bytes, 0).map_err(io_error("read", path))?;
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        let mut lines = text.lines().filter(|line| !line.is_empty());
-        let id = lines.next().unwrap_or_default().to_owned();
-        Ok(Some(Self { id, dirs: lines.map(PathBuf::from).collect() }))
+/// The note of a data directory that lost it: the directories of the log that name it know its id. Only where there is a
+/// manifest: else the data directory is a new one at an old place, and the log is another's.
+fn adopt(disk: &dyn Disk, paths: &Paths, outside: &[PathBuf]) -> Result<Option<FoundNote>, Error> {
+    if disk.open(&paths.root.join("CURRENT")).is_err() {
+        return Ok(None);
     }
-
-    fn write(&self, disk: &dyn Disk, path: &Path) -> Result<(), Error> {
-        let lines = self.dirs.iter().map(|dir| format!("{}\n", dir.display()));
-        let text = format!("{}\n{}", self.id, lines.collect::<String>());
-        disk::replace(disk, path, text.as_bytes()).map_err(io_error("write", path))
+    for dir in outside {
+        // One that cannot be read is looked at again, and told of, when it is checked.
+        if let Ok(Some(FoundNote { note: owner, .. })) = Note::read(disk, &dir.join(OWNER))
+            && owner.dirs.first() == Some(&paths.root)
+        {
+            let file = paths.log_note();
+            tracing::warn!(
+                "{} is missing and is made anew: {} belongs to this directory",
+                file.display(),
+                dir.display()
+            );
+            return Ok(Some(FoundNote { note: Note { id: owner.id, ..Note::default() }, is_whole: false }));
+        }
     }
+    Ok(None)
 }

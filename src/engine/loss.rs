@@ -20,10 +20,15 @@ pub enum Ending {
     Power,
     /// No ledger tells.
     Unknown,
+    /// The machine went on, but its file system was mounted anew, or cannot tell that it was not: then what was written and
+    /// not synced may be gone, the ledger's last records included.
+    FileSystem,
 }
 
 impl Ending {
-    pub(crate) const ALL: [Self; 5] = [Self::Clean, Self::Unserved, Self::Process, Self::Power, Self::Unknown];
+    /// In the order of their numbers in the manifest.
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Clean, Self::Unserved, Self::Process, Self::Power, Self::Unknown, Self::FileSystem];
 
     /// One word, as the API has it.
     pub fn text(self) -> &'static str {
@@ -31,6 +36,7 @@ impl Ending {
             Self::Clean => "clean",
             Self::Unserved => "unserved",
             Self::Process => "process",
+            Self::FileSystem => "file_system",
             Self::Power => "power",
             Self::Unknown => "unknown",
         }
@@ -75,6 +81,28 @@ pub struct Loss {
     pub damaged_batches: u64,
 }
 
+/// What has been up since a ledger's record was written, as far as it can be proven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stayed {
+    /// The file systems are mounted as they were: their page cache is the same, so the record is the last one written.
+    FileSystem,
+    /// The machine.
+    Machine,
+    /// Nothing.
+    Nothing,
+}
+
+impl Stayed {
+    /// By the boot and the mounts that a record names, and those of now; a mount of 0 is one that cannot be told.
+    pub(crate) fn between(record: &LedgerRecord, (boot, mount): (u128, u64)) -> Self {
+        match record.boot == boot {
+            true if mount != 0 && record.mount == mount => Self::FileSystem,
+            true => Self::Machine,
+            false => Self::Nothing,
+        }
+    }
+}
+
 /// What a start knows of the one before it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Evidence<'a> {
@@ -83,8 +111,8 @@ pub(crate) struct Evidence<'a> {
     pub(crate) first: SeqNo,
     /// The newest record of the ledger.
     pub(crate) ledger: Option<&'a LedgerRecord>,
-    /// The machine has been up since the record was written, so the record is the last one written.
-    pub(crate) same_boot: bool,
+    /// What has been up since the record was written.
+    pub(crate) stayed: Stayed,
     /// The last of its numbers that survived.
     pub(crate) end: SeqNo,
     /// Samples accepted up to the end, where that is known exactly.
@@ -95,7 +123,7 @@ pub(crate) struct Evidence<'a> {
 
 impl Loss {
     /// Exact after a clean end, and after a crash of the process unless only some of what was at risk survived; bounds
-    /// otherwise. After a power cut they are of what the ledger's last record on the disk tells: that may be older than the
+    /// otherwise. After a power cut, or with a file system that was mounted anew, they are of what the ledger's last record on the disk tells: that may be older than the
     /// last answers, so the upper bound holds for what had been answered then.
     pub(crate) fn assess(evidence: Evidence<'_>) -> Self {
         let Evidence { incarnation, end, damaged_batches, .. } = evidence;
@@ -113,13 +141,14 @@ impl Loss {
         let nothing = |ending| Self { ending, batches: Bounds::NONE, samples: Bounds::NONE, ..loss };
         match (of_it, evidence.ledger) {
             (Some(record), _) if record.is_clean && record.acknowledged() <= end => nothing(Ending::Clean),
-            (Some(record), _) if evidence.same_boot => {
-                let (batches, samples) = beyond(record, Failure::Process, evidence);
-                Self { ending: Ending::Process, batches, samples, ..loss }
-            }
             (Some(record), _) => {
-                let (batches, samples) = beyond(record, Failure::Power, evidence);
-                Self { ending: Ending::Power, batches, samples, ..loss }
+                let (ending, failure) = match evidence.stayed {
+                    Stayed::FileSystem => (Ending::Process, Failure::Process),
+                    Stayed::Machine => (Ending::FileSystem, Failure::Power),
+                    Stayed::Nothing => (Ending::Power, Failure::Power),
+                };
+                let (batches, samples) = beyond(record, failure, evidence);
+                Self { ending, batches, samples, ..loss }
             }
             // Each start writes the ledger before it serves.
             (None, Some(older)) if older.incarnation < incarnation => nothing(Ending::Unserved),
@@ -137,9 +166,9 @@ impl Loss {
         self.is_ledger_last() && self.samples == Bounds::NONE && self.damaged_batches == 0
     }
 
-    /// Whether the ledger's record that was found tells of every answer: a power cut may bring back an older one.
+    /// Whether the ledger's record that was found tells of every answer: losing the page cache may bring back an older one.
     pub fn is_ledger_last(&self) -> bool {
-        !matches!(self.ending, Ending::Power | Ending::Unknown)
+        !matches!(self.ending, Ending::FileSystem | Ending::Power | Ending::Unknown)
     }
 }
 
@@ -203,6 +232,11 @@ impl fmt::Display for Loss {
             Ending::Clean => write!(f, "start {start} ended cleanly")?,
             Ending::Unserved => write!(f, "start {start} ended before it took a write")?,
             Ending::Process => write!(f, "start {start} ended with its process, while the machine stayed up")?,
+            Ending::FileSystem => write!(
+                f,
+                "start {start} ended while the machine stayed up, but its file system was mounted anew since, or cannot tell \
+                 that it was not"
+            )?,
             Ending::Power => write!(f, "start {start} ended with the machine (power cut, kernel panic or reboot)")?,
             Ending::Unknown => write!(f, "how start {start} ended is not known, as its ledger is missing or damaged")?,
         }
@@ -219,7 +253,7 @@ impl fmt::Display for Loss {
                 }
             }
         }
-        if self.ending == Ending::Power {
+        if matches!(self.ending, Ending::FileSystem | Ending::Power) {
             let moment = moment(self.clock);
             write!(
                 f,

@@ -1,7 +1,7 @@
 //! The manifest: which files count, and what every start must know.
 //!
 //! ```text
-//! CURRENT            text: the number of the manifest in force
+//! CURRENT            text: the number of the manifest in force, a space, and the CRC-32 of the number's digits
 //! MANIFEST-000007    header | record*        and MANIFEST-000007.copy, the same bytes
 //! header: magic [8] | version u32 | crc32 u32
 //! record: len u32 | crc32 u32 | edit         the CRC covers len and edit
@@ -9,7 +9,8 @@
 //!
 //! A record is one [`Edit`] and takes effect as a whole. Both copies are written and synced before it counts; a start
 //! reads the copy with more valid records. Each start writes a new manifest that begins with the whole state, then
-//! points CURRENT at it.
+//! points CURRENT at it. Where CURRENT is damaged or missing, the newest manifest that is whole is in force: one that CURRENT
+//! does not name yet begins with the state of the one it names.
 
 use std::{
     io,
@@ -175,7 +176,7 @@ fn begin(disk: &dyn Disk, dir: &Path, number: u64, state: &State) -> Result<(Cop
     };
     disk.sync_dir(dir).map_err(io_error("sync the directory", dir))?;
     let current = dir.join("CURRENT");
-    disk::replace(disk, &current, format!("{number}\n").as_bytes()).map_err(io_error("write", &current))?;
+    disk::replace(disk, &current, current_text(number).as_bytes()).map_err(io_error("write", &current))?;
     Ok((files, bytes.len() as u64))
 }
 
@@ -248,7 +249,23 @@ fn list_manifests(disk: &dyn Disk, dir: &Path) -> Result<Vec<u64>, Error> {
 fn read_current(disk: &dyn Disk, dir: &Path) -> Result<Option<u64>, Error> {
     let path = dir.join("CURRENT");
     let Some(bytes) = read_file(disk, &path)? else { return Ok(None) };
-    Ok(std::str::from_utf8(&bytes).ok().and_then(|text| text.trim().parse().ok()))
+    let number = parse_current(&bytes);
+    if number.is_none() {
+        tracing::warn!("{} is damaged: the newest manifest that is whole is taken", path.display());
+    }
+    Ok(number)
+}
+
+/// What CURRENT holds: `7 4b4c9a1e`
+fn current_text(number: u64) -> String {
+    let digits = number.to_string();
+    format!("{digits} {:08x}\n", crc32fast::hash(digits.as_bytes()))
+}
+
+fn parse_current(bytes: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let number = text.split_once(' ')?.0.parse().ok()?;
+    (current_text(number) == text).then_some(number)
 }
 
 /// The valid records of a copy and whether nothing else is in it; `None` where there is no such file or no header.

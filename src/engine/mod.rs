@@ -24,6 +24,7 @@ mod files;
 mod flushing;
 mod healing;
 mod logdirs;
+mod lognote;
 mod loss;
 mod manifest;
 mod names;

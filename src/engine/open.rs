@@ -168,7 +168,7 @@ impl Open {
         manifest_number: u64,
         lock: Box<dyn crate::disk::Lock>,
     ) -> Result<Arc<Engine>, Error> {
-        let Found { mut stage, verdict, plan, damaged, lost, nameless, reindexed, flushed, dropped, boot, .. } = found;
+        let Found { mut stage, verdict, plan, damaged, lost, nameless, reindexed, flushed, dropped, here, .. } = found;
         self.state.flushed = flushed;
         self.leave_out(&dropped);
         let samples = stage.samples_at(verdict.end).map_or(0, |(_, samples)| samples).max(self.state.samples);
@@ -180,7 +180,7 @@ impl Open {
         }
         // What it told is in the manifest now, so the ledger can be used again.
         let marks = Watermarks { visible: verdict.end, process_safe: verdict.end, power_safe: verdict.end };
-        let first = LedgerRecord::first(self.state.incarnation(), boot, marks, samples);
+        let first = LedgerRecord::first(self.state.incarnation(), here, marks, samples);
         let first = LedgerRecord { clock: wall_clock(), ..first };
         let path = self.paths.ledger();
         let ledger = Ledger::create(&*self.disk, &path, &first).map_err(io_error("begin the ledger", &path))?;

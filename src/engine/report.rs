@@ -3,7 +3,11 @@
 use std::fmt::Write;
 
 use super::{
-    Engine, Error, Loss, Open, Options, Paths, directory::take_lock, examine::Found, logdirs::LogDirs, loss::batches,
+    Engine, Error, Loss, Open, Options, Paths,
+    directory::{holds_data, take_lock},
+    examine::Found,
+    logdirs::LogDirs,
+    loss::batches,
     manifest::Loaded,
 };
 use crate::{
@@ -85,6 +89,9 @@ impl Engine {
         };
         let logs = LogDirs::check(&*disk, &paths, &options)?;
         let loaded = Loaded::read(&*disk, &paths.root)?;
+        if loaded.number == 0 && holds_data(&*disk, &paths, &logs)? {
+            return Err(Error::NoManifest(paths.root));
+        }
         let mut open = Open::new(disk, paths, options, logs, Metrics::new(), loaded.state);
         open.open_parts()?;
         open.quarantine_strays(loaded.clean)?;

@@ -1,5 +1,5 @@
 use super::{
-    loss::Evidence,
+    loss::{Evidence, Stayed},
     receipts::{Current, receipt},
     *,
 };
@@ -301,17 +301,17 @@ fn record(batches: &Batches, safe: u64) -> LedgerRecord {
         released: [SeqNo(acknowledged), SeqNo(0), SeqNo(0)],
         samples,
         at_risk: [at_risk; 2],
-        ..LedgerRecord::first(2, 7, marks, 0)
+        ..LedgerRecord::first(2, (7, 3), marks, 0)
     }
 }
 
-fn assess(batches: &Batches, ledger: &LedgerRecord, same_boot: bool, end: u64) -> Loss {
+fn assess(batches: &Batches, ledger: &LedgerRecord, stayed: Stayed, end: u64) -> Loss {
     let samples = 500 + batches.iter().take((end - 10) as usize).map(|(n, _)| n).sum::<u64>();
     Loss::assess(Evidence {
         incarnation: 2,
         first: SeqNo(11),
         ledger: Some(ledger),
-        same_boot,
+        stayed,
         end: SeqNo(end),
         samples: Some(samples),
         damaged_batches: 0,
@@ -330,7 +330,7 @@ fn a_loss_is_exact_where_the_end_is_what_was_safe_or_all_were_acknowledged_and_b
         let lost: Vec<_> = (11..).zip(&batches).filter(|(number, (_, acked))| *acked && *number > end).collect();
         let truth = (lost.len() as u64, lost.iter().map(|(_, (n, _))| n).sum::<u64>());
         let within = |bounds: Bounds, truth: u64| bounds.min <= truth && bounds.max.is_none_or(|max| truth <= max);
-        let told = assess(&batches, &ledger, true, end);
+        let told = assess(&batches, &ledger, Stayed::FileSystem, end);
         assert!(
             within(told.batches, truth.0) && within(told.samples, truth.1),
             "seed {seed}: {told:?}, truth {truth:?}"
@@ -340,18 +340,22 @@ fn a_loss_is_exact_where_the_end_is_what_was_safe_or_all_were_acknowledged_and_b
         // Damage may take what was safe, too.
         let damaged = rng.u64(10..=safe);
         let lost = (11..).zip(&batches).filter(|(number, (_, acked))| *acked && *number > damaged);
-        let told = assess(&batches, &ledger, true, damaged);
+        let told = assess(&batches, &ledger, Stayed::FileSystem, damaged);
         assert!(within(told.samples, lost.map(|(_, (n, _))| n).sum()), "seed {seed}: {told:?}");
         // A ledger that is older than the last answers.
         let written = rng.usize(..=batches.len());
         let old: Batches = batches[..written].to_vec();
-        let told = assess(&batches, &record(&old, safe.min(10 + written as u64)), false, end);
+        let (stayed, ending) = match seed % 2 {
+            0 => (Stayed::Machine, Ending::FileSystem),
+            _ => (Stayed::Nothing, Ending::Power),
+        };
+        let told = assess(&batches, &record(&old, safe.min(10 + written as u64)), stayed, end);
         let known: Vec<_> = (11..).zip(&old).filter(|(number, (_, acked))| *acked && *number > end).collect();
         let known = (known.len() as u64, known.iter().map(|(_, (n, _))| n).sum::<u64>());
         let bounds = [(told.batches, known.0, truth.0), (told.samples, known.1, truth.1)];
         let holds = |(bounds, known, truth): (Bounds, u64, u64)| within(bounds, known) && bounds.min <= truth;
         assert!(bounds.into_iter().all(holds), "seed {seed}: {told:?}, truth {truth:?}, known {known:?}");
-        assert!(told.ending == Ending::Power && told.samples.max.is_some() && !told.is_exact() && !told.is_none());
+        assert!(told.ending == ending && told.samples.max.is_some() && !told.is_exact() && !told.is_none());
         assert!(told.to_string().contains("by the ledger's last record on the disk, of "), "{told}");
     }
 }
@@ -388,26 +392,26 @@ fn what_a_start_read_in_the_manifest_no_power_cut_takes_back() {
 fn a_clean_end_lost_nothing_and_without_a_ledger_nobody_claims_so() {
     let batches = vec![(5, true), (3, true)];
     let clean = LedgerRecord { is_clean: true, ..record(&batches, 12) };
-    for same_boot in [true, false] {
-        let loss = assess(&batches, &clean, same_boot, 12);
+    for stayed in [Stayed::FileSystem, Stayed::Machine, Stayed::Nothing] {
+        let loss = assess(&batches, &clean, stayed, 12);
         assert_eq!((loss.ending, loss.is_none()), (Ending::Clean, true));
         assert_eq!(loss.to_string(), "start 2 ended cleanly: nothing acknowledged is lost, the last batch is 12");
     }
-    let gone = assess(&batches, &clean, true, 11);
+    let gone = assess(&batches, &clean, Stayed::FileSystem, 11);
     assert_eq!((gone.samples.max, gone.is_none()), (Some(3), false), "damage: {gone}");
     let older = LedgerRecord { incarnation: 1, ..clean };
-    assert_eq!(assess(&batches, &older, true, 12).ending, Ending::Unserved);
+    assert_eq!(assess(&batches, &older, Stayed::FileSystem, 12).ending, Ending::Unserved);
     let none = Loss::assess(Evidence {
         incarnation: 2,
         first: SeqNo(11),
         ledger: None,
-        same_boot: false,
+        stayed: Stayed::Nothing,
         end: SeqNo(12),
         samples: None,
         damaged_batches: 0,
     });
     assert_eq!((none.ending, none.samples), (Ending::Unknown, Bounds { min: 0, max: None }));
-    let crashed = assess(&batches, &record(&batches, 11), true, 11).to_string();
+    let crashed = assess(&batches, &record(&batches, 11), Stayed::FileSystem, 11).to_string();
     assert!(
         crashed.ends_with("stayed up: lost are 3 acknowledged samples in 1 batch behind 11, up to 12"),
         "{crashed}"

@@ -42,6 +42,13 @@ impl Watch {
 }
 
 impl Engine {
+    /// What only one copy of the log held is in parts: neither is behind any more.
+    pub(super) fn note_current_log(&self) {
+        if let Err(error) = self.watch.logs.note_current(&*self.disk, &self.paths) {
+            tracing::warn!("which copy of the log is behind stays noted: {}", crate::durability::error_chain(&error));
+        }
+    }
+
     /// What is wrong, though it keeps the server from nothing.
     pub fn warnings(&self) -> Vec<String> {
         self.watch.warnings.lock().clone()

@@ -1,5 +1,6 @@
 //! Tests that cross layers.
 
+mod beside;
 mod crash;
 mod crash_threads;
 mod damage;

@@ -58,6 +58,8 @@ use world::World;
 pub enum CrashKind {
     /// The process is killed. The kernel keeps its cache: nothing is lost.
     Process,
+    /// The file system goes down and is mounted anew while the machine stays up; nothing unsynced is kept, as by `PowerNone`.
+    FileSystem,
     /// Power fails and nothing unsynced is kept.
     PowerNone,
     /// Power fails; what is kept of the unsynced is drawn from the seed.
@@ -309,6 +311,12 @@ impl Disk for SimDisk {
         let world = self.world.lock();
         world.check_up()?;
         Ok(world.boot)
+    }
+
+    fn mount_id(&self, dir: &Path) -> io::Result<u64> {
+        let world = self.up()?;
+        world.names.find_dir(dir)?;
+        Ok(world.mount)
     }
 }
 

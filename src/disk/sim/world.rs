@@ -38,6 +38,8 @@ pub(super) struct World {
     pub(super) epoch: u64,
     /// Raised by each power cut.
     pub(super) boot: u128,
+    /// Which mount of the one file system.
+    pub(super) mount: u64,
     rng: Rng,
     pub(super) names: Names,
     files: BTreeMap<Ino, Inode>,
@@ -76,6 +78,7 @@ impl World {
             is_down: false,
             epoch: 0,
             boot: 1,
+            mount: 1,
             rng: Rng::with_seed(seed),
             names: Names::new(),
             files: BTreeMap::new(),
@@ -238,7 +241,7 @@ impl World {
             Fate::Runs => self.fitting(ino, offset, size),
             Fate::Fails(error) if error.kind() == ErrorKind::ReadOnlyFilesystem => 0,
             Fate::Fails(_) => self.rng.u64(..=size),
-            Fate::Dies(CrashKind::PowerNone) => 0,
+            Fate::Dies(CrashKind::FileSystem | CrashKind::PowerNone) => 0,
             Fate::Dies(CrashKind::PowerRandom) => size,
             Fate::Dies(CrashKind::Process) => self.some_pages(offset, size),
         };
@@ -307,12 +310,13 @@ impl World {
         self.is_down = true;
         self.crash_at = None;
         self.epoch += 1;
-        self.boot += u128::from(kind != CrashKind::Process);
+        self.boot += u128::from(matches!(kind, CrashKind::PowerNone | CrashKind::PowerRandom));
+        self.mount += u64::from(kind != CrashKind::Process);
         self.locked.clear();
         self.files.values_mut().for_each(|file| file.open_count = 0);
         match kind {
             CrashKind::Process => {}
-            CrashKind::PowerNone => {
+            CrashKind::FileSystem | CrashKind::PowerNone => {
                 self.names.forget_unsynced();
                 self.files.values_mut().for_each(|file| file.image.forget_unsynced());
             }

@@ -462,14 +462,18 @@ fn a_large_allocated_file_costs_only_what_is_written() {
 }
 
 #[test]
-fn a_power_cut_makes_a_new_boot_and_a_killed_process_does_not() {
+fn a_power_cut_makes_a_new_boot_a_file_system_that_goes_down_a_new_mount_and_a_killed_process_neither() {
     let disk = SimDisk::new(1);
-    let before = disk.boot_id().unwrap();
-    for (kind, stays) in [(CrashKind::Process, true), (CrashKind::PowerNone, false)] {
+    let now = || (disk.boot_id().unwrap(), disk.mount_id(Path::new("/")).unwrap());
+    use CrashKind::{FileSystem, PowerNone, PowerRandom, Process};
+    let kinds = [(Process, (true, true)), (FileSystem, (true, false)), (PowerNone, (false, false))];
+    for (kind, stays) in kinds.into_iter().chain([(PowerRandom, (false, false))]) {
+        let before = now();
         disk.crash(kind);
-        assert!(disk.boot_id().is_err(), "the machine is down");
+        assert!(disk.boot_id().is_err() && disk.mount_id(Path::new("/")).is_err(), "the machine is down");
         disk.restart();
-        assert_eq!(disk.boot_id().unwrap() == before, stays, "{kind:?}");
+        let after = now();
+        assert_eq!((after.0 == before.0, after.1 == before.1), stays, "{kind:?}");
     }
 }
 

@@ -80,6 +80,10 @@ impl Disk for LyingDisk {
     fn boot_id(&self) -> io::Result<u128> {
         self.0.boot_id()
     }
+
+    fn mount_id(&self, dir: &Path) -> io::Result<u64> {
+        self.0.mount_id(dir)
+    }
 }
 
 impl File for LyingFile {
