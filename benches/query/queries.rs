@@ -119,6 +119,13 @@ pub(crate) const QUERIES: [Query; 21] = [
     }),
 ];
 
+/// A question about several fields in one selector: an aggregation, its labels beside the name, and what it is of.
+struct AllFields<'a> {
+    op: &'a str,
+    by: &'a [&'a str],
+    of: &'a dyn Fn(&str) -> String,
+}
+
 /// Draws from a set.
 struct Draw<'a> {
     set: &'a DataSet,
@@ -130,31 +137,30 @@ impl Draw<'_> {
         let hosts = self.hosts(hosts);
         let one = |field: &str| format!("max(max_over_time(cpu_{field}{{{hosts}}}[1m]))");
         let all = |names: &str| format!("max_over_time({{{names},{hosts}}}[1m])");
-        self.of_fields(fields, one, ("max", &[], &all), hours * HOUR, MINUTE)
+        self.of_fields(fields, one, &AllFields { op: "max", by: &[], of: &all }, hours * HOUR, MINUTE)
     }
 
     fn max_by_hour(&mut self, hosts: usize) -> Asked {
         let hosts = self.hosts(hosts);
         let one = |field: &str| format!("max(max_over_time(cpu_{field}{{{hosts}}}[1h]))");
         let all = |names: &str| format!("max_over_time({{{names},{hosts}}}[1h])");
-        self.of_fields(FIELD_NAMES.len(), one, ("max", &[], &all), 8 * HOUR, HOUR)
+        self.of_fields(FIELD_NAMES.len(), one, &AllFields { op: "max", by: &[], of: &all }, 8 * HOUR, HOUR)
     }
 
     fn mean_by_hour(&mut self, fields: usize) -> Asked {
         let one = |field: &str| format!("avg by (hostname) (avg_over_time(cpu_{field}[1h]))");
         let all = |names: &str| format!("avg_over_time({{{names}}}[1h])");
-        self.of_fields(fields, one, ("avg", &["hostname"], &all), 12 * HOUR, HOUR)
+        self.of_fields(fields, one, &AllFields { op: "avg", by: &["hostname"], of: &all }, 12 * HOUR, HOUR)
     }
 
     /// A function over time drops the name, so that PromQL has to ask for each field and to say which it was, as
     /// Prometheus 2 is asked here. VictoriaMetrics keeps it, and gets the shorter query that TSBS has for it; Plimsoll has
-    /// Prometheus 3's `promql-delayed-name-removal`, under which a label can still be made of it. `all` is an aggregation,
-    /// its labels beside the name, and what it is of.
+    /// Prometheus 3's `promql-delayed-name-removal`, under which a label can still be made of it.
     fn of_fields(
         &mut self,
         fields: usize,
         one: impl Fn(&str) -> String,
-        (op, by, all): (&str, &[&str], &dyn Fn(&str) -> String),
+        all: &AllFields<'_>,
         seconds: i64,
         step: i64,
     ) -> Asked {
@@ -164,8 +170,9 @@ impl Draw<'_> {
         }
         let named = |field: &&str| format!("label_replace({}, \"field\", \"{field}\", \"\", \"\")", one(field));
         let union: Vec<_> = fields.iter().map(named).collect();
-        let selected = all(&format!("__name__=~\"cpu_({})\"", fields.join("|")));
-        let by = |name| [&[name], by].concat().join(", ");
+        let AllFields { op, by, of } = all;
+        let selected = of(&format!("__name__=~\"cpu_({})\"", fields.join("|")));
+        let by = |name| [&[name], *by].concat().join(", ");
         let named = format!("label_replace({selected}, \"field\", \"$1\", \"__name__\", \"cpu_(.+)\")");
         let times = self.times(seconds, step);
         let form = |query: &str| format!("{}&{times}", encode("query", query));
