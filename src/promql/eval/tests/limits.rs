@@ -78,8 +78,7 @@ fn bytes_are_those_of_what_is_held() {
         assert_eq!(pool.held(), 0, "what the answer holds is given back at last");
         answer.stats.bytes_peak
     };
-    // At least these columns; at most twice that, where what is used up is still noted, with labels and tables.
-    let columns = |count: u64| count * COLUMN..2 * count * COLUMN + count * 300 + (1 << 20);
+    let columns = |count: u64| count * COLUMN..count * COLUMN + count * 300 + (1 << 20);
     for (query, expected) in [
         ("sum(m)", columns(5)),
         ("sum by (i) (m)", columns(3000)), // a state of a sum is three numbers
