@@ -145,13 +145,14 @@ fn heavy() -> Vec<String> {
 
 #[test]
 fn a_deadline_of_a_millisecond_is_kept_in_every_kind_of_query() {
-    let (server, _dir) = with_much(&[]);
+    // Nothing but the deadline may end them: a fast machine reads more samples in that time than a query may by default.
+    let (server, _dir) = with_much(&["--query-samples-max", "1000000000000"]);
     let (mut light, mut late) = (Vec::new(), Vec::new());
     for path in heavy() {
         let shown: String = path.chars().take(150).collect();
         // Names and values of labels are found in an instant, however many series have them.
         let is_heavy = !path.starts_with("label");
-        if is_heavy && !is_cut_short(&get(&server, &format!("{path}&timeout=100ms"))) {
+        if is_heavy && !is_cut_short(&get(&server, &format!("{path}&timeout=20ms"))) {
             light.push(shown.clone());
         }
         let mut times = Vec::new();
