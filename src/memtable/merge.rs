@@ -131,7 +131,15 @@ impl Merge {
         let mut orders = Vec::new();
         let mut columns: Vec<_> = (0..run.width).map(|_| cleared(self.spare_values.pop())).collect();
         let stride = run.stride();
-        for piece in run.pieces() {
+        for piece in run.pieces(offsets.start) {
+            let offset = u64::from(row_offset(piece.words));
+            if offset >= offsets.end {
+                break;
+            }
+            if offset < offsets.start {
+                run.mark(&piece);
+            }
+            let piece = piece.words;
             let rows = piece.chunks_exact(stride);
             let row_count = rows.len();
             self.wanted.clear();

@@ -14,14 +14,16 @@
 //! ```text
 //! slots:  slot -> address of the first run (0: none)
 //! run:    layout u32, width u32 | rows published | address of the stream's next run | place, free of the next row
-//!         | first piece                                                              (each column is a 64-bit word)
-//! piece:  row * rows | address, rows of the next piece
+//!         | mark | first piece                                                       (each column is a 64-bit word)
+//! piece:  rows of the run before it | row * rows | address, rows of the next piece   (the first lacks the first word)
 //! row:    offset u32 of its sequence number from the generation's first, place u32 in its batch | time | value * width
 //! ```
 //!
 //! Always: rows are appended in the order of their sequence numbers, so a view is a sequence number and a reader stops
 //! at the first row above it. The first word of a row orders it among all rows of its stream, whatever their layouts:
-//! by sequence number, then by place in the batch. What a reader sees of a run is a prefix of it.
+//! by sequence number, then by place in the batch. What a reader sees of a run is a prefix of it. Who asks for the rows
+//! behind a number leaves a *mark* at the piece they begin in, so that asking for ever newer rows does not walk the run
+//! from its beginning each time.
 //!
 //! How that is safe without locks and without `unsafe`: every word is an atomic, stored and loaded relaxed (plain
 //! moves on x86 and ARM). The writer fills a row, then stores the run's row count with Release; it fills a run, then

@@ -2,13 +2,13 @@
 
 use std::sync::atomic::{
     AtomicU64,
-    Ordering::{Acquire, Relaxed},
+    Ordering::{Acquire, Relaxed, Release},
 };
 
 use super::{
     Generation,
     arena::Words,
-    writer::{FIRST_ROWS, Link, ROW_HEAD, RUN_HEAD, RUN_LAYOUT, RUN_NEXT, RUN_ROWS, first_run},
+    writer::{FIRST_ROWS, Link, ROW_HEAD, RUN_HEAD, RUN_LAYOUT, RUN_MARK, RUN_NEXT, RUN_ROWS, first_run},
 };
 use crate::model::{LayoutId, SeqNo, Slot, TimeRange};
 
@@ -34,7 +34,7 @@ impl Generation {
         };
         let mut values = Vec::new();
         for run in self.runs(slot) {
-            for row in run.pieces().flat_map(|piece| piece.chunks_exact(run.stride())) {
+            for row in run.pieces(0).flat_map(|piece| piece.words.chunks_exact(run.stride())) {
                 let (offset, time) = (row_offset(row), row_time(row));
                 if offset > offset_max {
                     break;
@@ -75,22 +75,34 @@ impl Generation {
 /// A prefix of a run: the rows that were published when it was looked up.
 pub(super) struct Run<'a> {
     words: &'a Words,
+    head: &'a [AtomicU64],
     pub(super) layout: LayoutId,
     pub(super) width: usize,
     rows: u64,
     first: Link,
+    mark: Option<Link>,
+}
+
+/// A stretch of a run: one whole number of rows.
+pub(super) struct Piece<'a> {
+    link: Link,
+    pub(super) words: &'a [AtomicU64],
 }
 
 impl<'a> Run<'a> {
     fn at(words: &'a Words, address: u64) -> Self {
         let head = words.at(address);
         let layout_and_width = head[RUN_LAYOUT].load(Relaxed);
+        // Before the count of rows: whoever left the mark saw rows there, and then so does this count.
+        let mark = head[RUN_MARK].load(Acquire);
         Self {
             words,
+            head,
             layout: LayoutId(layout_and_width as u32),
             width: (layout_and_width >> 32) as usize,
             rows: head[RUN_ROWS].load(Acquire),
             first: Link { address: address + RUN_HEAD, rows: FIRST_ROWS },
+            mark: (mark != 0).then(|| Link::unpack(mark)),
         }
     }
 
@@ -99,20 +111,36 @@ impl<'a> Run<'a> {
         ROW_HEAD + self.width
     }
 
-    /// Its rows, stretch by stretch; each is a whole number of rows.
-    pub(super) fn pieces(&self) -> impl Iterator<Item = &'a [AtomicU64]> + use<'a> {
+    /// Its rows, stretch by stretch; without those before the mark where none of them can have the offset `start`.
+    pub(super) fn pieces(&self, start: u64) -> impl Iterator<Item = Piece<'a>> + use<'a> {
         let (words, stride) = (self.words, self.stride());
-        let (mut piece, mut rest) = (self.first, self.rows);
+        let (mut next, mut rest) = self.beginning(start);
         std::iter::from_fn(move || {
-            let rows = (rest > 0).then(|| rest.min(piece.rows))?;
-            let stretch = words.at(piece.address);
+            let rows = (rest > 0).then(|| rest.min(next.rows))?;
+            let (link, stretch) = (next, words.at(next.address));
             let len = rows as usize * stride;
             rest -= rows;
             if rest > 0 {
-                piece = Link::unpack(stretch[len].load(Relaxed));
+                next = Link::unpack(stretch[len].load(Relaxed));
             }
-            Some(&stretch[..len])
+            Some(Piece { link, words: &stretch[..len] })
         })
+    }
+
+    /// The first piece to look at for rows from offset `start` on, and how many rows there are from it on.
+    fn beginning(&self, start: u64) -> (Link, u64) {
+        let marked = self.mark.map(|mark| (mark, self.words.at(mark.address - 1)));
+        match marked.filter(|(_, words)| u64::from(row_offset(&words[1..])) < start) {
+            Some((mark, words)) => (mark, self.rows - words[0].load(Relaxed)),
+            None => (self.first, self.rows),
+        }
+    }
+
+    /// Leaves the mark at a piece. Of several readers who do, any may win: what is right for nobody is not used.
+    pub(super) fn mark(&self, piece: &Piece<'_>) {
+        if piece.link.address != self.first.address {
+            self.head[RUN_MARK].store(piece.link.pack(), Release);
+        }
     }
 }
 

@@ -133,6 +133,27 @@ fn fields_with_the_same_times_are_one_group_and_others_are_not() {
 }
 
 #[test]
+fn who_asks_for_ever_newer_rows_walks_no_older_ones() {
+    let batches: Vec<_> = (1..=4_000).map(|seq| (seq, batch([rows(1, &[(0, seq as i64, 1.0)])]))).collect();
+    let (_writer, generation) = generation(&batches);
+    let pieces = |start| generation.runs(Slot(0)).next().unwrap().pieces(start).count();
+    let all = pieces(0);
+    assert!(all > 30, "{all}");
+    let mut merge = Merge::default();
+    for tick in (0..4_000).step_by(100) {
+        let numbers = (SeqNo(tick), SeqNo(tick + 100));
+        for _day in 0..2 {
+            let groups = merge.columns(&generation, Slot(0), numbers, TimeRange::ALL, fields_of);
+            assert_eq!(groups[0].times.len(), 100);
+        }
+        // Pieces are as long as each other, but for the first few.
+        let share = all * (4_000 - tick as usize) / 4_000;
+        assert!(pieces(tick + 1) <= share + 10, "{} of {all} pieces behind {tick}", pieces(tick + 1));
+    }
+    assert_eq!(pieces(0), all, "who wants older rows gets them");
+}
+
+#[test]
 fn a_summary_counts_values_per_day_and_knows_the_first_and_last_time() {
     let two_days = rows(2, &[(0, NANOS_PER_DAY - 1, 1.0), (1, NANOS_PER_DAY, 1.0), (0, 3, 1.0)]);
     let (_writer, generation) = generation(&[(3, batch([two_days, rows(0, &[(0, -1, 0.0)])])), (8, Batch::default())]);
@@ -326,6 +347,23 @@ proptest! {
             for slot in (0..4).map(Slot) {
                 let groups = merge.columns(&generation, slot, (SeqNo(0), SeqNo(upto)), range, fields_of);
                 prop_assert_eq!(groups, naive_columns(&batches, slot, upto, range));
+            }
+        }
+    }
+
+    #[test]
+    fn columns_behind_a_number_are_those_of_later_writes_whoever_asked_before(
+        batches in some_batches(),
+        asked in prop::collection::vec((0..60_u64, 0..20_u64), 1..40),
+    ) {
+        let (_writer, generation) = generation(&batches);
+        let mut merge = Merge::default();
+        for (after, count) in asked {
+            let later: Vec<_> = batches.iter().filter(|(seq, _)| *seq > after).cloned().collect();
+            for slot in (0..4).map(Slot) {
+                let numbers = (SeqNo(after), SeqNo(after + count));
+                let groups = merge.columns(&generation, slot, numbers, TimeRange::ALL, fields_of);
+                prop_assert_eq!(groups, naive_columns(&later, slot, after + count, TimeRange::ALL));
             }
         }
     }

@@ -15,7 +15,7 @@ use crate::model::{Batch, LayoutId, Rows, SeqNo, Slot, StreamId};
 const DAYS_MAX: usize = 400;
 
 /// Words of a run before its first piece.
-pub(super) const RUN_HEAD: u64 = 4;
+pub(super) const RUN_HEAD: u64 = 5;
 
 /// Word of a run that holds layout and width.
 pub(super) const RUN_LAYOUT: usize = 0;
@@ -29,11 +29,17 @@ pub(super) const RUN_NEXT: usize = 2;
 /// Word of a run that says where its next row goes. For the writer alone.
 const RUN_TAIL: usize = 3;
 
-/// Rows of a run's first piece: 88 bytes for a stream that gets one row of one value.
+/// Word of a run that leads to a later piece, for readers who want no row before it; 0 where no reader has left one.
+pub(super) const RUN_MARK: usize = 4;
+
+/// Rows of a run's first piece: 96 bytes for a stream that gets one row of one value.
 pub(super) const FIRST_ROWS: u64 = 2;
 
 /// Words of a piece, about: a page. Longer ones read no faster and leave more unused behind the last row.
 const PIECE_LEN: u64 = 512;
+
+/// Words of a piece beside its rows, but for the first one's: what is before it, and what follows.
+const PIECE_FRAME: u64 = 2;
 
 /// Words of a row before its values.
 pub(super) const ROW_HEAD: usize = 2;
@@ -55,7 +61,7 @@ impl Link {
         Self { address: word >> 16, rows: word & 0xffff }
     }
 
-    fn pack(self) -> u64 {
+    pub(super) fn pack(self) -> u64 {
         self.address << 16 | self.rows
     }
 }
@@ -162,9 +168,12 @@ impl Writer {
     fn add_piece(&mut self, run: u64, link: u64, stride: u64) -> Link {
         let rows_so_far = self.rows().at(run)[RUN_ROWS].load(Relaxed);
         let wanted = rows_so_far.min((PIECE_LEN / stride).max(FIRST_ROWS));
-        let fitting = (self.chunk_rest() - 1) / stride;
-        let rows = if fitting == 0 { wanted.min((self.rows().chunk_len() - 1) / stride) } else { wanted.min(fitting) };
-        let piece = Link { address: self.allocate(rows * stride + 1), rows };
+        let fitting = self.chunk_rest().saturating_sub(PIECE_FRAME) / stride;
+        let in_a_chunk = (self.rows().chunk_len() - PIECE_FRAME) / stride;
+        let rows = wanted.min(if fitting == 0 { in_a_chunk } else { fitting });
+        let address = self.allocate(rows * stride + PIECE_FRAME);
+        self.rows().at(address)[0].store(rows_so_far, Relaxed);
+        let piece = Link { address: address + 1, rows };
         self.rows().at(link)[0].store(piece.pack(), Relaxed);
         piece
     }
@@ -199,6 +208,7 @@ impl Writer {
         words[RUN_LAYOUT].store(head, Relaxed);
         words[RUN_ROWS].store(0, Relaxed);
         words[RUN_NEXT].store(0, Relaxed);
+        words[RUN_MARK].store(0, Relaxed);
         words[RUN_TAIL].store(Link { address: run + RUN_HEAD, rows: FIRST_ROWS }.pack(), Relaxed);
         match last {
             Some(last) => self.rows().at(last)[RUN_NEXT].store(run, Release),
