@@ -372,13 +372,13 @@ impl Syncer {
         })
     }
 
-    /// Each generation has a container of its own, so that both go together.
     /// Nothing more goes to the open container, and what it named may not be there.
     fn leave_container(&mut self) {
         self.container = None;
         self.defined.forget();
     }
 
+    /// Each generation has a container of its own, so that both go together.
     fn open_container(&mut self, generation: &Arc<Generation>) -> Result<(), Error> {
         if self.container.as_ref().is_some_and(|(_, of)| Arc::ptr_eq(of, generation)) {
             return Ok(());
