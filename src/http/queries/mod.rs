@@ -222,6 +222,11 @@ impl Ticket {
         unended.0 = None;
         done
     }
+
+    /// Runs work here and now: for what takes less than the way to another thread and back, some 30 µs, or little more.
+    pub(super) fn run_here<T>(self, work: impl FnOnce(&Entry) -> T) -> T {
+        work(&self.entry)
+    }
 }
 
 /// Says that nobody waits any more: a request's future is dropped when its client goes away.
