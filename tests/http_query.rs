@@ -21,7 +21,7 @@ fn refused(server: &Server, path: &str, status: u16) -> (String, String) {
 
 #[test]
 fn wrong_parameters_are_named_in_prometheus_words() {
-    let (server, _dir) = server(&[]);
+    let (server, _dir) = server(&["--enable-feature", "promql-duration-expr"]);
     let range = "query_range?query=1&";
     let cases = [
         (
@@ -37,6 +37,11 @@ fn wrong_parameters_are_named_in_prometheus_words() {
         ("query?query=1&limit=x", "invalid parameter \"limit\": strconv.Atoi: parsing \"x\": invalid syntax"),
         ("query?query=1&durable_only=maybe", "invalid parameter \"durable_only\": \"maybe\" is neither 1 nor 0"),
         ("query", "invalid parameter \"query\": 1:1: parse error: no expression found in input"),
+        ("query?query=rate(m[5m-5m])", "invalid parameter \"query\": 7:12: duration must be greater than 0"),
+        (
+            "query?query=m{a=~%22b(%22}",
+            "invalid parameter \"query\": 1:3: parse error: error parsing regexp: missing closing ): `b(`",
+        ),
         ("query?query=rate(", "invalid parameter \"query\": 1:6: parse error: unclosed left parenthesis"),
         ("query_range?query=1", "invalid parameter \"start\": cannot parse \"\" to a valid timestamp"),
         ("query_range?query=1&start=1&end=2", "invalid parameter \"step\": cannot parse \"\" to a valid duration"),
@@ -132,6 +137,16 @@ fn lookback_and_limit_change_what_is_found() {
             );
         }
     }
+}
+
+#[test]
+fn remarks_beyond_ten_are_counted() {
+    let (server, _dir) = with_data();
+    let sums: Vec<_> = (2..14).map(|phi| format!("quantile({phi}, cpu_idle)")).collect();
+    let answer = api(&server, &format!("query?query={}&time={}", encode(&sums.join(" + ")), T + 240)).json();
+    let warnings = answer["warnings"].as_array().unwrap();
+    assert_eq!((warnings.len(), &warnings[10]), (11, &json!("2 more warning annotations omitted")), "{answer}");
+    assert!(warnings[..10].iter().all(|text| text.as_str().unwrap().starts_with("PromQL warning: quantile value")));
 }
 
 #[test]

@@ -274,6 +274,53 @@ fn an_answer_that_is_not_taken_is_listed_and_can_be_ended() {
 }
 
 #[test]
+fn a_client_that_takes_nothing_of_its_answer_loses_it() {
+    let (server, _dir) = with_much(&["--send-timeout", "1s", "--queries-max", "1"]);
+    let path = over_all(r#"{__name__=~"m_f[0-4]"}"#);
+    let (began, silent) = (Instant::now(), send(&server, &path));
+    active_when(&server, |queries| queries.iter().any(|query| query["state"] == "sending"));
+    active_when(&server, <[Value]>::is_empty);
+    assert!(began.elapsed() >= Duration::from_secs(1), "it has a second to begin to read");
+    assert_eq!(metric(&server, "plimsoll_http_send_timeouts_total"), 1.0);
+    assert_eq!(metric(&server, "plimsoll_query_memory_bytes"), 0.0);
+    assert!(!Server::read_all(silent).ends_with(b"0\r\n\r\n"), "it is broken off");
+
+    // One that is slow has all the time it needs.
+    let (began, mut slow) = (Instant::now(), send(&server, &path));
+    let mut taken = vec![0; 2 << 20];
+    while began.elapsed() < Duration::from_secs(4) {
+        slow.read_exact(&mut taken).unwrap();
+        sleep(Duration::from_millis(400));
+    }
+    assert_eq!(active(&server)[0]["state"], "sending");
+    assert!(Server::read_all(slow).ends_with(b"0\r\n\r\n"), "it is whole");
+    assert_eq!(metric(&server, "plimsoll_http_send_timeouts_total"), 1.0);
+}
+
+#[test]
+fn a_query_ends_when_its_client_goes_away_behind_a_further_request() {
+    let (server, _dir) = with_much(&["--queries-max", "1"]);
+    let requests = |path: &str| {
+        let mut stream = TcpStream::connect(server.address).unwrap();
+        let request = |path: &str| format!("GET /api/v1/{path} HTTP/1.1\r\nHost: test\r\n\r\n");
+        stream.write_all((request(path) + &request("query?query=1")).as_bytes()).unwrap();
+        stream
+    };
+    let running = requests(&over_all(LONG));
+    active_when_reading(&server);
+    let waiting = requests("query?query=2");
+    active_when(&server, |queries| queries.iter().any(|query| query["state"] == "waiting"));
+    let began = Instant::now();
+    drop(waiting);
+    active_when(&server, |queries| queries.len() == 1);
+    drop(running);
+    active_when(&server, <[Value]>::is_empty);
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    assert!(metric(&server, "plimsoll_queries_total{result=\"canceled\"}") >= 2.0);
+    assert_eq!(metric(&server, "plimsoll_query_memory_bytes"), 0.0);
+}
+
+#[test]
 fn queries_wait_in_line_so_long_and_so_many() {
     let (server, _dir) = with_much(&["--queries-max", "1", "--queue-max", "2", "--queue-wait", "300ms"]);
     let running = send(&server, &over_all(LONG));
@@ -311,17 +358,20 @@ fn queries_wait_in_line_so_long_and_so_many() {
 
 #[test]
 fn a_query_ends_at_its_limits_of_series_samples_and_memory() {
-    let (server, _dir) = with_much(&["--query-series-max", "15000", "--query-memory-max", "8MiB"]);
-    let error = |query: &str| {
-        let (status, kind, error) = refusal(&get(&server, &over_all(query)));
+    let error = |server: &Server, query: &str| {
+        let (status, kind, error) = refusal(&get(server, &over_all(query)));
         assert_eq!((status, &*kind), (422, "execution"), "{query}: {error}");
         error
     };
-    assert_eq!(error(LONG), "query processing would read more than 15000 series in query execution");
+    let (server, _dir) = with_much(&["--query-series-max", "15000"]);
+    assert_eq!(error(&server, LONG), "query processing would read more than 15000 series in query execution");
+    drop(server);
+
+    let (server, _dir) = with_much(&["--query-memory-max", "8MiB"]);
     let memory = "query processing would take more than 8388608 bytes of memory in query execution";
     // A million values; as many states of sums; as many counts; as many marks of what is there.
     for query in ["m_f0", "sum by (host) (m_f0)", r#"count_values("v", m_f0)"#, "m_f0 or m_f1"] {
-        assert_eq!(error(query), memory, "{query}");
+        assert_eq!(error(&server, query), memory, "{query}");
     }
     let selectors = vec!["match[]={__name__=~%22m_.%2B%22}"; 20].join("&");
     let (status, kind, text) = refusal(&get(&server, &format!("series?{selectors}")));

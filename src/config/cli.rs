@@ -121,6 +121,10 @@ pub struct ServeFlags {
     /// Memory that all queries and their answers may take; a query that takes more is answered 503
     #[arg(long, value_name = "SIZE", default_value = "2GiB", value_parser = size)]
     pub queries_memory_max: u64,
+    /// Longest time in which a client may take nothing of its answer; then its connection is ended, and the memory of its
+    /// query is free
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = duration)]
+    pub send_timeout: Duration,
     /// Longest time a query may take; a request can ask for less with its parameter `timeout`
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration)]
     pub query_timeout: Duration,
@@ -289,6 +293,7 @@ impl ServeFlags {
             query_points_max: self.query_points_max,
             lookback: self.lookback,
             features: self.enable_feature.iter().copied().fold(Features::default(), Features::union),
+            send_timeout: self.send_timeout,
             shutdown_timeout: self.shutdown_timeout,
             db_label: !self.no_db_label,
             flags,

@@ -9,18 +9,30 @@ use crate::model::{Day, FieldId, StreamId, TimeRange};
 
 /// Streams by day and field. What a day's index parts say, in memory.
 #[derive(Default)]
-pub struct Days(RwLock<BTreeMap<Day, HashMap<FieldId, RoaringBitmap>>>);
+pub struct Days(RwLock<BTreeMap<Day, OnDay>>);
+
+/// What is known of a day.
+#[derive(Default)]
+struct OnDay {
+    /// The streams of all fields: mostly the same in each of them, and the union of dozens of fields is not made anew for
+    /// every question.
+    all: RoaringBitmap,
+    by_field: HashMap<FieldId, RoaringBitmap>,
+}
 
 impl Days {
     /// Notes that a stream has a field on a day.
     pub(crate) fn note(&self, day: Day, stream: StreamId, field: FieldId) {
-        self.0.write().entry(day).or_default().entry(field).or_default().insert(stream.0);
+        let mut days = self.0.write();
+        let on_day = days.entry(day).or_default();
+        on_day.all.insert(stream.0);
+        on_day.by_field.entry(field).or_default().insert(stream.0);
     }
 
     /// Whether it is known that a stream has a field on a day.
     pub(crate) fn knows(&self, day: Day, stream: StreamId, field: FieldId) -> bool {
         let days = self.0.read();
-        days.get(&day).and_then(|fields| fields.get(&field)).is_some_and(|streams| streams.contains(stream.0))
+        days.get(&day).and_then(|on_day| on_day.by_field.get(&field)).is_some_and(|streams| streams.contains(stream.0))
     }
 
     /// The first day that is known.
@@ -33,15 +45,17 @@ impl Days {
         self.0.write().remove(&day);
     }
 
-    /// The streams that have parts on a day that `range` touches.
-    pub fn streams_in(&self, range: TimeRange) -> RoaringBitmap {
-        let mut streams = RoaringBitmap::new();
-        if range.start < range.end {
-            let days = self.0.read();
-            for fields in days.range(Day::of(range.start)..=Day::of(range.end - 1)).map(|(_, fields)| fields) {
-                fields.values().for_each(|of_field| streams |= of_field);
-            }
+    /// The days that `range` touches and that have streams, the latest first.
+    pub fn in_range(&self, range: TimeRange) -> Vec<Day> {
+        if range.start >= range.end {
+            return Vec::new();
         }
-        streams
+        let days = self.0.read();
+        days.range(Day::of(range.start)..=Day::of(range.end - 1)).rev().map(|(day, _)| *day).collect()
+    }
+
+    /// The streams that have parts on a day.
+    pub fn streams(&self, day: Day) -> RoaringBitmap {
+        self.0.read().get(&day).map(|on_day| on_day.all.clone()).unwrap_or_default()
     }
 }

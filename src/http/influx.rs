@@ -8,7 +8,7 @@ use crate::{
         json,
         reply::{self, Reply},
         routes::Call,
-        shared::{INFLUX_VERSION, now},
+        shared::{INFLUX_VERSION, Weight, now},
     },
     model::TimeRange,
 };
@@ -53,7 +53,7 @@ pub(super) async fn query(call: Call) -> Result<Reply, Error> {
     let text = params.non_empty("q").ok_or_else(|| Error::bad_data("missing required parameter \"q\""))?;
     let statements = text.split(';').map(str::trim).filter(|statement| !statement.is_empty());
     let server = &asker.server;
-    let look_up = server.look_up(asker.asked("influx_query", text), |view, allowance| {
+    let look_up = server.look_up(asker.asked("influx_query", text), Weight::Heavy, |view, allowance| {
         view.label_values("db", &[], TimeRange::ALL, allowance)
     });
     let (databases, _) = look_up.await?;

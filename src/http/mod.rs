@@ -30,6 +30,7 @@ mod self_metrics;
 mod series;
 mod server;
 mod shared;
+mod socket;
 mod status;
 mod syntax;
 mod texts;

@@ -45,6 +45,8 @@ pub struct Options {
     pub header_timeout: Duration,
     /// The longest wait for the next piece of a body.
     pub body_stall_timeout: Duration,
+    /// The longest time in which a client may take nothing of its answer; then its connection is ended.
+    pub send_timeout: Duration,
     /// Time that running requests get to finish when the server stops.
     pub shutdown_timeout: Duration,
     /// Whether `db` and `bucket` become the label `db`.
@@ -75,6 +77,7 @@ impl Default for Options {
             features: Features::default(),
             header_timeout: Duration::from_secs(10),
             body_stall_timeout: Duration::from_secs(30),
+            send_timeout: Duration::from_secs(60),
             shutdown_timeout: Duration::from_secs(10),
             db_label: true,
             flags: Vec::new(),

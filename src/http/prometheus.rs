@@ -216,13 +216,16 @@ impl Query {
     }
 }
 
-/// `,"warnings":[…],"infos":[…]`, each only where there is one, and at most ten.
+/// `,"warnings":[…],"infos":[…]`, each only where there is one: at most ten, and behind them how many more there are.
 pub(super) fn remarks(warnings: &[String], infos: &[String]) -> String {
     let mut out = Vec::new();
-    for (name, texts) in [("warnings", warnings), ("infos", infos)] {
+    for (name, kind, texts) in [("warnings", "warning", warnings), ("infos", "info", infos)] {
         if !texts.is_empty() {
+            let more = texts.len().saturating_sub(REMARKS_MAX);
+            let more = (more > 0).then(|| format!("{more} more {kind} annotations omitted"));
             out.extend_from_slice(format!(",\"{name}\":").as_bytes());
-            json::list(&mut out, texts.iter().take(REMARKS_MAX), |out, text| json::string(out, text));
+            let shown = texts.iter().take(REMARKS_MAX).chain(&more);
+            json::list(&mut out, shown, |out, text| json::string(out, text));
         }
     }
     String::from_utf8(out).expect("made of strings")

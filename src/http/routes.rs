@@ -191,7 +191,7 @@ pub(super) fn asked(server: &Shared, head: &Parts, kind: &'static str, text: &st
         kind,
         text: text.into(),
         steps: None,
-        client: head.extensions.get().map(|&Peer(address)| address),
+        client: head.extensions.get::<Peer>().cloned(),
         timeout: server.options.query_timeout,
     }
 }

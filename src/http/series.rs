@@ -13,8 +13,9 @@ use crate::{
         reply::{self, Reply},
         results,
         routes::{Asker, Call},
+        shared::Weight,
     },
-    model::{Allowance, Holding, Labels, Matcher, Stopped, TimeRange, sort_by},
+    model::{Allowance, Holding, Labels, MatchOp, Matcher, Stopped, TimeRange, sort_by},
     promql,
 };
 
@@ -27,9 +28,10 @@ pub(super) async fn series(call: Call) -> Result<Reply, Error> {
     }
     let range = params.range()?;
     let selectors = within(selectors(&params)?, range);
-    let look_up = asker.server.look_up(listed(&asker, "series", &params, range)?, move |view, allowance| {
-        each(&selectors, allowance, Labels::size, |matchers| view.series(matchers, range, allowance))
-    });
+    let look_up =
+        asker.server.look_up(listed(&asker, "series", &params, range)?, Weight::Heavy, move |view, allowance| {
+            each(&selectors, allowance, Labels::size, |matchers| view.series(matchers, range, allowance))
+        });
     let (found, entry) = look_up.await?;
     Ok(answer(&asker, found, entry, limit, |out, labels| json::labels(out, &labels)))
 }
@@ -39,7 +41,8 @@ pub(super) async fn label_names(call: Call) -> Result<Reply, Error> {
     let (params, asker) = call.params().await?;
     let (limit, range) = (params.limit()?, params.range()?);
     let selectors = within(any(selectors(&params)?), range);
-    let look_up = asker.server.look_up(listed(&asker, "labels", &params, range)?, move |view, allowance| {
+    let weight = weight(&asker, &selectors);
+    let look_up = asker.server.look_up(listed(&asker, "labels", &params, range)?, weight, move |view, allowance| {
         each(&selectors, allowance, String::len, |matchers| view.label_names(matchers, range, allowance))
     });
     let (found, entry) = look_up.await?;
@@ -55,9 +58,11 @@ pub(super) async fn label_values(call: Call) -> Result<Reply, Error> {
     let (params, asker) = call.params().await?;
     let (limit, range) = (params.limit()?, params.range()?);
     let selectors = within(any(selectors(&params)?), range);
-    let look_up = asker.server.look_up(listed(&asker, "label_values", &params, range)?, move |view, allowance| {
-        each(&selectors, allowance, String::len, |matchers| view.label_values(&name, matchers, range, allowance))
-    });
+    let weight = weight(&asker, &selectors);
+    let look_up =
+        asker.server.look_up(listed(&asker, "label_values", &params, range)?, weight, move |view, allowance| {
+            each(&selectors, allowance, String::len, |matchers| view.label_values(&name, matchers, range, allowance))
+        });
     let (found, entry) = look_up.await?;
     Ok(answer(&asker, found, entry, limit, |out, value| json::string(out, &value)))
 }
@@ -83,6 +88,17 @@ fn each<T: Ord>(
     }
     held.leave();
     Ok(all)
+}
+
+/// Names and values of so many streams at most are found in half a millisecond, as long as no pattern is to be tried.
+const LIGHT_STREAMS_MAX: usize = 4096;
+
+fn weight(asker: &Asker, selectors: &[Vec<Matcher>]) -> Weight {
+    let is_pattern = |matcher: &Matcher| matches!(matcher.op, MatchOp::Regex | MatchOp::NotRegex);
+    let is_light = selectors.len() <= 1
+        && !selectors.iter().flatten().any(is_pattern)
+        && asker.server.engine.index().streams.count() <= LIGHT_STREAMS_MAX;
+    if is_light { Weight::Light } else { Weight::Heavy }
 }
 
 /// What a request asks, for the list of queries.

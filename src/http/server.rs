@@ -35,6 +35,7 @@ use crate::http::{
     reply::{self, Reply},
     routes::{self, Call, Route},
     shared::INFLUX_VERSION,
+    socket::Socket,
 };
 
 /// Pause after a failed accept, which is nearly always a lack of file descriptors.
@@ -75,7 +76,7 @@ impl Bound {
                 () = &mut stop => break,
             };
             match accepted {
-                Ok((stream, peer)) => welcome(stream, Peer(peer), &seats, &shared, &graceful),
+                Ok((stream, peer)) => welcome(stream, peer, &seats, &shared, &graceful),
                 Err(error) => {
                     tracing::warn!(%error, "accept a connection");
                     sleep(ACCEPT_PAUSE).await;
@@ -91,13 +92,21 @@ impl Bound {
 }
 
 /// Serves a connection in a task of its own; one without a seat gets a single answer, 503.
-fn welcome(stream: TcpStream, peer: Peer, seats: &Arc<Semaphore>, shared: &Arc<Shared>, graceful: &GracefulShutdown) {
+fn welcome(
+    stream: TcpStream,
+    address: SocketAddr,
+    seats: &Arc<Semaphore>,
+    shared: &Arc<Shared>,
+    graceful: &GracefulShutdown,
+) {
     // Without it a small answer may wait 40 ms for the client's delayed acknowledgement. A failure only means that.
     let _ = stream.set_nodelay(true);
+    let socket = Socket::new(stream, shared.options.send_timeout, Arc::clone(&shared.metrics));
+    let peer = Peer { address, client: socket.client() };
     let seat = Arc::clone(seats).try_acquire_owned().ok();
     let (server, has_seat) = (Arc::clone(shared), seat.is_some());
     let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(peer.clone());
         let server = Arc::clone(&server);
         async move { Ok::<_, Infallible>(if has_seat { answer(server, request).await } else { no_seat() }) }
     });
@@ -105,7 +114,7 @@ fn welcome(stream: TcpStream, peer: Peer, seats: &Arc<Semaphore>, shared: &Arc<S
         .timer(TokioTimer::new())
         .header_read_timeout(shared.options.header_timeout)
         .keep_alive(has_seat)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(socket), service);
     let connection = graceful.watch(connection);
     let metrics = Arc::clone(&shared.metrics);
     tokio::spawn(async move {

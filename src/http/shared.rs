@@ -90,16 +90,17 @@ impl Shared {
         Ok(ticket)
     }
 
-    /// Looks something up on a thread of its own, on a view of what is visible now; it is listed and limited as queries are.
-    /// The entry is for the answer's body.
+    /// Looks something up on a view of what is visible now, on a thread of its own where that may take long; it is listed
+    /// and limited as queries are. The entry is for the answer's body.
     pub(super) async fn look_up<T: Send + 'static>(
         self: &Arc<Self>,
         asked: Asked,
+        weight: Weight,
         work: impl FnOnce(&View, &dyn Allowance) -> Result<T, Stopped> + Send + 'static,
     ) -> Result<(T, Arc<Entry>), Error> {
         let ticket = self.enter(asked).await?;
         let (server, entry) = (Arc::clone(self), Arc::clone(ticket.entry()));
-        let found = ticket.run(move |entry| {
+        let work = move |entry: &Entry| {
             let interrupt = || entry.interrupt();
             let options = &server.options;
             let guard = Guard {
@@ -111,8 +112,12 @@ impl Shared {
             };
             let stopped = |Stopped| guard.reason().unwrap_or(promql::Error::Canceled);
             work(&View::new(&server.engine), &guard).map_err(stopped)
-        });
-        Ok((found.await.map_err(prometheus::failed)?, entry))
+        };
+        let found = match weight {
+            Weight::Light => ticket.run_here(work),
+            Weight::Heavy => ticket.run(work).await,
+        };
+        Ok((found.map_err(prometheus::failed)?, entry))
     }
 
     /// Waits for what was recovered to be seen: a moment, mostly. Where there is much of it, only so long.
@@ -149,6 +154,15 @@ impl Shared {
         let id = self.request_id.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         HeaderValue::from_str(&format!("{id:016x}")).expect("hexadecimal digits are a valid header")
     }
+}
+
+/// How much work a look-up may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Weight {
+    /// A fraction of a millisecond at most.
+    Light,
+    /// Anything.
+    Heavy,
 }
 
 /// A write's share of what may be in progress; given back when it goes.

@@ -81,7 +81,7 @@ fn millis(duration: &DurationExpr) -> i64 {
     match duration {
         DurationExpr::Literal(nanos) => nanos / NANOS_PER_MILLI,
         DurationExpr::Number(seconds) => (seconds * 1e3) as i64,
-        DurationExpr::Negate(inner) if matches!(**inner, DurationExpr::Literal(_) | DurationExpr::Number(_)) => {
+        DurationExpr::Negate(inner, _) if matches!(**inner, DurationExpr::Literal(_) | DurationExpr::Number(_)) => {
             -millis(inner)
         }
         _ => 0,

@@ -9,6 +9,7 @@ use crate::{
         params::{Params, parse_integer},
         reply::Reply,
         routes::{Call, asked},
+        shared::Weight,
         status::success,
     },
     model::NANOS_PER_MILLI,
@@ -24,7 +25,7 @@ pub(super) async fn status(call: Call) -> Result<Reply, Error> {
     let limit = limit(&call.url_params()?)?;
     let engine = std::sync::Arc::clone(&call.server.engine);
     let asked = asked(&call.server, &call.head, "tsdb", "");
-    let look_up = call.server.look_up(asked, move |_, allowance| {
+    let look_up = call.server.look_up(asked, Weight::Heavy, move |_, allowance| {
         engine.index().streams.cardinality(&engine.index().schema, limit, allowance)
     });
     let (sizes, _) = look_up.await?;

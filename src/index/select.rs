@@ -29,6 +29,15 @@ pub struct Selection {
     pub streams: RoaringBitmap,
 }
 
+/// What matchers find before it is told which stream has which field.
+struct Found<'a> {
+    guard: Guard<'a>,
+    /// Tables and those of their fields whose metric name passes, by id.
+    tables: Vec<(TableId, Vec<FieldId>)>,
+    /// Streams whose labels pass, some of them of other tables.
+    streams: RoaringBitmap,
+}
+
 /// After how many values or streams a reader lets writers pass: about 0.1 ms of matching a pattern.
 const STRIDE: usize = 1024;
 
@@ -47,18 +56,7 @@ impl Streams {
         within: Option<&RoaringBitmap>,
         allowance: &dyn Allowance,
     ) -> Result<Vec<Selection>, Stopped> {
-        allowance.check()?;
-        let mut guard = self.read();
-        let (on_names, on_streams): (Vec<_>, Vec<_>) = matchers.iter().partition(|m| &*m.name == METRIC_NAME);
-        let tables = passing_fields(&guard, schema, &on_names);
-        let mut streams = RoaringBitmap::new();
-        for (table, _) in &tables {
-            streams |= &guard.tables[table.0 as usize].all;
-        }
-        if let Some(within) = within {
-            streams &= within;
-        }
-        let streams = narrow(&mut guard, streams, on_streams, allowance)?;
+        let Found { guard, tables, streams } = self.find(schema, matchers, within, allowance)?;
         let starts = schema.field(START_FIELD);
         let mut selections = Vec::new();
         for (table, fields) in &tables {
@@ -66,6 +64,30 @@ impl Streams {
             selections.extend(split(&guard, *table, fields, starts, &streams));
         }
         Ok(selections)
+    }
+
+    /// What the matchers on metric names and those on other labels pass, each on its own.
+    fn find(
+        &self,
+        schema: &Schema,
+        matchers: &[Matcher],
+        within: Option<&RoaringBitmap>,
+        allowance: &dyn Allowance,
+    ) -> Result<Found<'_>, Stopped> {
+        allowance.check()?;
+        let mut guard = self.read();
+        let (on_names, on_streams): (Vec<_>, Vec<_>) = matchers.iter().partition(|m| &*m.name == METRIC_NAME);
+        let tables = passing_fields(&guard, schema, &on_names);
+        let streams = match within {
+            Some(within) if on_streams.is_empty() => within.clone(),
+            within => {
+                let mut streams = RoaringBitmap::new();
+                tables.iter().for_each(|(table, _)| streams |= &guard.tables[table.0 as usize].all);
+                within.into_iter().for_each(|within| streams &= within);
+                narrow(&mut guard, streams, on_streams, allowance)?
+            }
+        };
+        Ok(Found { guard, tables, streams })
     }
 
     /// The names of all labels of the selected series, sorted.
@@ -76,15 +98,50 @@ impl Streams {
         within: Option<&RoaringBitmap>,
         allowance: &dyn Allowance,
     ) -> Result<Vec<String>, Stopped> {
-        let selections = self.select(schema, matchers, within, allowance)?;
-        let streams = all_streams(&selections);
-        let is_used = |streams: &RoaringBitmap, other| !streams.is_disjoint(other);
-        let guard = self.read();
-        let labels = guard.postings.labels().iter().filter(|label| is_used(&streams, &label.streams));
+        let Found { guard, tables, streams } = self.find(schema, matchers, within, allowance)?;
+        let used = with_fields(&guard, &tables, &streams);
+        let labels = guard.postings.labels().iter().filter(|label| !used.is_disjoint(&label.streams));
         let mut names: Vec<_> = labels.map(|label| label.name.to_string()).collect();
-        if metric_names(schema, &selections).next().is_some() {
+        if fields_in_use(&guard, &tables, &streams).any(|(table, field)| is_named(schema, table, field)) {
             names.push(METRIC_NAME.to_owned());
         }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// The names of all labels of the series of some streams, sorted. The streams come in portions, of which no more are
+    /// asked for once every name there is was found: mostly after the first.
+    pub fn label_names_among(
+        &self,
+        schema: &Schema,
+        portions: impl Iterator<Item = RoaringBitmap>,
+        allowance: &dyn Allowance,
+    ) -> Result<Vec<String>, Stopped> {
+        let starts = schema.field(START_FIELD);
+        let mut missing: Vec<_> = (0..self.read().postings.labels().len()).collect();
+        let (mut names, mut has_metric_name) = (Vec::new(), false);
+        for streams in portions {
+            let mut guard = self.read();
+            for (index, number) in std::mem::take(&mut missing).into_iter().enumerate() {
+                if index % STRIDE == 0 {
+                    allowance.check()?;
+                    RwLockReadGuard::bump(&mut guard);
+                }
+                let label = &guard.postings.labels()[number];
+                let mut having = (&streams & &label.streams).into_iter();
+                match having.any(|stream| guard.fields(StreamId(stream)).any(|(_, field)| Some(field) != starts)) {
+                    true => names.push(label.name.to_string()),
+                    false => missing.push(number),
+                }
+            }
+            let fields = |stream| guard.fields(StreamId(stream)).filter(|(_, field)| Some(*field) != starts);
+            let is_named = |stream| fields(stream).any(|(table, field)| is_named(schema, table, field));
+            has_metric_name = has_metric_name || streams.iter().any(is_named);
+            if missing.is_empty() && has_metric_name {
+                break;
+            }
+        }
+        names.extend(has_metric_name.then(|| METRIC_NAME.to_owned()));
         names.sort_unstable();
         Ok(names)
     }
@@ -98,15 +155,16 @@ impl Streams {
         within: Option<&RoaringBitmap>,
         allowance: &dyn Allowance,
     ) -> Result<Vec<String>, Stopped> {
-        let selections = self.select(schema, matchers, within, allowance)?;
+        let Found { mut guard, tables, streams } = self.find(schema, matchers, within, allowance)?;
         if name == METRIC_NAME {
-            return Ok(metric_names(schema, &selections).collect::<BTreeSet<_>>().into_iter().collect());
+            let fields = fields_in_use(&guard, &tables, &streams);
+            let names = fields.map(|(table, field)| metric_name(schema.table_name(table), schema.field_name(field)));
+            return Ok(names.filter(|name| !name.is_empty()).collect::<BTreeSet<_>>().into_iter().collect());
         }
-        let mut guard = self.read();
         let Some(label) = guard.postings.number(name) else {
             return Ok(Vec::new());
         };
-        let streams = all_streams(&selections);
+        let streams = with_fields(&guard, &tables, &streams);
         let mut values = Vec::new();
         let (mut held, mut size) = (Holding::new(allowance), 0);
         each_value(&mut guard, label, allowance, |value, set| {
@@ -162,16 +220,21 @@ fn passing_fields(inner: &Inner, schema: &Schema, matchers: &[&Matcher]) -> Vec<
         Some(matcher) => tables_of_name(schema, &matcher.value).collect(),
         None => (0..inner.tables.len() as u32).map(TableId).collect(),
     };
-    let passes = |name: &str| matchers.iter().all(|matcher| matcher.matches(name));
     let starts = schema.field(START_FIELD);
+    let passes = |table: TableId, field: FieldId| {
+        // Without matchers, no name need be made.
+        matchers.is_empty() || {
+            let name = metric_name(schema.table_name(table), schema.field_name(field));
+            matchers.iter().all(|matcher| matcher.matches(&name))
+        }
+    };
     let fields = |table: TableId| {
         let known = inner.tables.get(table.0 as usize).map(|streams| &streams.fields);
-        let name = |field| metric_name(schema.table_name(table), schema.field_name(field));
         known
             .into_iter()
             .flatten()
             .copied()
-            .filter(|field| Some(*field) != starts && passes(&name(*field)))
+            .filter(|field| Some(*field) != starts && passes(table, *field))
             .collect::<Vec<_>>()
     };
     tables.into_iter().map(|table| (table, fields(table))).filter(|(_, fields)| !fields.is_empty()).collect()
@@ -412,15 +475,32 @@ fn layouts_by_passing(
     layouts
 }
 
-fn all_streams(selections: &[Selection]) -> RoaringBitmap {
-    selections.iter().fold(RoaringBitmap::new(), |all, selection| all | &selection.streams)
+/// Those of `streams` that were seen with one of their table's fields.
+fn with_fields(inner: &Inner, tables: &[(TableId, Vec<FieldId>)], streams: &RoaringBitmap) -> RoaringBitmap {
+    let mut found = RoaringBitmap::new();
+    for (table, passing) in tables {
+        let layouts = inner.tables[table.0 as usize].layouts.iter();
+        let layouts = layouts.filter(|(fields, _)| fields.iter().any(|field| passing.binary_search(field).is_ok()));
+        layouts.for_each(|(_, having)| found |= having & streams);
+    }
+    found
 }
 
-/// The metric names of selections, without empty ones, some more than once.
-fn metric_names(schema: &Schema, selections: &[Selection]) -> impl Iterator<Item = String> {
-    let names = selections.iter().flat_map(|selection| {
-        let name = |field: &FieldId| metric_name(schema.table_name(selection.table), schema.field_name(*field));
-        selection.fields.iter().map(name)
-    });
-    names.filter(|name| !name.is_empty())
+/// Those of the fields that one of `streams` was seen with.
+fn fields_in_use<'a>(
+    inner: &'a Inner,
+    tables: &'a [(TableId, Vec<FieldId>)],
+    streams: &'a RoaringBitmap,
+) -> impl Iterator<Item = (TableId, FieldId)> + 'a {
+    tables.iter().flat_map(move |(table, passing)| {
+        let layouts = inner.tables[table.0 as usize].layouts.iter();
+        let in_use = layouts.filter(|(_, having)| !having.is_disjoint(streams));
+        let fields: BTreeSet<_> = in_use.flat_map(|(fields, _)| fields).copied().collect();
+        passing.iter().filter(move |field| fields.contains(field)).map(|field| (*table, *field))
+    })
+}
+
+/// Whether the series of a field have a metric name.
+fn is_named(schema: &Schema, table: TableId, field: FieldId) -> bool {
+    !metric_name(schema.table_name(table), schema.field_name(field)).is_empty()
 }

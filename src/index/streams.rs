@@ -177,6 +177,16 @@ impl Inner {
         &mut self.tables[index]
     }
 
+    /// The fields a stream was seen with, some more than once, and its table.
+    pub(super) fn fields(&self, stream: StreamId) -> impl Iterator<Item = (TableId, FieldId)> {
+        let table = self.text(stream).and_then(|_| self.page(stream)).map(|page| page.tables[place(stream)]);
+        let layouts = table.and_then(|table| Some((table, &self.tables.get(table.0 as usize)?.layouts)));
+        layouts.into_iter().flat_map(move |(table, layouts)| {
+            let having = layouts.iter().filter(move |(_, having)| having.contains(stream.0));
+            having.flat_map(|(fields, _)| fields).map(move |field| (table, *field))
+        })
+    }
+
     fn page(&self, stream: StreamId) -> Option<&Page> {
         self.pages.get(stream.0 as usize / PAGE)?.as_deref()
     }

@@ -144,6 +144,25 @@ fn a_tag_called_name_is_no_label() {
 }
 
 #[test]
+fn no_more_streams_are_asked_for_once_all_label_names_are_found() {
+    let mut world = World::new();
+    let first = world.add(&key("m", &[("a", "1"), ("b", "1")]), &["value"]);
+    let other = world.add(&key("m", &[("a", "2")]), &["value"]);
+    let names = |portions: &[&[StreamId]]| {
+        let asked = std::cell::Cell::new(0);
+        let portions = portions.iter().inspect(|_| asked.set(asked.get() + 1));
+        let portions = portions.map(|streams| streams.iter().map(|stream| stream.0).collect());
+        let names = world.streams.label_names_among(&world.schema, portions, &Unlimited).unwrap();
+        (names, asked.get())
+    };
+    let all = [METRIC_NAME, "a", "b"].map(str::to_owned).to_vec();
+    assert_eq!(names(&[&[first], &[other], &[other]]), (all.clone(), 1));
+    assert_eq!(names(&[&[other], &[first], &[other]]), (all, 2));
+    assert_eq!(names(&[&[other], &[]]), (vec![METRIC_NAME.to_owned(), "a".to_owned()], 2));
+    assert_eq!(names(&[]), (vec![], 0));
+}
+
+#[test]
 fn a_key_resolves_to_its_stream_and_back() {
     let streams = Streams::new(1);
     let key = |n: u32| key("m", &[("n", &n.to_string())]);
@@ -314,6 +333,12 @@ proptest! {
         prop_assert_eq!(streams.series(schema, &matchers, within, &Unlimited).unwrap(), series.iter().cloned().collect::<Vec<_>>());
         let names: BTreeSet<_> = series.iter().flat_map(|labels| labels.iter()).map(|(name, _)| name).collect();
         prop_assert_eq!(streams.label_names(schema, &matchers, within, &Unlimited).unwrap(), names.into_iter().collect::<Vec<_>>());
+        if let Some(within) = within {
+            let middle = within.len() / 2;
+            let halves = [within.iter().take(middle as usize).collect(), within.iter().skip(middle as usize).collect()];
+            let names = streams.label_names_among(schema, halves.into_iter(), &Unlimited).unwrap();
+            prop_assert_eq!(names, streams.label_names(schema, &[], Some(within), &Unlimited).unwrap());
+        }
         for name in NAMES {
             let values: BTreeSet<_> = series.iter().map(|labels| labels.get(name)).filter(|v| !v.is_empty()).collect();
             let found = streams.label_values(schema, name, &matchers, within, &Unlimited).unwrap();

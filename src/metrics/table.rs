@@ -221,6 +221,8 @@ metrics! {
     http_connections: IntGauge = gauge("http_connections"),
     /// Requests whose handler panicked.
     http_panics: IntCounter = counter("http_panics_total"),
+    /// Connections that were ended because their client took nothing of an answer for too long.
+    http_send_timeouts: IntCounter = counter("http_send_timeouts_total"),
     /// Always 1; the label is the version.
     build_info: IntGaugeVec = gauge_per("build_info", &["version"]),
 }

@@ -3,15 +3,17 @@
 //! Both match in linear time and agree on nearly all patterns. Where they read the same text differently, the pattern is
 //! rewritten to what RE2 means by it: `{` that starts no repetition is itself, `\Q…\E` quotes, `\d`, `\w`, `\s` know
 //! ASCII only, octal escapes, `\<` and `\>` are themselves, and in a class `[`, `&`, `~` are as ordinary as any character.
+//! What RE2 refuses is refused, in its words and with the part of the pattern that it names.
 
 use regex::Regex;
 
 /// A pattern that is not a regular expression.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("error parsing regexp: {reason}: {pattern:?}")]
+#[error("error parsing regexp: {reason}: `{part}`")]
 pub struct PatternError {
     reason: String,
-    pattern: String,
+    /// What of the pattern it is about.
+    part: String,
 }
 
 /// The pattern compiled to match whole texts only, with `.` for newlines too, as in matchers and `label_replace`.
@@ -19,45 +21,108 @@ pub struct PatternError {
 /// # Errors
 /// When it is no regular expression, or one that would need too much memory.
 pub fn anchored_regex(pattern: &str) -> Result<Regex, PatternError> {
-    let fail = |reason: &str| PatternError { reason: reason.to_owned(), pattern: pattern.to_owned() };
-    let translated = Translator { rest: pattern, out: String::with_capacity(pattern.len()), open: 0 }.run();
-    let translated = translated.map_err(fail)?;
-    Regex::new(&format!("^(?s:{translated})$")).map_err(|error| fail(&reason(&error)))
+    let fail = |reason: &str, part: &str| PatternError { reason: reason.to_owned(), part: part.to_owned() };
+    let translated = Translator::new(pattern).run().map_err(|Refusal(reason, part)| fail(reason, part))?;
+    Regex::new(&format!("^(?s:{translated})$")).map_err(|error| match error {
+        regex::Error::CompiledTooBig(_) => fail("expression too large", pattern),
+        error => fail(&last_line(&error), pattern),
+    })
 }
 
 /// The last line of the crate's report, which is what is wrong without the drawing.
-fn reason(error: &regex::Error) -> String {
+fn last_line(error: &regex::Error) -> String {
     let text = error.to_string();
     let last = text.lines().next_back().unwrap_or_default();
     last.strip_prefix("error: ").unwrap_or(last).to_owned()
 }
 
+/// What is wrong, and the part of the pattern that it is about.
+struct Refusal<'a>(&'static str, &'a str);
+
+type Outcome<'a, T> = Result<T, Refusal<'a>>;
+
+const BAD_ESCAPE: &str = "invalid escape sequence";
+const BAD_RANGE: &str = "invalid character class range";
+const BAD_COUNT: &str = "invalid repeat count";
+
+/// Copies that repetitions within repetitions may come to.
+const COPIES_MAX: u32 = 1000;
+
+/// The names in `[:alpha:]`.
+const POSIX_CLASSES: [&str; 14] = [
+    "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space", "upper", "word",
+    "xdigit",
+];
+
 struct Translator<'a> {
+    pattern: &'a str,
     rest: &'a str,
     out: String,
-    /// Open groups: a `)` too many would close the group around the pattern, and so escape the anchors.
-    open: usize,
+    /// The groups around the innermost one. A `)` too many would close the group around the pattern, and so escape the
+    /// anchors.
+    around: Vec<Group>,
+    group: Group,
+    /// The text from the repetition on that was read last, if that was the last thing read.
+    repeated: Option<&'a str>,
 }
 
-impl Translator<'_> {
-    fn run(mut self) -> Result<String, &'static str> {
-        while let Some(c) = self.next() {
+/// What is known of the items of a group.
+#[derive(Clone, Copy, Default)]
+struct Group {
+    /// How many copies the last item comes to; none at the start of the group and of each alternative.
+    last: Option<u32>,
+    /// The most that any comes to.
+    most: u32,
+}
+
+impl Group {
+    fn add(&mut self, copies: u32) {
+        self.last = Some(copies);
+        self.most = self.most.max(copies);
+    }
+}
+
+impl<'a> Translator<'a> {
+    fn new(pattern: &'a str) -> Self {
+        let (out, around) = (String::with_capacity(pattern.len()), Vec::new());
+        Self { pattern, rest: pattern, out, around, group: Group::default(), repeated: None }
+    }
+
+    fn run(mut self) -> Outcome<'a, String> {
+        loop {
+            let from = self.rest;
+            let Some(c) = self.next() else { break };
+            let mut is_repetition = false;
             match c {
-                '\\' => self.escape(false)?,
-                '[' => self.class()?,
-                '{' if !repetition(self.rest) => self.out.push_str("\\{"),
-                '(' => {
-                    self.open += 1;
+                '\\' => self.escape(from)?,
+                '[' => self.class(from)?,
+                '(' if self.rest.starts_with('?') => self.flags(from)?,
+                '(' => self.open("("),
+                ')' => self.close()?,
+                '|' => {
+                    self.group.last = None;
                     self.out.push(c);
                 }
-                ')' => {
-                    self.open = self.open.checked_sub(1).ok_or("unexpected )")?;
+                '*' | '+' | '?' => {
+                    self.repeat(from, 1)?;
+                    is_repetition = true;
+                }
+                '{' => match Counts::read(self.rest) {
+                    Some(counts) => {
+                        self.rest = counts.rest;
+                        self.repeat(from, counts.copies().ok_or(Refusal(BAD_COUNT, self.since(from)))?)?;
+                        is_repetition = true;
+                    }
+                    None => self.item("\\{"),
+                },
+                _ => {
+                    self.group.add(1);
                     self.out.push(c);
                 }
-                _ => self.out.push(c),
             }
+            self.repeated = is_repetition.then_some(from);
         }
-        if self.open > 0 { Err("missing closing )") } else { Ok(self.out) }
+        if self.around.is_empty() { Ok(self.out) } else { Err(Refusal("missing closing )", self.pattern)) }
     }
 
     fn next(&mut self) -> Option<char> {
@@ -66,117 +131,294 @@ impl Translator<'_> {
         Some(c)
     }
 
-    fn eat(&mut self, prefix: &str) -> bool {
-        self.rest.strip_prefix(prefix).map(|rest| self.rest = rest).is_some()
+    /// What was read of `from`, which was the rest before.
+    fn since(&self, from: &'a str) -> &'a str {
+        &from[..from.len() - self.rest.len()]
     }
 
-    /// What follows a backslash.
-    fn escape(&mut self, in_class: bool) -> Result<(), &'static str> {
-        match self.next().ok_or("trailing backslash at end of expression")? {
-            'd' => self.ascii_class("0-9", false, in_class),
-            'D' => self.ascii_class("0-9", true, in_class),
-            'w' => self.ascii_class("0-9A-Za-z_", false, in_class),
-            'W' => self.ascii_class("0-9A-Za-z_", true, in_class),
-            's' => self.ascii_class("\\t\\n\\f\\r\\x20", false, in_class),
-            'S' => self.ascii_class("\\t\\n\\f\\r\\x20", true, in_class),
-            'Q' if !in_class => self.quoted(),
-            'E' if !in_class => {}
-            'b' if !in_class => self.out.push_str("(?-u:\\b)"),
-            c @ '0'..='7' => self.octal(c)?,
-            c @ ('<' | '>') => self.out.push(c),
-            c => self.out.extend(['\\', c]),
+    /// Something that can be repeated.
+    fn item(&mut self, text: &str) {
+        self.group.add(1);
+        self.out.push_str(text);
+    }
+
+    /// A character that is itself, in a class too.
+    fn put(&mut self, c: char) {
+        match c.is_ascii_alphanumeric() || !c.is_ascii() {
+            true => self.out.push(c),
+            false => self.out.push_str(&format!("\\x{{{:x}}}", u32::from(c))),
+        }
+    }
+
+    fn open(&mut self, text: &str) {
+        self.around.push(std::mem::take(&mut self.group));
+        self.out.push_str(text);
+    }
+
+    fn close(&mut self) -> Outcome<'a, ()> {
+        let around = self.around.pop().ok_or(Refusal("unexpected )", self.pattern))?;
+        let inside = std::mem::replace(&mut self.group, around);
+        self.group.add(inside.most.max(1));
+        self.out.push(')');
+        Ok(())
+    }
+
+    /// `(?i)`, `(?i:`, `(?P<name>` and the like, which began with `from`.
+    fn flags(&mut self, from: &'a str) -> Outcome<'a, ()> {
+        let name = from.strip_prefix("(?P<").or_else(|| from.strip_prefix("(?<")).filter(|name| !name.is_empty());
+        if let Some(name) = name {
+            const BAD_NAME: &str = "invalid named capture";
+            let (name, rest) = name.split_once('>').ok_or(Refusal(BAD_NAME, from))?;
+            self.rest = rest;
+            if name.is_empty() || !name.chars().all(|c| c == '_' || c.is_ascii_alphanumeric()) {
+                return Err(Refusal(BAD_NAME, self.since(from)));
+            }
+            self.open(self.since(from));
+            return Ok(());
+        }
+        self.next();
+        let (mut negated, mut any) = (false, false);
+        while let Some(c) = self.next() {
+            match c {
+                'i' | 'm' | 's' | 'U' => any = true,
+                '-' if !negated => (negated, any) = (true, false),
+                ':' if any || !negated => {
+                    self.open(self.since(from));
+                    return Ok(());
+                }
+                ')' if any || !negated => {
+                    // `(?)` says nothing, and the crate would refuse it.
+                    self.out.push_str(self.since(from).strip_prefix("(?)").unwrap_or(self.since(from)));
+                    return Ok(());
+                }
+                _ => break,
+            }
+        }
+        Err(Refusal("invalid or unsupported Perl syntax", self.since(from)))
+    }
+
+    /// A repetition, which began with `from`, of so many copies: `*` and its like count as one.
+    fn repeat(&mut self, from: &'a str, copies: u32) -> Outcome<'a, ()> {
+        if let Some(rest) = self.rest.strip_prefix('?') {
+            self.rest = rest;
+        }
+        if let Some(last) = self.repeated {
+            return Err(Refusal("invalid nested repetition operator", self.since(last)));
+        }
+        let part = self.since(from);
+        let last = self.group.last.ok_or(Refusal("missing argument to repetition operator", part))?;
+        let copies = last.saturating_mul(copies);
+        if copies > COPIES_MAX {
+            return Err(Refusal(BAD_COUNT, part));
+        }
+        self.group.add(copies);
+        self.out.push_str(part);
+        Ok(())
+    }
+
+    /// What `from`, which starts with a backslash, means outside of classes.
+    fn escape(&mut self, from: &'a str) -> Outcome<'a, ()> {
+        if self.class_escape(from)? {
+            self.group.add(1);
+            return Ok(());
+        }
+        match self.next() {
+            Some('Q') => {
+                let (text, rest) = self.rest.split_once("\\E").unwrap_or((self.rest, ""));
+                text.chars().for_each(|c| self.put(c));
+                self.rest = rest;
+                if !text.is_empty() {
+                    self.group.add(1);
+                }
+            }
+            Some('b') => self.item("(?-u:\\b)"),
+            Some('A' | 'B' | 'z') => self.item(self.since(from)),
+            _ => {
+                let c = self.character_escape(from)?;
+                self.group.add(1);
+                self.put(c);
+            }
         }
         Ok(())
     }
 
-    fn ascii_class(&mut self, ranges: &str, negated: bool, in_class: bool) {
-        match (negated, in_class) {
-            (false, true) => self.out.push_str(ranges),
-            (false, false) => self.out.extend(["[", ranges, "]"]),
-            (true, _) => self.out.extend(["[^", ranges, "]"]),
-        }
+    /// `\d`, `\pL` and the like, the backslash read: a class, or a part of one. False where it is none of them.
+    fn class_escape(&mut self, from: &'a str) -> Outcome<'a, bool> {
+        let text = match self.rest.chars().next() {
+            Some('d') => "[0-9]",
+            Some('D') => "[^0-9]",
+            Some('w') => "[0-9A-Za-z_]",
+            Some('W') => "[^0-9A-Za-z_]",
+            Some('s') => "[\\t\\n\\f\\r\\x20]",
+            Some('S') => "[^\\t\\n\\f\\r\\x20]",
+            Some('p' | 'P') => return self.unicode_class(from).map(|()| true),
+            _ => return Ok(false),
+        };
+        self.next();
+        self.out.push_str(text);
+        Ok(true)
     }
 
-    /// `\Q…\E`, or to the end.
-    fn quoted(&mut self) {
-        let (text, rest) = self.rest.split_once("\\E").unwrap_or((self.rest, ""));
-        self.out.push_str(&regex::escape(text));
-        self.rest = rest;
+    /// `\pL` or `\p{Greek}`, the backslash read.
+    fn unicode_class(&mut self, from: &'a str) -> Outcome<'a, ()> {
+        let mut negated = self.next() == Some('P');
+        let name = match self.rest.strip_prefix('{') {
+            Some(braced) => {
+                let (name, rest) = braced.split_once('}').ok_or(Refusal(BAD_RANGE, from))?;
+                self.rest = rest;
+                name
+            }
+            None => {
+                let letter = self.rest;
+                self.next();
+                self.since(letter)
+            }
+        };
+        let name = name.strip_prefix('^').inspect(|_| negated = !negated).unwrap_or(name);
+        let class = format!("\\{}{{{name}}}", if negated { 'P' } else { 'p' });
+        if name.contains(['=', ':', '!']) || Regex::new(&class).is_err() {
+            return Err(Refusal(BAD_RANGE, self.since(from)));
+        }
+        self.out.push_str(&class);
+        Ok(())
+    }
+
+    /// The character that `from` means, which starts with a backslash; that is read, and here or before what follows it.
+    fn character_escape(&mut self, from: &'a str) -> Outcome<'a, char> {
+        self.rest = &from[1..];
+        let c = self.next().ok_or(Refusal("trailing backslash at end of expression", ""))?;
+        let meant = match c {
+            'a' => Some('\x07'),
+            'f' => Some('\x0c'),
+            'n' => Some('\n'),
+            'r' => Some('\r'),
+            't' => Some('\t'),
+            'v' => Some('\x0b'),
+            'x' => self.hexadecimal(),
+            '0'..='7' => self.octal(c),
+            c => Some(c).filter(|c| c.is_ascii() && !c.is_ascii_alphanumeric()),
+        };
+        meant.ok_or(Refusal(BAD_ESCAPE, self.since(from)))
     }
 
     /// `\0`, `\12`, `\123`; a lone digit from 1 would be a back reference, which RE2 does not have.
-    fn octal(&mut self, first: char) -> Result<(), &'static str> {
+    fn octal(&mut self, first: char) -> Option<char> {
         let more = self.rest.bytes().take(2).take_while(|byte| matches!(byte, b'0'..=b'7')).count();
         if first != '0' && more == 0 {
-            return Err("invalid escape sequence");
+            return None;
         }
         let digits: String = [first].into_iter().chain(self.rest[..more].chars()).collect();
         self.rest = &self.rest[more..];
-        let code = u32::from_str_radix(&digits, 8).map_err(|_| "invalid escape sequence")?;
-        self.out.push_str(&format!("\\x{{{code:x}}}"));
-        Ok(())
+        u32::from_str_radix(&digits, 8).ok().and_then(char::from_u32)
     }
 
-    /// `[…]`; the bracket that opens it has been read.
-    fn class(&mut self) -> Result<(), &'static str> {
+    /// `41` or `{1F600}` behind `\x`. What is read of it is what RE2 shows where it is wrong.
+    fn hexadecimal(&mut self) -> Option<char> {
+        let first = self.next()?;
+        if first != '{' {
+            let second = self.next();
+            return char::from_u32(first.to_digit(16)? * 16 + second?.to_digit(16)?);
+        }
+        let (mut code, mut is_empty) = (0_u32, true);
+        loop {
+            match self.next()? {
+                '}' => return char::from_u32(code).filter(|_| !is_empty),
+                digit => code = code.checked_mul(16)?.checked_add(digit.to_digit(16)?)?,
+            }
+            char::from_u32(code)?;
+            is_empty = false;
+        }
+    }
+
+    /// `[…]`, which began with `from`; its first bracket is read.
+    fn class(&mut self, from: &'a str) -> Outcome<'a, ()> {
+        self.group.add(1);
         self.out.push('[');
-        if self.eat("^") {
+        if let Some(rest) = self.rest.strip_prefix('^') {
+            self.rest = rest;
             self.out.push('^');
         }
-        let mut first = true;
-        loop {
-            match self.next().ok_or("missing closing ]")? {
-                ']' if !first => break,
-                '[' if self.posix_class() => {}
-                c => {
-                    self.class_character(c)?;
-                    self.range_end()?;
-                }
+        let mut is_first = true;
+        while is_first || !self.rest.starts_with(']') {
+            is_first = false;
+            let item = self.rest;
+            if item.starts_with("[:") && self.posix_class()? {
+                continue;
             }
-            first = false;
+            if let Some(rest) = item.strip_prefix('\\') {
+                self.rest = rest;
+                if self.class_escape(item)? {
+                    continue;
+                }
+                self.rest = item;
+            }
+            let low = self.class_character(from)?;
+            let mut high = low;
+            // A `-` before the closing bracket is itself.
+            if self.rest.len() >= 2 && self.rest.starts_with('-') && !self.rest.starts_with("-]") {
+                self.next();
+                high = self.class_character(from)?;
+            }
+            if high < low {
+                return Err(Refusal(BAD_RANGE, self.since(item)));
+            }
+            self.put(low);
+            if high > low {
+                self.out.push('-');
+                self.put(high);
+            }
         }
+        self.next();
         self.out.push(']');
         Ok(())
     }
 
-    /// The rest of `a-z` behind its `a`; a `-` before the closing bracket is itself.
-    fn range_end(&mut self) -> Result<(), &'static str> {
-        if self.rest.starts_with("-]") || !self.eat("-") {
-            return Ok(());
+    /// A character of the class that began with `class`.
+    fn class_character(&mut self, class: &'a str) -> Outcome<'a, char> {
+        let from = self.rest;
+        match self.next() {
+            None => Err(Refusal("missing closing ]", class)),
+            Some('\\') => self.character_escape(from),
+            Some(c) => Ok(c),
         }
-        self.out.push('-');
-        let end = self.next().ok_or("missing closing ]")?;
-        self.class_character(end)
     }
 
-    fn class_character(&mut self, c: char) -> Result<(), &'static str> {
-        match c {
-            '\\' => return self.escape(true),
-            '[' | ']' | '&' | '~' | '-' | '^' => self.out.extend(['\\', c]),
-            _ => self.out.push(c),
-        }
-        Ok(())
-    }
-
-    /// `[:alpha:]` within a class, its first bracket read.
-    fn posix_class(&mut self) -> bool {
-        let Some((name, rest)) = self.rest.strip_prefix(':').and_then(|rest| rest.split_once(":]")) else {
-            return false;
-        };
-        if !name.chars().all(|c| c.is_ascii_lowercase() || c == '^') {
-            return false;
-        }
-        self.out.extend(["[:", name, ":]"]);
+    /// `[:alpha:]` within a class; false where it does not end.
+    fn posix_class(&mut self) -> Outcome<'a, bool> {
+        let from = self.rest;
+        let Some((name, rest)) = from[2..].split_once(":]") else { return Ok(false) };
         self.rest = rest;
-        true
+        if !POSIX_CLASSES.contains(&name.strip_prefix('^').unwrap_or(name)) {
+            return Err(Refusal(BAD_RANGE, self.since(from)));
+        }
+        self.out.push_str(self.since(from));
+        Ok(true)
     }
 }
 
-/// Whether what follows `{` makes it a repetition: `2}`, `2,}` or `2,3}`.
-fn repetition(rest: &str) -> bool {
-    let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    rest.split_once('}').is_some_and(|(inside, _)| match inside.split_once(',') {
-        Some((min, max)) => number(min) && (max.is_empty() || number(max)),
-        None => number(inside),
-    })
+/// `2}`, `2,}` or `2,3}` behind a `{`, which makes that a repetition.
+struct Counts<'a> {
+    min: &'a str,
+    /// Empty for as many as there are.
+    max: &'a str,
+    rest: &'a str,
+}
+
+impl<'a> Counts<'a> {
+    fn read(text: &'a str) -> Option<Self> {
+        let (inside, rest) = text.split_once('}')?;
+        let is_number = |text: &str| {
+            let has_zero_before = text.len() > 1 && text.starts_with('0');
+            !text.is_empty() && !has_zero_before && text.bytes().all(|byte| byte.is_ascii_digit())
+        };
+        let (min, max) = inside.split_once(',').unwrap_or((inside, inside));
+        (is_number(min) && (is_number(max) || max.is_empty())).then_some(Self { min, max, rest })
+    }
+
+    /// How many copies of an item it asks for, one at least; none where that is too many, or the most is below the least.
+    fn copies(&self) -> Option<u32> {
+        let min: u32 = self.min.parse().ok()?;
+        let max = if self.max.is_empty() { min } else { self.max.parse().ok()? };
+        (min <= max && max <= COPIES_MAX).then_some(max.max(1))
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
+pub use crate::promql::duration::{DurationExpr, Place};
 use crate::{model::Matcher, promql::functions::Function};
 
 /// Byte range of a part of the query text, half open.
@@ -188,36 +189,6 @@ pub struct Subquery {
     pub step: Option<DurationExpr>,
     /// `offset` and `@`.
     pub at: TimeShift,
-}
-
-/// A duration: a constant, or (experimental) an expression over constants and the query's own times.
-#[derive(Clone, Debug, PartialEq)]
-pub enum DurationExpr {
-    /// Nanoseconds, written as a duration (`5m`).
-    Literal(i64),
-    /// Seconds, written as a number.
-    Number(f64),
-    /// `step()`: the query's step; 0 for instant queries.
-    Step,
-    /// `range()`: end minus start of the query.
-    Range,
-    /// `-d`
-    Negate(Box<DurationExpr>),
-    /// `(d)`
-    Paren(Box<DurationExpr>),
-    /// `a + b` and the other arithmetic operators.
-    Binary {
-        /// One of `+ - * / % ^`.
-        op: BinaryOp,
-        /// Left side.
-        left: Box<DurationExpr>,
-        /// Right side.
-        right: Box<DurationExpr>,
-    },
-    /// `min_of(a, b)`
-    MinOf(Box<DurationExpr>, Box<DurationExpr>),
-    /// `max_of(a, b)`
-    MaxOf(Box<DurationExpr>, Box<DurationExpr>),
 }
 
 /// Operators between two expressions.

@@ -11,6 +11,7 @@
 mod annotations;
 pub mod ast;
 mod check;
+mod duration;
 mod error;
 mod eval;
 mod features;

@@ -231,13 +231,13 @@ impl fmt::Display for DurationExpr {
         match self {
             Self::Literal(nanos) => duration(*nanos, f),
             Self::Number(seconds) => number(*seconds, f),
-            Self::Step => f.write_str("step()"),
-            Self::Range => f.write_str("range()"),
-            Self::Negate(inner) => write!(f, "-{inner}"),
+            Self::Step(_) => f.write_str("step()"),
+            Self::Range(_) => f.write_str("range()"),
+            Self::Negate(inner, _) => write!(f, "-{inner}"),
             Self::Paren(inner) => write!(f, "({inner})"),
-            Self::Binary { op, left, right } => write!(f, "{left} {} {right}", op.symbol()),
-            Self::MinOf(left, right) => write!(f, "min_of({left}, {right})"),
-            Self::MaxOf(left, right) => write!(f, "max_of({left}, {right})"),
+            Self::Binary { op, left, right, .. } => write!(f, "{left} {} {right}", op.symbol()),
+            Self::MinOf(left, right, _) => write!(f, "min_of({left}, {right})"),
+            Self::MaxOf(left, right, _) => write!(f, "max_of({left}, {right})"),
         }
     }
 }

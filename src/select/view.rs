@@ -96,9 +96,17 @@ impl View {
         range: TimeRange,
         allowance: &dyn Allowance,
     ) -> Result<Vec<String>, Stopped> {
-        let within = self.streams_in(range);
         let index = self.engine.index();
-        index.streams.label_names(&index.schema, matchers, within.as_ref(), allowance)
+        match self.portions_in(range) {
+            // Mostly the first portion has all the names there are, and the others need not be made.
+            Some(portions) if matchers.is_empty() => {
+                index.streams.label_names_among(&index.schema, portions, allowance)
+            }
+            _ => {
+                let within = self.streams_in(range);
+                index.streams.label_names(&index.schema, matchers, within.as_ref(), allowance)
+            }
+        }
     }
 
     /// The values of a label of the series that pass the matchers and may have samples in the range; sorted.
@@ -133,21 +141,33 @@ impl View {
 
     /// The streams that may have samples in a range, to the day; `None` for all.
     fn streams_in(&self, range: TimeRange) -> Option<RoaringBitmap> {
+        let portions = self.portions_in(range)?;
+        Some(portions.reduce(|all, portion| all | portion).unwrap_or_default())
+    }
+
+    /// The same in portions, of which several may have a stream; each is made when it is asked for.
+    fn portions_in(&self, range: TimeRange) -> Option<impl Iterator<Item = RoaringBitmap>> {
+        /// Slots of a portion of a generation.
+        const SLOTS: usize = 4096;
         let range = self.kept(range);
         if range == TimeRange::ALL {
             return None;
         }
-        let mut streams = self.engine.days().streams_in(range);
-        for stored in self.parts.in_range(range).filter(|stored| stored.own_file().is_none()) {
-            // Pages that an earlier incarnation left are in no index part yet; they are few and soon become parts.
-            streams |= self.engine.page_streams(stored.day);
-        }
-        for generation in self.generations_in(range) {
+        let in_parts = self.engine.days().in_range(range).into_iter().map(|day| self.engine.days().streams(day));
+        // Pages that an earlier incarnation left are in no index part yet; they are few and soon become parts.
+        let pages = self.parts.in_range(range).filter(|stored| stored.own_file().is_none());
+        let mut paged: Vec<_> = pages.map(|stored| stored.day).collect();
+        paged.dedup(); // they are by day
+        let in_pages = paged.into_iter().map(|day| self.engine.page_streams(day));
+        let in_memory = self.generations_in(range).flat_map(move |generation| {
             let catalogue = self.engine.catalogue();
-            let slots = generation.touched_slots().filter_map(|slot| catalogue.stream_at(slot));
-            streams.extend(slots.map(|(_, stream)| stream.0));
-        }
-        Some(streams)
+            let mut slots = generation.touched_slots().filter_map(|slot| catalogue.stream_at(slot)).peekable();
+            std::iter::from_fn(move || {
+                slots.peek()?;
+                Some(slots.by_ref().take(SLOTS).map(|(_, stream)| stream.0).collect())
+            })
+        });
+        Some(in_parts.chain(in_pages).chain(in_memory))
     }
 }
 

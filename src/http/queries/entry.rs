@@ -14,14 +14,17 @@ use tokio::sync::Notify;
 
 use super::Queries;
 use crate::{
-    http::{explain::Steps, json as text},
+    http::{explain::Steps, json as text, socket::Client},
     metrics::QueryResult,
     promql::{Meter, Stats, Stop},
 };
 
 /// Where a request came from.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::http) struct Peer(pub(in crate::http) SocketAddr);
+#[derive(Clone, Debug)]
+pub(in crate::http) struct Peer {
+    pub(in crate::http) address: SocketAddr,
+    pub(in crate::http) client: Client,
+}
 
 /// What a client asked.
 #[derive(Clone, Debug)]
@@ -33,7 +36,7 @@ pub(in crate::http) struct Asked {
     /// The times of evaluations, or the time series are asked for.
     pub(in crate::http) steps: Option<Steps>,
     /// Where the request came from.
-    pub(in crate::http) client: Option<SocketAddr>,
+    pub(in crate::http) client: Option<Peer>,
     /// The longest it may take.
     pub(in crate::http) timeout: Duration,
 }
@@ -132,6 +135,15 @@ impl Entry {
         self.is_stopped.load(Relaxed)
     }
 
+    /// Ends it when its client has gone away.
+    pub(super) async fn watch_client(&self) {
+        match &self.asked.client {
+            Some(peer) => peer.client.gone().await,
+            None => std::future::pending().await,
+        }
+        self.stop();
+    }
+
     /// Waits until somebody ends it.
     pub(super) async fn stopped(&self) {
         let stopped = self.stopped.notified();
@@ -188,7 +200,7 @@ impl Entry {
             "start": steps.map(|steps| seconds(steps.start)),
             "end": steps.map(|steps| seconds(steps.end())),
             "step": steps.map(|steps| Duration::from_nanos(steps.step.unsigned_abs()).as_secs_f64()),
-            "client": client.map(|client| client.to_string()),
+            "client": client.as_ref().map(|peer| peer.address.to_string()),
             "elapsed": self.began.elapsed().as_secs_f64(),
             "timeout": timeout.as_secs_f64(),
             "series": series_read,

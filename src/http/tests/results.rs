@@ -6,7 +6,7 @@ use http_body_util::BodyExt;
 use serde_json::{Value as Json, json};
 
 use crate::{
-    http::{body::Body, results, series::unescape, server::Caught},
+    http::{body::Body, prometheus::remarks, results, series::unescape, server::Caught},
     model::Labels,
     promql::{Buckets, Histogram, MatrixSeries, Sample, Value, VectorSample},
 };
@@ -122,4 +122,24 @@ async fn a_panic_in_a_future_is_a_value() {
     }));
     assert!(panics.await.unwrap_err().downcast_ref::<&str>().is_some_and(|text| text.contains("on purpose")));
     assert_eq!(Caught(Box::pin(async { 7 })).await.unwrap(), 7);
+}
+
+#[test]
+fn of_many_remarks_ten_are_shown_and_the_others_counted() {
+    let texts = |count: usize| (0..count).map(|n| format!("remark {n}")).collect::<Vec<_>>();
+    let shown = |warnings: usize, infos: usize| {
+        let text = format!("{{\"status\":1{}}}", remarks(&texts(warnings), &texts(infos)));
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()
+    };
+    let with = |count: usize, last: &str| [texts(count), vec![last.to_owned()]].concat();
+    assert_eq!(shown(0, 0), serde_json::json!({"status": 1}));
+    assert_eq!(shown(10, 0), serde_json::json!({"status": 1, "warnings": texts(10)}));
+    assert_eq!(
+        shown(11, 25),
+        serde_json::json!({
+            "status": 1,
+            "warnings": with(10, "1 more warning annotations omitted"),
+            "infos": with(10, "15 more info annotations omitted"),
+        })
+    );
 }

@@ -1,7 +1,7 @@
 //! Durations that are expressions, and what `offset` and `@` make of a time.
 
 use crate::promql::{
-    ast::{At, BinaryOp, DurationExpr, TimeShift},
+    ast::{At, BinaryOp, DurationExpr, Span, TimeShift},
     eval::{
         Error, Eval, Result,
         steps::{Steps, nanos, seconds},
@@ -66,7 +66,7 @@ impl Eval<'_> {
     pub(crate) fn positive_duration(&self, expr: &DurationExpr) -> Result<i64> {
         match self.duration(expr)? {
             nanos if nanos > 0 => Ok(nanos),
-            _ => Err(Error::BadData("duration must be greater than 0".to_owned())),
+            _ => Err(wrong(expr, "duration must be greater than 0")),
         }
     }
 
@@ -75,10 +75,10 @@ impl Eval<'_> {
         match expr {
             DurationExpr::Literal(nanos) => Ok(*nanos),
             DurationExpr::Paren(inner) => self.duration(inner),
-            DurationExpr::Negate(inner) => Ok(self.duration(inner)?.saturating_neg()),
+            DurationExpr::Negate(inner, _) => Ok(self.duration(inner)?.saturating_neg()),
             expr => match self.duration_seconds(expr)? {
                 value if value.abs() < seconds(i64::MAX) => Ok(nanos(value)),
-                _ => Err(Error::BadData("duration is out of range".to_owned())),
+                _ => Err(wrong(expr, "duration is out of range")),
             },
         }
     }
@@ -87,23 +87,25 @@ impl Eval<'_> {
         Ok(match expr {
             DurationExpr::Literal(nanos) => seconds(*nanos),
             DurationExpr::Number(seconds) => *seconds,
-            DurationExpr::Step => seconds(self.query.step),
-            DurationExpr::Range => seconds(self.query.end().saturating_sub(self.query.start)),
+            DurationExpr::Step(_) => seconds(self.query.step),
+            DurationExpr::Range(_) => seconds(self.query.end().saturating_sub(self.query.start)),
             DurationExpr::Paren(inner) => self.duration_seconds(inner)?,
-            DurationExpr::Negate(inner) => -self.duration_seconds(inner)?,
-            DurationExpr::MinOf(a, b) => self.duration_seconds(a)?.min(self.duration_seconds(b)?),
-            DurationExpr::MaxOf(a, b) => self.duration_seconds(a)?.max(self.duration_seconds(b)?),
-            DurationExpr::Binary { op, left, right } => {
-                arithmetic(*op, self.duration_seconds(left)?, self.duration_seconds(right)?)?
+            DurationExpr::Negate(inner, _) => -self.duration_seconds(inner)?,
+            DurationExpr::MinOf(a, b, _) => self.duration_seconds(a)?.min(self.duration_seconds(b)?),
+            DurationExpr::MaxOf(a, b, _) => self.duration_seconds(a)?.max(self.duration_seconds(b)?),
+            DurationExpr::Binary { op, left, right, .. } => {
+                match (op, self.duration_seconds(left)?, self.duration_seconds(right)?) {
+                    (BinaryOp::Div, _, 0.0) => return Err(wrong(expr, "division by zero")),
+                    (BinaryOp::Mod, _, 0.0) => return Err(wrong(expr, "modulo by zero")),
+                    (op, left, right) => super::binary::arithmetic(*op)(left, right),
+                }
             }
         })
     }
 }
 
-fn arithmetic(op: BinaryOp, left: f64, right: f64) -> Result<f64> {
-    match op {
-        BinaryOp::Div if right == 0.0 => Err(Error::BadData("division by zero".to_owned())),
-        BinaryOp::Mod if right == 0.0 => Err(Error::BadData("modulo by zero".to_owned())),
-        op => Ok(super::binary::arithmetic(op)(left, right)),
-    }
+/// An error about a duration, with the bytes of the text that it is about, as Prometheus tells it.
+fn wrong(expr: &DurationExpr, reason: &str) -> Error {
+    let place = expr.span().map_or_else(String::new, |Span { start, end }| format!("{start}:{end}: "));
+    Error::BadData(place + reason)
 }

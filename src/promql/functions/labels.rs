@@ -20,7 +20,7 @@ pub(super) fn label_replace<'a>(eval: &Eval<'a>, site: Site<'a>, steps: Steps, s
     let args = &site.call.args;
     let (target, template, source, pattern) = (text(&args[1]), text(&args[2]), text(&args[3]), text(&args[4]));
     let regex = anchored_regex(pattern)
-        .map_err(|error| Error::execution(format!("invalid regular expression in label_replace(): {error}")))?;
+        .map_err(|_| Error::execution(format!("invalid regular expression in label_replace(): {pattern}")))?;
     check_name("destination", "label_replace", target)?;
     relabel(eval, &args[0], target, steps, sink, |labels| {
         let captures = regex.captures(labels.get(source))?;

@@ -3,7 +3,7 @@
 use crate::{
     model::NANOS_PER_SECOND,
     promql::{
-        ast::{BinaryOp, DurationExpr, Span},
+        ast::{BinaryOp, DurationExpr, Place, Span},
         lexer::{Keyword, Kind, duration_nanos, number_value},
         parser::{Parser, Result},
     },
@@ -18,41 +18,48 @@ const TERMS_MAX: usize = 100;
 /// What an error says where a duration is missing: the construct it is in, and what may stand there.
 type Context<'a> = (&'a str, &'a str);
 
+/// A duration, and where it is without parentheses around it.
+type Spanned = (DurationExpr, Span);
+
 impl Parser<'_> {
     /// A duration in brackets; a literal must be above zero.
     pub(super) fn positive_duration(&mut self, construct: &str, expected: &str) -> Result<DurationExpr> {
-        let start = self.peek().span.start;
-        let duration = self.duration(0, (construct, expected))?;
-        let positive = match duration {
+        let (duration, span) = self.duration(0, (construct, expected))?;
+        let mut inner = &duration;
+        while let DurationExpr::Paren(duration) = inner {
+            inner = duration;
+        }
+        let positive = match *inner {
             DurationExpr::Literal(nanos) => nanos > 0,
             DurationExpr::Number(seconds) => seconds > 0.0,
             _ => true,
         };
         match positive {
             true => Ok(duration),
-            false => Err(self.error(Span { start, end: self.end() }, "duration must be greater than 0")),
+            false => Err(self.error(span, "duration must be greater than 0")),
         }
     }
 
     /// A duration behind `offset`. It ends where one part ends, so that `a offset 5m + b` is a sum; behind `)` it goes on
     /// as in brackets, which is what Prometheus's grammar comes to.
     pub(super) fn offset_duration(&mut self) -> Result<DurationExpr> {
-        match (self.peek().kind, self.sign()) {
+        let start = self.peek().span.start;
+        let (duration, _) = match (self.peek().kind, self.sign()) {
             (_, Some((negate, start))) => {
                 let part = self.duration_part(OFFSET)?;
-                self.signed(negate, part, start)
+                self.signed(negate, part, start)?
             }
             (Kind::LeftParen, None) => {
-                let start = self.peek().span.start;
                 let part = self.duration_part(OFFSET)?;
-                self.duration_from(part, start, 0, OFFSET)
+                self.duration_from(part, start, 0, OFFSET)?
             }
-            _ => self.duration_part(OFFSET),
-        }
+            _ => self.duration_part(OFFSET)?,
+        };
+        Ok(duration)
     }
 
     /// Arithmetic whose operators bind at least as strongly as `precedence_min`.
-    fn duration(&mut self, precedence_min: u8, context: Context<'_>) -> Result<DurationExpr> {
+    fn duration(&mut self, precedence_min: u8, context: Context<'_>) -> Result<Spanned> {
         self.nested(|parser| {
             let start = parser.peek().span.start;
             let left = match parser.sign() {
@@ -69,44 +76,45 @@ impl Parser<'_> {
     /// The operators behind `left`, which starts at byte `start`.
     fn duration_from(
         &mut self,
-        left: DurationExpr,
+        left: Spanned,
         start: usize,
         precedence_min: u8,
         context: Context<'_>,
-    ) -> Result<DurationExpr> {
-        let mut left = left;
+    ) -> Result<Spanned> {
+        let (mut left, mut span) = left;
         let mut terms = 0;
         while let Kind::Operator(op) = self.peek().kind {
             if !op.is_arithmetic() || op.precedence() < precedence_min {
                 break;
             }
             let token = self.advance();
-            let right = self.duration(op.precedence() + u8::from(op != BinaryOp::Pow), context)?;
+            let (right, behind) = self.duration(op.precedence() + u8::from(op != BinaryOp::Pow), context)?;
             if let (BinaryOp::Div | BinaryOp::Mod, DurationExpr::Literal(0) | DurationExpr::Number(0.0)) = (op, &right)
             {
                 let what = if op == BinaryOp::Div { "division" } else { "modulo" };
                 return Err(self.error(token.span, format!("{what} by zero")));
             }
             self.require_duration_expr(start)?;
-            left = DurationExpr::Binary { op, left: Box::new(left), right: Box::new(right) };
+            span.end = behind.end;
+            left = DurationExpr::Binary { op, left: Box::new(left), right: Box::new(right), place: Place(span) };
             terms += 1;
             if terms > TERMS_MAX {
                 return Err(self.error(token.span, format!("duration has more than {TERMS_MAX} terms")));
             }
         }
-        Ok(left)
+        Ok((left, span))
     }
 
     /// A literal, `step()`, `range()`, `min_of(a, b)`, `max_of(a, b)` or something in parentheses.
-    fn duration_part(&mut self, context: Context<'_>) -> Result<DurationExpr> {
+    fn duration_part(&mut self, context: Context<'_>) -> Result<Spanned> {
         let start = self.peek().span.start;
         let part = match self.peek().kind {
             Kind::Number | Kind::Duration => return self.duration_literal(),
             Kind::LeftParen => {
                 self.advance();
-                let inner = self.duration(0, context)?;
+                let (inner, span) = self.duration(0, context)?;
                 self.expect(Kind::RightParen, "", "")?;
-                DurationExpr::Paren(Box::new(inner))
+                (DurationExpr::Paren(Box::new(inner)), span)
             }
             Kind::Keyword(Keyword::Step) => self.query_duration(DurationExpr::Step)?,
             Kind::Keyword(Keyword::Range) => self.query_duration(DurationExpr::Range)?,
@@ -119,14 +127,17 @@ impl Parser<'_> {
     }
 
     /// Puts a sign that stands at byte `start` before a duration, into it where it is a literal.
-    fn signed(&self, negate: bool, duration: DurationExpr, start: usize) -> Result<DurationExpr> {
+    fn signed(&self, negate: bool, (duration, span): Spanned, start: usize) -> Result<Spanned> {
+        let with_sign = Span { start, ..span };
         Ok(match duration {
-            duration if !negate => duration,
-            DurationExpr::Literal(nanos) => DurationExpr::Literal(-nanos), // literals are at least -i64::MAX
-            DurationExpr::Number(seconds) => DurationExpr::Number(-seconds),
+            DurationExpr::Literal(nanos) => {
+                (DurationExpr::Literal(if negate { -nanos } else { nanos }), with_sign) // at least -i64::MAX
+            }
+            DurationExpr::Number(seconds) => (DurationExpr::Number(if negate { -seconds } else { seconds }), with_sign),
+            duration if !negate => (duration, span),
             duration => {
                 self.require_duration_expr(start)?;
-                DurationExpr::Negate(Box::new(duration))
+                (DurationExpr::Negate(Box::new(duration), Place(with_sign)), with_sign)
             }
         })
     }
@@ -138,7 +149,7 @@ impl Parser<'_> {
         self.require(self.features.duration_expr, span, message)
     }
 
-    fn duration_literal(&mut self) -> Result<DurationExpr> {
+    fn duration_literal(&mut self) -> Result<Spanned> {
         let token = self.advance();
         let duration = match token.kind {
             Kind::Number => number_value(token.text).and_then(|seconds| {
@@ -148,29 +159,31 @@ impl Parser<'_> {
             }),
             _ => duration_nanos(token.text).map(DurationExpr::Literal),
         };
-        duration.map_err(|message| self.error(token.span, message))
+        duration.map(|duration| (duration, token.span)).map_err(|message| self.error(token.span, message))
     }
 
     /// `step()` or `range()`.
-    fn query_duration(&mut self, duration: DurationExpr) -> Result<DurationExpr> {
-        self.advance();
+    fn query_duration(&mut self, build: fn(Place) -> DurationExpr) -> Result<Spanned> {
+        let start = self.advance().span.start;
         self.expect(Kind::LeftParen, "", "")?;
         self.expect(Kind::RightParen, "", "")?;
-        Ok(duration)
+        let span = Span { start, end: self.end() };
+        Ok((build(Place(span)), span))
     }
 
     /// `min_of(a, b)` or `max_of(a, b)`.
     fn of_two(
         &mut self,
-        build: fn(Box<DurationExpr>, Box<DurationExpr>) -> DurationExpr,
+        build: fn(Box<DurationExpr>, Box<DurationExpr>, Place) -> DurationExpr,
         context: Context<'_>,
-    ) -> Result<DurationExpr> {
+    ) -> Result<Spanned> {
         self.advance();
         self.expect(Kind::LeftParen, "", "")?;
-        let left = self.duration(0, context)?;
+        let (left, first) = self.duration(0, context)?;
         self.expect(Kind::Comma, "", "")?;
-        let right = self.duration(0, context)?;
+        let (right, last) = self.duration(0, context)?;
         self.expect(Kind::RightParen, "", "")?;
-        Ok(build(Box::new(left), Box::new(right)))
+        let span = Span { start: first.start, end: last.end };
+        Ok((build(Box::new(left), Box::new(right), Place(span)), span))
     }
 }

@@ -23,7 +23,7 @@ const REJECTED: &[(&str, &str)] = &[
     ("foo{a=}", "1:7: parse error: unexpected \"}\" in label matching, expected string"),
     ("foo{a=\"b\" c}", "1:11: parse error: unexpected identifier \"c\" in label matching, expected \",\" or \"}\""),
     ("foo{,}", "1:5: parse error: unexpected \",\" in label matching, expected identifier or \"}\""),
-    ("foo{a=~\"(\"}", "1:5: parse error: error parsing regexp: missing closing ): \"(\""),
+    ("foo{a=~\"(\"}", "1:5: parse error: error parsing regexp: missing closing ): `(`"),
     ("foo{__name__=\"bar\"}", "1:1: parse error: metric name must not be set twice: \"foo\" or \"bar\""),
     ("{}", "1:1: parse error: vector selector must contain at least one non-empty matcher"),
     ("{a=~\".*\",b=\"\"}", "1:1: parse error: vector selector must contain at least one non-empty matcher"),

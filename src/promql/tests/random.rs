@@ -9,7 +9,7 @@ use crate::{
     promql::{
         ast::{
             Aggregate, AggregateOp, At, Binary, BinaryOp, Call, Cardinality, DurationExpr, Expr, Matching,
-            MatrixSelector, Node, RangeExtension, Span, Subquery, TimeShift, ValueType, VectorSelector,
+            MatrixSelector, Node, Place, RangeExtension, Span, Subquery, TimeShift, ValueType, VectorSelector,
         },
         functions::{self, FUNCTIONS},
         parse, parse_selector, pretty,
@@ -123,23 +123,24 @@ fn duration() -> impl Strategy<Value = DurationExpr> {
     let leaf = prop_oneof![
         (1..10_000_000_000_i64).prop_map(|millis| DurationExpr::Literal(millis * 1_000_000)),
         (0.001..1e6_f64).prop_map(DurationExpr::Number),
-        Just(DurationExpr::Step),
-        Just(DurationExpr::Range),
+        Just(DurationExpr::Step(Place::default())),
+        Just(DurationExpr::Range(Place::default())),
     ];
     leaf.prop_recursive(3, 8, 2, |inner| {
         let paren = |duration| Box::new(DurationExpr::Paren(Box::new(duration)));
         let ops =
             select(vec![BinaryOp::Add, BinaryOp::Sub, BinaryOp::Mul, BinaryOp::Div, BinaryOp::Mod, BinaryOp::Pow]);
         prop_oneof![
-            inner.clone().prop_map(move |inner| DurationExpr::Negate(paren(inner))),
+            inner.clone().prop_map(move |inner| DurationExpr::Negate(paren(inner), Place::default())),
             (ops, inner.clone(), inner.clone()).prop_map(move |(op, left, right)| DurationExpr::Binary {
                 op,
                 left: paren(left),
-                right: paren(right)
+                right: paren(right),
+                place: Place::default(),
             }),
             (inner.clone(), inner, any::<bool>()).prop_map(|(left, right, least)| {
                 let build = if least { DurationExpr::MinOf } else { DurationExpr::MaxOf };
-                build(Box::new(left), Box::new(right))
+                build(Box::new(left), Box::new(right), Place::default())
             }),
         ]
     })
