@@ -3,6 +3,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use super::{
     adaptive::{Controller, Observed, choose},
     answers::{Answers, Waiter},
+    behind::Behind,
     copies::OpenSegment,
     due::{Due, Pending, due},
     marks::Exposure,
@@ -180,8 +181,8 @@ fn what_was_written_to_a_segment_that_failed_meanwhile_depends_on_a_flush_too() 
     let (disk, dirs) = (SimDisk::new(1), [std::path::PathBuf::from("/")]);
     let written = |id, last| {
         let header = FileHeader { kind: FileKind::Log, incarnation: 1, id };
-        let metrics = crate::metrics::Metrics::new();
-        let segment = OpenSegment::begin(&disk, &dirs, 1, header, 4096, None, &metrics).unwrap();
+        let behind = Behind::new(crate::metrics::Metrics::new());
+        let segment = OpenSegment::begin(&disk, &dirs, 1, header, 4096, None, &behind).unwrap();
         LogFile { copies: Arc::clone(segment.copies()), last: SeqNo(last), is_bad: false, is_stuck: false }
     };
     let mut work = Work::default();

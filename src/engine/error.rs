@@ -145,6 +145,16 @@ impl Error {
         }
     }
 
+    /// Whether there was no room.
+    pub(super) fn is_full(&self) -> bool {
+        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        match self {
+            Self::Io { source, .. } => full.contains(&source.kind()),
+            Self::Manifest(error) => error.is_full(),
+            _ => false,
+        }
+    }
+
     /// Whether a file is not what was written, or is missing; not where it cannot be read, or is of another version.
     pub(super) fn is_damage(&self) -> bool {
         use crate::index::Error as Index;

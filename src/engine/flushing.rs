@@ -328,6 +328,7 @@ impl Engine {
         if upto >= end || self.manifest.lock().state().lost.iter().any(is_gone) {
             self.remove_leftovers();
         }
+        self.note_current_log();
     }
 
     /// Removes files that nothing needs any more. What cannot be removed now goes after a later record; a crash may undo a

@@ -280,6 +280,9 @@ impl Engine {
             metrics.at_risk_bytes[failure].set(at_risk.bytes as i64);
             metrics.at_risk_age[failure].set(at_risk.age.as_secs_f64());
         }
+        for (kind, _, is_behind) in self.log_copies() {
+            metrics.wal_copy_behind[kind].set(i64::from(is_behind));
+        }
         let generations = self.generations();
         metrics.generations.set(generations.len() as i64);
         metrics.memtable_bytes.set(generations.iter().map(|generation| generation.allocated() as i64).sum());

@@ -36,8 +36,8 @@ use super::{
 use crate::{
     disk::Disk,
     durability::{
-        Committer, Durability, Generations, Ledger, LedgerRecord, Limits, RenewLedger, Start, Syncer, Watermarks,
-        Workers,
+        Committer, Durability, Generations, Ledger, LedgerRecord, Limits, NoteBehind, RenewLedger, Start, Syncer,
+        Watermarks, Workers,
     },
     index::{Index, SchemaLimits},
     memtable::{ArenaOptions, ArenaPool, Catalogue, Memtable},
@@ -295,6 +295,7 @@ impl Open {
         let durability = Durability::new(mode, limits, end, Generations::default(), Arc::clone(&self.metrics));
         let renew = renew_ledger(&self.disk, self.paths.ledger());
         durability.keep_ledger(ledger.0, ledger.1, renew, self.clock.now());
+        durability.note_behind(note_behind(&self.disk, &self.paths, &self.logs));
         let committer_start = Start {
             incarnation: start.number,
             next: start.first,
@@ -366,6 +367,16 @@ impl Open {
             notices: Mutex::new(self.notices),
         }))
     }
+}
+
+/// How it is noted that a copy of the log failed: on a full disk, in the space kept for what must be recorded.
+fn note_behind(disk: &Arc<dyn Disk>, paths: &Paths, logs: &LogDirs) -> NoteBehind {
+    let (disk, paths, logs) = (Arc::clone(disk), paths.clone(), logs.clone());
+    Box::new(move |lane| {
+        let note = || logs.note_behind(&*disk, &paths, lane);
+        let reserve = Reserve::new(Arc::clone(&disk), paths.reserve());
+        Ok(note().or_else(|error| if error.is_full() && reserve.release() { note() } else { Err(error) })?)
+    })
 }
 
 /// How a ledger that failed is made anew.
