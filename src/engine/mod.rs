@@ -22,6 +22,7 @@ mod error;
 mod examine;
 mod files;
 mod flushing;
+mod folding;
 mod healing;
 mod logdirs;
 mod lognote;

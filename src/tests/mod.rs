@@ -10,6 +10,7 @@ mod directories;
 mod edges;
 mod faults;
 mod flips;
+mod folding;
 mod layers;
 mod mirror;
 mod promql;
