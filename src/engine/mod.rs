@@ -326,7 +326,14 @@ impl Engine {
         let mut manifest = self.manifest.lock();
         let start = self.clock.now();
         match manifest.record(edit) {
-            Err(error) if error.is_full() && self.reserve.release() => manifest.record(edit)?,
+            Err(error) if error.is_full() && self.reserve.release() => {
+                let recorded = manifest.record(edit);
+                if !edit.makes_room() {
+                    // What is left of it is for the record that does, and not for the next flush.
+                    self.reserve.keep_rest();
+                }
+                recorded?;
+            }
             recorded => recorded?,
         }
         self.metrics.fsync_duration[Synced::Manifest].observe((self.clock.now() - start).as_secs_f64());
