@@ -47,6 +47,7 @@ mod reserve;
 mod retention;
 mod threads;
 mod ticks;
+mod unread;
 mod verdict;
 mod watch;
 
@@ -85,7 +86,7 @@ use crate::{
     durability::{AckLevel, AtRisk, Durability, Failure, Mode, Refused, Switched, Ticket, Watermarks, Workers},
     engine::{
         damage::Notice, days::Days, flushing::NewFields, names::StreamIds, partset::Parts, replay::ReplayState,
-        reserve::Reserve, retention::Retention, threads::Threads, watch::Watch,
+        reserve::Reserve, retention::Retention, threads::Threads, unread::Unread, watch::Watch,
     },
     index::Index,
     memtable::{Catalogue, Generation, Memtable},
@@ -127,6 +128,8 @@ pub struct Engine {
     reserve: Reserve,
     retention: Retention,
     watch: Watch,
+    /// What the disk does not read.
+    unread: Unread,
     /// Files to be removed after the next record: those of a record that failed, which a start may count until a later one is
     /// durable, and those that could not be removed before.
     abandoned: Mutex<Vec<PathBuf>>,

@@ -120,6 +120,7 @@ fn recovery(recovery: &Recovery) -> Value {
         "truncated_bytes": recovery.damaged_bytes,
         "damaged_batches": recovery.damaged.iter().map(numbers).collect::<Value>(),
         "damaged_files": paths(&recovery.damaged_files),
+        "unread_files": paths(&recovery.unread_files),
         "quarantined_files": paths(&recovery.quarantined),
         "loss": recovery.loss.as_ref().map(loss),
     })

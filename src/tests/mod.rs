@@ -19,4 +19,5 @@ mod recovery;
 mod retention;
 mod starts;
 mod stored;
+mod unread;
 mod wal;
