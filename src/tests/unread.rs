@@ -37,7 +37,11 @@ fn flush(engine: &Engine) {
 }
 
 fn put(engine: &Arc<Engine>, name: &str, time: i64) {
-    let series = Series::new(Labels::from([("__name__", name)]), [time], vec![1.0]);
+    put_value(engine, name, time, 1.0);
+}
+
+fn put_value(engine: &Arc<Engine>, name: &str, time: i64, value: f64) {
+    let series = Series::new(Labels::from([("__name__", name)]), [time], vec![value]);
     stored::write(engine, &[series], |_| true);
     engine.sync_step(Duration::from_secs(1_000));
 }
@@ -150,4 +154,32 @@ fn an_error_that_is_not_of_the_disk_still_ends_the_start() {
     let disk = two_days();
     disk.inject(Fault::new(Errno::MFILE).of(OpKind::Read).at(".part").times(u64::MAX));
     assert!(open(&disk, RecoveryPolicy::Salvage).is_err(), "too many open files are no reason to go on without parts");
+}
+
+#[test]
+fn what_could_not_be_read_keeps_its_place_in_the_order_of_the_parts() {
+    let disk = SimDisk::new(1);
+    let engine = open(&disk, RecoveryPolicy::Salvage).unwrap();
+    let rewrite = |engine: &Arc<Engine>, values: std::ops::Range<u32>| {
+        for value in values {
+            put_value(engine, "a", 1, f64::from(value));
+            flush(engine);
+        }
+    };
+    rewrite(&engine, 0..3);
+    engine.close().unwrap();
+    drop(engine);
+    let second = files(&disk).into_iter().filter(|path| path.extension().unwrap() == "part").nth(1).unwrap();
+    disk.inject(Fault::new(Errno::IO).of(OpKind::Read).at(second.to_str().unwrap()).times(u64::MAX));
+    let engine = open(&disk, RecoveryPolicy::Salvage).unwrap();
+    rewrite(&engine, 3..6);
+    while engine.compact_step().unwrap() {}
+    engine.close().unwrap();
+    drop(engine);
+    disk.clear_faults();
+    let engine = open(&disk, RecoveryPolicy::Strict).unwrap();
+    let everything = [Matcher::new("__name__", MatchOp::Regex, ".+").unwrap()];
+    let view = View::new(&engine);
+    let series: Vec<_> = view.select(&everything, TimeRange::ALL).unwrap().map(Result::unwrap).collect();
+    assert_eq!((series.len(), &*series[0].values), (1, &[5.0][..]), "the last one written wins");
 }
