@@ -2,7 +2,7 @@
 //!
 //! Nothing is decided on such an error, since it may be gone tomorrow: the file stays where it is, and the manifest goes
 //! on to name it. The start serves the rest and says what is missing; the next one reads the file again. Meanwhile its
-//! day is not compacted: what the file holds must keep its place in the order of the parts.
+//! day is not compacted: what the file holds must keep its place in the order of the parts, and what it names its numbers.
 
 use std::{
     collections::BTreeSet,
@@ -28,9 +28,9 @@ pub(crate) struct Unread {
 }
 
 impl Unread {
-    /// Whether a part of a day is among it.
+    /// Whether a file of a day is among it.
     pub(super) fn is_of(&self, day: Day) -> bool {
-        self.parts.iter().any(|part| part.day == day)
+        self.index_days.contains(&day) || self.parts.iter().any(|part| part.day == day)
     }
 }
 
