@@ -344,3 +344,31 @@ fn how_far_replay_is_can_be_asked_as_of_prometheus() {
     assert!(is_done && after.number("m", "1") == 1.0);
     assert_eq!(state(&after)["recovery"]["replayed_batches"], 1);
 }
+
+#[test]
+fn a_copy_of_the_log_that_is_behind_is_told_until_a_clean_stop() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, mirror, away) = (dir.path().join("data"), dir.path().join("mirror"), dir.path().join("away"));
+    let mirror_flag = mirror.to_str().unwrap().to_owned();
+    let flags = ["--wal-mirror-dir", &mirror_flag, "--wal-mirror", "1-of-2"];
+    let is_behind = |server: &Server| {
+        let copies = state(server)["log_copies"].clone();
+        let of_mirror = copies.as_array().unwrap().iter().find(|copy| copy["directory"] == "wal-mirror").unwrap();
+        assert_eq!(of_mirror["path"], mirror_flag.as_str());
+        let is_behind = of_mirror["behind"].as_bool().unwrap();
+        let metric = format!("plimsoll_wal_copy_behind{{directory=\"wal-mirror\"}} {}", i32::from(is_behind));
+        assert!(server.get("/metrics").text().contains(&metric), "{metric}");
+        is_behind
+    };
+    let server = Server::start(&data, &flags);
+    assert_eq!(server.post("/write?db=d", b"m value=1").status, 204);
+    assert!(!is_behind(&server));
+    server.kill();
+    std::fs::rename(&mirror, &away).unwrap();
+    let server = Server::start(&data, &flags);
+    assert_eq!(server.post("/write?db=d", b"m value=2").status, 204);
+    assert!(is_behind(&server));
+    assert_eq!(server.terminate().0, Some(0));
+    std::fs::rename(&away, &mirror).unwrap();
+    assert!(!is_behind(&Server::start(&data, &flags)), "all it lacked is in parts");
+}

@@ -123,6 +123,12 @@ pub trait File: Send + Sync {
     }
 }
 
+/// Whether a disk, or its file system, does not give what is there: a bad sector, a cable, a checksum below. It may again.
+pub fn is_unreadable(error: &io::Error) -> bool {
+    let known = [Errno::IO, Errno::NODATA, Errno::UCLEAN, Errno::BADMSG];
+    Errno::from_io_error(error).is_some_and(|errno| known.contains(&errno))
+}
+
 /// Syncs a file whose name must lead to it afterwards: one that was removed meanwhile would be lost with its last handle.
 pub fn sync_linked(file: &dyn File) -> io::Result<()> {
     file.sync_data()?;

@@ -96,8 +96,8 @@ impl Committer {
             size_max: start.segment_size_max,
             segment_size,
         };
-        let (spares, metrics) = (Arc::clone(&shared.spares), Arc::clone(&shared.metrics));
-        let log = LogWriter::new(disk, options, spares, metrics, start.incarnation, start.next_segment);
+        let (spares, behind) = (Arc::clone(&shared.spares), Arc::clone(&shared.behind));
+        let log = LogWriter::new(disk, options, spares, behind, start.incarnation, start.next_segment);
         if shared.policy().stage == StageKind::Log {
             log.want_spare();
         }

@@ -1,7 +1,8 @@
 //! The copies of one log segment: one file, or two with the same content on different disks.
 //!
 //! A copy whose write or sync fails, or whose file has lost its name, is *out* until the next segment. A segment works
-//! as long as enough copies are left: all of them, unless `--wal-mirror` is `1-of-2`.
+//! as long as enough copies are left: all of them, unless `--wal-mirror` is `1-of-2`. Then it is noted durably that the
+//! copy is behind, before anybody is answered who counts on the other alone.
 
 use std::{
     fmt, io,
@@ -9,14 +10,13 @@ use std::{
     str::FromStr,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
 use crate::{
     disk::{self, Disk, File},
-    durability::{Error, committer::error_chain, spares::Spare},
-    metrics::Metrics,
+    durability::{Error, behind::Behind, spares::Spare},
     model::SeqNo,
     stage::{self, FileHeader, Place, Segment},
 };
@@ -53,7 +53,7 @@ impl FromStr for Mirror {
 pub(crate) struct Copies {
     id: u64,
     size: u64,
-    needed: usize,
+    needed: AtomicUsize,
     copies: Vec<LogCopy>,
 }
 
@@ -81,12 +81,26 @@ impl Copies {
 
     /// Whether everything up to `last` is synced in as many copies as are needed.
     pub(crate) fn is_safe(&self, last: SeqNo) -> bool {
-        self.copies.iter().filter(|copy| copy.is_synced(last)).count() >= self.needed
+        self.copies.iter().filter(|copy| copy.is_synced(last)).count() >= self.needed()
     }
 
     /// Whether too few copies are left.
     pub(crate) fn is_broken(&self) -> bool {
-        self.copies.iter().filter(|copy| !copy.is_out()).count() < self.needed
+        self.copies.iter().filter(|copy| !copy.is_out()).count() < self.needed()
+    }
+
+    /// Whether enough copies are left where one of those in use fails.
+    pub(crate) fn can_lose_one(&self) -> bool {
+        self.copies.iter().filter(|copy| !copy.is_out()).count() > self.needed()
+    }
+
+    fn needed(&self) -> usize {
+        self.needed.load(Ordering::Acquire)
+    }
+
+    /// One copy is not enough any more, whatever the policy: nothing would tell a start that the other is behind.
+    pub(crate) fn need_all(&self) {
+        self.needed.store(self.copies.len(), Ordering::Release);
     }
 
     /// The copies in use that lack a sync of something up to `last`.
@@ -128,7 +142,7 @@ impl Copies {
 }
 
 impl LogCopy {
-    fn is_out(&self) -> bool {
+    pub(crate) fn is_out(&self) -> bool {
         self.is_out.load(Ordering::Acquire)
     }
 
@@ -147,9 +161,9 @@ impl LogCopy {
     }
 
     /// It failed: it is not used until the next segment. A file without a name keeps nothing, synced or not.
-    pub(crate) fn put_out(&self, error: &io::Error) {
+    fn put_out(&self, error: io::ErrorKind) {
         self.is_out.store(true, Ordering::Release);
-        if error.kind() == io::ErrorKind::NotFound {
+        if error == io::ErrorKind::NotFound {
             self.synced.store(0, Ordering::Release);
         }
     }
@@ -172,7 +186,7 @@ impl OpenSegment {
         header: FileHeader,
         capacity: u64,
         spare: Option<&Spare>,
-        metrics: &Metrics,
+        behind: &Behind,
     ) -> Result<Self, Error> {
         let (mut segments, mut copies, mut failed) = (Vec::new(), Vec::new(), None);
         for (lane, dir) in dirs.iter().enumerate() {
@@ -187,19 +201,15 @@ impl OpenSegment {
                     copies.push(LogCopy { lane, path, file, synced, is_out });
                     segments.push(segment);
                 }
-                Err(error) => failed = Some(Error::from(error)),
+                Err(error) => failed = Some((lane, Error::from(error))),
             }
         }
         let size = segments.iter().map(Segment::capacity).max().unwrap_or_default();
-        let copies = Arc::new(Copies { id: header.id, size, needed, copies });
-        match failed {
-            Some(error) if copies.is_broken() => {
-                // Nothing was written to it. What cannot be removed now, the next start looks at and removes.
-                let _ = copies.remove(disk);
-                return Err(error);
-            }
-            Some(error) => tell_out(&error, metrics),
-            None => {}
+        let copies = Arc::new(Copies { id: header.id, size, needed: AtomicUsize::new(needed), copies });
+        if let Some((lane, error)) = failed {
+            let gone_on = if copies.is_broken() { Err(error) } else { behind.leave(lane, copies.id, &error) };
+            // Nothing was written to it. What cannot be removed now, the next start looks at and removes.
+            gone_on.inspect_err(|_| drop(copies.remove(disk)))?;
         }
         Ok(Self { segments, copies })
     }
@@ -234,7 +244,7 @@ impl OpenSegment {
     }
 
     /// Appends whole frames to every copy in use, with one write each. Fails where too few copies took them.
-    pub(crate) fn append(&mut self, frames: &[u8], last: SeqNo, metrics: &Metrics) -> Result<(), Error> {
+    pub(crate) fn append(&mut self, frames: &[u8], last: SeqNo, behind: &Behind) -> Result<(), Error> {
         // The syncer may have found one to fail.
         self.copies.check(last)?;
         for (segment, copy) in self.segments.iter_mut().zip(&self.copies.copies) {
@@ -242,22 +252,18 @@ impl OpenSegment {
                 continue;
             }
             if let Err(error) = segment.append(frames, last) {
-                copy.is_out.store(true, Ordering::Release);
-                let error = Error::from(error);
-                if self.copies.is_broken() {
-                    return Err(error);
-                }
-                tell_out(&error, metrics);
+                let put_out = || copy.is_out.store(true, Ordering::Release);
+                behind.put_out(&self.copies, copy, Error::from(error), put_out)?;
             }
         }
         Ok(())
     }
 
     /// Makes what was written durable, one copy after the other.
-    pub(crate) fn sync(&self, metrics: &Metrics) -> Result<(), Error> {
+    pub(crate) fn sync(&self, behind: &Behind) -> Result<(), Error> {
         let last = self.last();
         for copy in self.copies.unsynced(last) {
-            note(&self.copies, copy, last, copy.sync(), metrics)?;
+            note(&self.copies, copy, last, copy.sync(), behind)?;
         }
         Ok(())
     }
@@ -269,24 +275,14 @@ pub(crate) fn note(
     copy: &LogCopy,
     last: SeqNo,
     synced: io::Result<()>,
-    metrics: &Metrics,
+    behind: &Behind,
 ) -> Result<(), Error> {
     let Err(source) = synced else {
         copy.note_synced(last);
         return Ok(());
     };
-    copy.put_out(&source);
-    let error = Error::Sync { path: copy.path.clone(), source };
-    if copies.is_broken() {
-        return Err(error);
-    }
-    tell_out(&error, metrics);
-    Ok(())
-}
-
-fn tell_out(error: &Error, metrics: &Metrics) {
-    tracing::warn!("{}; this copy of the log is out until the next segment", error_chain(error));
-    metrics.wal_mirror_out.inc();
+    let kind = source.kind();
+    behind.put_out(copies, copy, Error::Sync { path: copy.path.clone(), source }, || copy.put_out(kind))
 }
 
 /// Removes a file; one that is gone is as good as removed. What else its path leads to, in a directory that was replaced,

@@ -6,12 +6,12 @@ use crate::{
     disk::Disk,
     durability::{
         Defined, Error, Policy, Unasked,
+        behind::Behind,
         copies::OpenSegment,
         spares::{Spare, Spares},
         work::LogFile,
     },
     index::Index,
-    metrics::Metrics,
     model::{Batch, SeqNo},
     stage::{self, Compression, FileHeader, FileKind, FrameHeader, Kind, Packer, encode_void, put_frame},
 };
@@ -59,7 +59,7 @@ pub(crate) struct LogWriter {
     files: Vec<LogFile>,
     spares: Arc<Spares>,
     written: u64,
-    metrics: Arc<Metrics>,
+    behind: Arc<Behind>,
 }
 
 impl LogWriter {
@@ -67,7 +67,7 @@ impl LogWriter {
         disk: Arc<dyn Disk>,
         options: LogOptions,
         spares: Arc<Spares>,
-        metrics: Arc<Metrics>,
+        behind: Arc<Behind>,
         incarnation: u32,
         next_id: u64,
     ) -> Self {
@@ -88,7 +88,7 @@ impl LogWriter {
             files: Vec::new(),
             spares,
             written: 0,
-            metrics,
+            behind,
         }
     }
 
@@ -138,7 +138,7 @@ impl LogWriter {
     /// Writes the buffer with one write(2).
     pub(crate) fn write(&mut self) -> Result<(), Error> {
         let Some(segment) = self.segment.as_mut().filter(|_| !self.buffer.is_empty()) else { return Ok(()) };
-        segment.append(&self.buffer, self.buffered, &self.metrics)?;
+        segment.append(&self.buffer, self.buffered, &self.behind)?;
         self.written += self.buffer.len() as u64;
         self.buffer.clear();
         match self.files.last_mut().filter(|file| file.id() == segment.id()) {
@@ -159,7 +159,7 @@ impl LogWriter {
         let capacity = (*segment_size).max(stage::FILE_HEADER_SIZE + size as u64);
         let spare = self.spares.take(&*self.disk, capacity);
         self.segment =
-            Some(OpenSegment::begin(&*self.disk, dirs, *needed, header, capacity, spare.as_ref(), &self.metrics)?);
+            Some(OpenSegment::begin(&*self.disk, dirs, *needed, header, capacity, spare.as_ref(), &self.behind)?);
         self.want_spare();
         Ok(())
     }
@@ -191,7 +191,7 @@ impl LogWriter {
         self.rotate(payload.len() + stage::FRAME_HEADER_SIZE)?;
         self.put(head, Kind::Void, &[&payload]);
         self.write()?;
-        self.segment.as_ref().expect("opened above").sync(&self.metrics)
+        self.segment.as_ref().expect("opened above").sync(&self.behind)
     }
 
     /// Sets the size of segments from the next one on.

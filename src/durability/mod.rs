@@ -17,6 +17,7 @@
 
 mod adaptive;
 mod answers;
+mod behind;
 mod bell;
 mod committer;
 mod copies;
@@ -41,6 +42,7 @@ mod workers;
 mod tests;
 
 pub use answers::{Ack, RenewLedger, Ticket};
+pub use behind::NoteBehind;
 pub use bell::Bell;
 pub use committer::{Committer, Record, RecordError, Start, error_chain};
 pub use copies::Mirror;
@@ -75,6 +77,9 @@ pub enum Error {
     /// Sequence numbers could not be recorded: more as reserved, or rejected ones as void.
     #[error("record sequence numbers")]
     Record(#[source] RecordError),
+    /// It could not be noted which copy of the log is behind.
+    #[error("note that a copy of the log is behind the other")]
+    Behind(#[source] RecordError),
     /// The ledger could not be made anew.
     #[error("begin the ledger anew")]
     Ledger(#[source] std::io::Error),

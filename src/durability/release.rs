@@ -153,6 +153,7 @@ impl Durability {
         work.pending.written = work.pending.written.max(upto);
         work.ticks.retain(|tick| tick.upto > upto);
         let containers = work.retire(upto);
+        work.files.front().inspect(|oldest| self.behind.forget_before(oldest.id()));
         self.note_log_size(&work);
         let is_mended = work.broken.take_if(|broken| *broken <= upto).is_some();
         let staged = work.pending.upto;

@@ -17,6 +17,7 @@ use crate::{
     durability::{
         AckLevel, Bell, Failure, Generations, Mode, Policy, StageKind, Stopped,
         answers::Answers,
+        behind::{Behind, NoteBehind},
         due::{Due, Pending},
         inbox::Inbox,
         spares::Spares,
@@ -59,6 +60,7 @@ pub struct Durability {
     pub(super) longest: [AtomicU64; 2],
     pub(super) generations: Generations,
     pub(super) spares: Arc<Spares>,
+    pub(super) behind: Arc<Behind>,
     pub(super) answers: Mutex<Answers>,
     /// Bytes of log segments that wait for a flush.
     pub(super) log_size: AtomicU64,
@@ -89,6 +91,7 @@ impl Durability {
             mode: ArcSwap::from_pointee(mode),
             policy: ArcSwap::from_pointee(mode.policy()),
             limits,
+            behind: Arc::new(Behind::new(Arc::clone(&metrics))),
             metrics,
             inbox: Mutex::default(),
             inbox_changed: Condvar::new(),
@@ -160,6 +163,17 @@ impl Durability {
     /// What the syncer has to do.
     pub(crate) fn due(&self, now: Duration) -> Due {
         self.work.lock().due(&self.policy.load(), now)
+    }
+
+    /// Where it is remembered over a crash that a copy of the log is behind the other. Before any thread runs.
+    pub fn note_behind(&self, note: NoteBehind) {
+        self.behind.remember_by(note);
+    }
+
+    /// Calls `act` with the log's directories, by their place, whose copies lack something that is in no part yet and in
+    /// the other copy. Meanwhile none comes and none goes.
+    pub fn with_behind<T>(&self, act: impl FnOnce(&[usize]) -> T) -> T {
+        self.behind.with(act)
     }
 
     /// Bytes of log segments that wait for a flush.

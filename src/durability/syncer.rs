@@ -407,7 +407,7 @@ fn note_copy(
     if synced.is_err() {
         shared.metrics.fsync_failures[Synced::Wal].inc();
     }
-    copies::note(copies, copy, last, synced, &shared.metrics)
+    copies::note(copies, copy, last, synced, &shared.behind)
 }
 
 /// Syncs the copies of a segment one after the other.

@@ -3,14 +3,15 @@ use std::{path::Path, sync::Arc, time::Duration};
 use super::{
     adaptive::{Controller, Observed, choose},
     answers::{Answers, Waiter},
-    copies::OpenSegment,
+    behind::Behind,
+    copies::{self, OpenSegment},
     due::{Due, Pending, due},
     marks::Exposure,
     work::{LogFile, Work},
     *,
 };
 use crate::{
-    disk::{CrashKind, Errno, Fault, OpKind, SimDisk},
+    disk::{CrashKind, Disk, Errno, Fault, OpKind, SimDisk},
     model::SeqNo,
     stage::{FileHeader, FileKind},
 };
@@ -180,8 +181,8 @@ fn what_was_written_to_a_segment_that_failed_meanwhile_depends_on_a_flush_too() 
     let (disk, dirs) = (SimDisk::new(1), [std::path::PathBuf::from("/")]);
     let written = |id, last| {
         let header = FileHeader { kind: FileKind::Log, incarnation: 1, id };
-        let metrics = crate::metrics::Metrics::new();
-        let segment = OpenSegment::begin(&disk, &dirs, 1, header, 4096, None, &metrics).unwrap();
+        let behind = Behind::new(crate::metrics::Metrics::new());
+        let segment = OpenSegment::begin(&disk, &dirs, 1, header, 4096, None, &behind).unwrap();
         LogFile { copies: Arc::clone(segment.copies()), last: SeqNo(last), is_bad: false, is_stuck: false }
     };
     let mut work = Work::default();
@@ -196,6 +197,31 @@ fn what_was_written_to_a_segment_that_failed_meanwhile_depends_on_a_flush_too() 
     assert_eq!((work.broken, work.files[0].is_bad), (Some(SeqNo(5)), true));
     work.note_file(written(2, 6));
     assert_eq!((work.broken, work.files[1].is_bad), (Some(SeqNo(5)), false), "that one works");
+}
+
+#[test]
+fn where_it_cannot_be_noted_that_a_copy_is_behind_the_other_is_not_enough_for_what_comes() {
+    let (disk, dirs) = (SimDisk::new(1), ["/a", "/b"].map(std::path::PathBuf::from));
+    for can_note in [true, false] {
+        dirs.iter().for_each(|dir| disk.create_dir_all(dir).unwrap());
+        let behind = Behind::new(crate::metrics::Metrics::new());
+        behind.remember_by(Box::new(move |_| if can_note { Ok(()) } else { Err("no room".into()) }));
+        let header = FileHeader { kind: FileKind::Log, incarnation: 1, id: 1 + u64::from(can_note) };
+        let segment = OpenSegment::begin(&disk, &dirs, 1, header, 4096, None, &behind).unwrap();
+        let [good, bad] = [0, 1].map(|lane| segment.copies().in_lane(lane).unwrap());
+        let note = |copy, last, synced| copies::note(segment.copies(), copy, SeqNo(last), synced, &behind).is_ok();
+        assert!(note(good, 3, Ok(())) && note(bad, 3, Ok(())));
+        let failed = || Err(std::io::Error::other("a bad sector"));
+        assert_eq!(note(bad, 4, failed()), can_note);
+        assert!(note(good, 4, Ok(())));
+        let copies = segment.copies();
+        assert_eq!(
+            (copies.is_broken(), copies.is_safe(SeqNo(3)), copies.is_safe(SeqNo(4))),
+            (!can_note, true, can_note)
+        );
+        // Told again of a copy that is out already, it has nothing to add.
+        assert_eq!((note(bad, 4, failed()), behind.with(<[usize]>::len)), (can_note, usize::from(can_note)));
+    }
 }
 
 #[test]

@@ -13,7 +13,8 @@ impl Engine {
             return Ok(false);
         }
         let set = self.parts();
-        let Some(inputs) = set.days().find_map(|(_, parts)| pick(parts)) else { return Ok(false) };
+        let mut days = set.days().filter(|(day, _)| !self.unread.is_of(*day));
+        let Some(inputs) = days.find_map(|(_, parts)| pick(parts)) else { return Ok(false) };
         self.check_directory()?;
         let start = self.clock.now();
         let day = inputs[0].day;

@@ -72,6 +72,13 @@ pub struct Edit {
     pub mode: Option<(String, SeqNo)>,
 }
 
+impl Edit {
+    /// Whether files that count go with it.
+    pub(crate) fn makes_room(&self) -> bool {
+        !self.remove_parts.is_empty()
+    }
+}
+
 /// Starts whose positions get receipts: at one a day, of three years.
 const STARTS_MAX: usize = 1_000;
 /// Ranges of lost numbers that are remembered, so that the manifest stays small whatever a disk does.

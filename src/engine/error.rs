@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::manifest;
+use crate::disk;
 
 /// Why a directory could not be opened, or a step not be done.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +20,18 @@ pub enum Error {
     /// Something that had been safe is damaged or missing, and the recovery policy is strict.
     #[error("{0}; --recovery strict leaves everything as it is, --recovery salvage keeps what is whole")]
     Damaged(String),
+    /// A file that counts cannot be read, and the recovery policy gives nothing up for that.
+    #[error(
+        "{} cannot be read: repair the disk, or bring the file back from a copy; --recovery salvage starts without what \
+        it holds, leaves it where it is, and reads it again at the next start",
+        .path.display()
+    )]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        source: Box<Error>,
+    },
     /// A dry run was asked for where a start was wanted.
     #[error("a dry run opens nothing")]
     DryRun,
@@ -142,6 +155,26 @@ impl Error {
             Self::Io { path, .. } | Self::MissingLog { dir: path, .. } | Self::DamagedNote(path) => Some(path),
             Self::Stage(crate::stage::Error::Io { path, .. }) => Some(path),
             _ => None,
+        }
+    }
+
+    /// Whether there was no room.
+    pub(super) fn is_full(&self) -> bool {
+        let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+        match self {
+            Self::Io { source, .. } => full.contains(&source.kind()),
+            Self::Manifest(error) => error.is_full(),
+            _ => false,
+        }
+    }
+
+    /// Whether the disk does not read what is there: it may tomorrow.
+    pub(super) fn is_unreadable(&self) -> bool {
+        match self {
+            Self::Io { source, .. }
+            | Self::Part { source: crate::parts::Error::Read { source, .. }, .. }
+            | Self::Index { source: crate::index::Error::Read { source, .. }, .. } => disk::is_unreadable(source),
+            _ => false,
         }
     }
 

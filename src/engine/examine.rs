@@ -26,6 +26,8 @@ pub(crate) struct Found {
     pub(super) lost: Vec<(SeqNo, SeqNo)>,
     /// Of those, the ones whose rows are there and have series that nothing names.
     pub(super) nameless: Vec<(SeqNo, SeqNo)>,
+    /// Numbers of which something is in files that cannot be read now.
+    pub(super) unread: Vec<(SeqNo, SeqNo)>,
     /// What is told again of days whose index parts do not tell it any more.
     pub(super) reindexed: Reindexed,
     /// Every batch up to here is in parts.
@@ -81,10 +83,17 @@ impl Open {
         let verdict = stage.verdict(&self.state, promised);
         let plan = Plan::new(&stage.runs, &stage.commits, &verdict, self.state.flushed, &self.lost_parts);
         let reindexed = self.reindex()?;
-        let nameless = [reindexed.nameless(), nameless(&stage, &plan, &self.state.dropped, &self.index)?].concat();
+        let is_unread = |day| self.unread.index_days.contains(&day);
+        let in_unread = self.unread.parts.iter().map(|part| part.numbers);
+        let in_unread: Vec<_> = in_unread.chain(reindexed.nameless(is_unread)).collect();
+        let nameless =
+            [reindexed.nameless(|day| !is_unread(day)), nameless(&stage, &plan, &self.state.dropped, &self.index)?]
+                .concat();
         let nameless = plan.not_lost_yet(&nameless, &verdict);
         let lost = [plan.lost(&verdict), nameless.clone()].concat();
-        let mut damaged = [&verdict.damaged[..], &lost].concat();
+        let mut unread = plan.not_lost_yet(&in_unread, &verdict);
+        unread.retain(|range| !lost.contains(range));
+        let mut damaged = [&verdict.damaged[..], &lost, &unread].concat();
         damaged.sort_unstable();
         damaged.dedup();
         let (is_troubled, flushed) = (ledger.is_some_and(|record| record.is_troubled), self.state.flushed);
@@ -95,6 +104,7 @@ impl Open {
             damaged,
             lost,
             nameless,
+            unread,
             reindexed,
             flushed,
             dropped: Vec::new(),
@@ -153,14 +163,14 @@ impl Open {
 
     /// What the end of the start before took.
     fn assess_loss(&self, found: &Found, ledger: Option<&LedgerRecord>) -> Option<Loss> {
-        let Found { stage, verdict, lost, here, .. } = found;
+        let Found { stage, verdict, lost, unread, here, .. } = found;
         let last = verdict.incarnations.last()?;
         let end = last.end.expect("the verdict ends every start");
         // Where nothing of it survived, the count is the one it began with.
         let recorded = (end == self.state.flushed || end < last.first).then_some(self.state.samples);
         let told = stage.samples_at(end).filter(|(number, _)| *number == end).map(|(_, samples)| samples);
         let is_ours = |(from, _): &&(SeqNo, SeqNo)| *from >= last.first;
-        let damaged = verdict.damaged.iter().filter(is_ours).chain(lost);
+        let damaged = verdict.damaged.iter().filter(is_ours).chain(lost).chain(unread);
         Some(Loss::assess(Evidence {
             incarnation: last.number,
             first: last.first,

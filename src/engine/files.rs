@@ -1,6 +1,7 @@
 //! The files that a manifest names, opened; those that are damaged, or that it does not name, set aside.
 
 use std::{
+    collections::BTreeSet,
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -16,6 +17,10 @@ impl Open {
         for entry in self.state.index_parts.values().copied().collect::<Vec<_>>() {
             let path = self.paths.index_part(entry.day, entry.id);
             if let Err(error) = self.open_index_part(&entry, &path) {
+                if error.is_unreadable() {
+                    self.pass_over_index(&entry, &path, error)?;
+                    continue;
+                }
                 self.set_aside_damage(entry.day, &path, error)?;
                 self.state.index_parts.remove(&entry.id);
                 self.tell(&entry, "index part", "series that only it names are left out");
@@ -27,9 +32,12 @@ impl Open {
             let path = self.paths.part(entry.day, entry.id);
             match self.open_part(&entry, &path) {
                 Ok(part) => opened.push(part),
+                Err(error) if error.is_unreadable() => {
+                    self.pass_over(&entry, "part", &path, error)?;
+                    self.unread.parts.push(entry);
+                }
                 Err(error) => {
                     self.set_aside_damage(entry.day, &path, error)?;
-                    self.tell(&entry, "part", "what the log does not hold of it is left out");
                     self.lost_parts.push(entry);
                 }
             }
@@ -43,16 +51,20 @@ impl Open {
         let failed = |source| Error::Index { action: "read index part", path: path.to_owned(), source };
         let part = IndexPart::open(file).map_err(failed)?;
         // All of it first: of a part that cannot be read nothing may stay known.
-        let (mut entries, mut damage) = (Vec::with_capacity(part.entry_count()), None);
+        let (mut entries, mut damage, mut unread) = (Vec::with_capacity(part.entry_count()), None, None);
         for entry_of in part.entries() {
             match entry_of.map_err(failed) {
                 Ok(entry_of) => entries.push(entry_of),
                 Err(error) if error.is_damage() => damage = Some(error),
+                Err(error) if error.is_unreadable() => unread = Some(error),
                 Err(error) => return Err(error),
             }
         }
         if let Some(error) = damage {
             self.pass_over_pages(entry, path, part.entry_count() - entries.len(), &error)?;
+        }
+        if let Some(error) = unread {
+            self.pass_over_index(entry, path, error)?;
         }
         for entry_of in entries {
             let names: Vec<&str> = entry_of.fields.iter().map(|name| &**name).collect();
@@ -78,8 +90,15 @@ impl Open {
         Ok(())
     }
 
+    fn pass_over_index(&mut self, entry: &FileEntry, path: &Path, error: Error) -> Result<(), Error> {
+        self.pass_over(entry, "index part", path, error)?;
+        self.unread.index_days.insert(entry.day);
+        self.lost_index.push(*entry);
+        Ok(())
+    }
+
     /// What queries about a file's day are told when the file is set aside.
-    fn tell(&mut self, entry: &FileEntry, kind: &str, consequence: &str) {
+    pub(super) fn tell(&mut self, entry: &FileEntry, kind: &str, consequence: &str) {
         let (day, id) = (entry.day, entry.id.0);
         let text = format!("{kind} {day}/{id:08} is damaged or missing: {consequence}");
         self.notices.push(Notice::of_day(day, text));
@@ -101,8 +120,8 @@ impl Open {
         Ok(Arc::new(StoredPart::opened(part, file, entry.day, entry.numbers, entry.id, path.to_owned())))
     }
 
-    /// Moves a damaged file to quarantine, with a word about it. A disk that cannot be read now may be read tomorrow, and a
-    /// newer version's file by a newer program: such an error ends the start instead.
+    /// Moves a damaged file to quarantine, with a word about it. A newer version's file may be read by a newer program: such
+    /// an error ends the start instead.
     fn set_aside_damage(&mut self, day: Day, path: &Path, error: Error) -> Result<(), Error> {
         if !error.is_damage() {
             return Err(error);
@@ -121,7 +140,9 @@ impl Open {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             entries => entries.map_err(io_error("list", &dir))?,
         };
-        for (day, name) in entries.iter().filter_map(|entry| Paths::parse_damaged(&entry.path)) {
+        // Starts that crashed before they had recorded it found the same once more.
+        let damaged: BTreeSet<_> = entries.iter().filter_map(|entry| Paths::parse_damaged(&entry.path)).collect();
+        for (day, name) in damaged {
             let text = format!("{day}/{name} was found damaged and is in quarantine: what only it held is left out");
             self.notices.push(Notice::of_day(day, text));
         }

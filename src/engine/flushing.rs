@@ -139,33 +139,6 @@ impl Engine {
         filled.map(|()| written)
     }
 
-    /// The pages with numbers below `before` to parts, one a day.
-    fn fold_pages(&self, before: SeqNo, now: Duration) -> Result<bool, Error> {
-        let set = self.parts();
-        let is_due = |part: &&Arc<StoredPart>| part.own_file().is_none() && part.numbers.1 < before;
-        let pages: Vec<_> = set.iter().filter(is_due).cloned().collect();
-        let Some(upto) = pages.iter().map(|page| page.numbers.1).max() else { return Ok(false) };
-        let written = self.write(|written| self.write_pages(&pages, upto, written))?;
-        self.publish(written, &pages)?;
-        for day in pages.iter().map(|page| page.day) {
-            self.page_fields.lock().remove(&day);
-        }
-        self.flushed(upto, now);
-        Ok(true)
-    }
-
-    fn write_pages(&self, pages: &[Arc<StoredPart>], upto: SeqNo, written: &mut Written) -> Result<(), Error> {
-        let horizon = self.retention.horizon();
-        for of_day in pages.chunk_by(|a, b| a.day == b.day).filter(|pages| pages[0].day >= horizon) {
-            let (day, numbers) = (of_day[0].day, (of_day[0].numbers.0, of_day[of_day.len() - 1].numbers.1));
-            self.write_merged(day, numbers, Vec::new(), of_day, written)?;
-            let new = self.page_fields.lock().get(&day).cloned().unwrap_or_default();
-            self.write_index_part(day, new, written)?;
-        }
-        written.edit.flushed = Some(upto);
-        Ok(())
-    }
-
     /// Writes a part file of what several images hold, without what of them is damaged.
     pub(super) fn write_merged(
         &self,
@@ -236,7 +209,7 @@ impl Engine {
     }
 
     /// Writes the index part that tells of streams and fields new on a day, durably; none where there are none.
-    fn write_index_part(&self, day: Day, new: NewFields, written: &mut Written) -> Result<(), Error> {
+    pub(super) fn write_index_part(&self, day: Day, new: NewFields, written: &mut Written) -> Result<(), Error> {
         if new.is_empty() {
             return Ok(());
         }
@@ -321,13 +294,14 @@ impl Engine {
     }
 
     /// Everything up to `upto` is in parts: the stage lets go of it.
-    fn flushed(&self, upto: SeqNo, now: Duration) {
+    pub(super) fn flushed(&self, upto: SeqNo, now: Duration) {
         self.remove_files(self.durability.flushed(upto, now).into_iter());
         let end = self.recovery.end;
         let is_gone = |(first, last): &(SeqNo, SeqNo)| *first <= upto.next() && *last >= end;
         if upto >= end || self.manifest.lock().state().lost.iter().any(is_gone) {
             self.remove_leftovers();
         }
+        self.note_current_log();
     }
 
     /// Removes files that nothing needs any more. What cannot be removed now goes after a later record; a crash may undo a

@@ -8,7 +8,8 @@
 //! Always: a log outside is not lost silently. Both files name the same id, drawn once; a start that does not find it
 //! where it was last (a disk that is not mounted, another flag) ends with an error, unless no segment is left there, or
 //! one copy of two is enough (`1-of-2`): then it goes on with the other, and says so. The copy that was left out is behind
-//! from then on, until both are there and what only one of them holds is in parts: it alone is not enough for a start.
+//! from then on, and so is one that fails while the server runs, until what only the other holds is in parts: it alone is
+//! not enough for a start.
 
 use std::{
     path::{Path, PathBuf},
@@ -43,6 +44,8 @@ pub(crate) struct LogDirs {
     pub(crate) read: Vec<PathBuf>,
     /// The written ones outside of the data directory.
     outside: Vec<PathBuf>,
+    /// Those that were behind when this start began, and are there: what they lack is on its way to parts.
+    were_behind: Vec<PathBuf>,
     /// What `LOGS` says.
     note: Arc<Mutex<Option<FoundNote>>>,
 }
@@ -65,7 +68,7 @@ impl LogDirs {
         };
         let note = Arc::new(Mutex::new(note));
         let needed = if options.wal_mirror == Mirror::OneOfTwo { 1 } else { written.len() };
-        let mut dirs = Self { written, needed, out: None, read, outside, note };
+        let mut dirs = Self { written, needed, out: None, read, outside, were_behind: Vec::new(), note };
         while let Err(error) = dirs.check_used(disk, paths).and_then(|()| dirs.check_owners(disk)) {
             dirs.leave_out(error)?;
         }
@@ -80,8 +83,9 @@ impl LogDirs {
     /// Fails where all that is left of the log is behind what was left out, unless an older state is asked for.
     pub(crate) fn check_current(&self, recovery: RecoveryPolicy) -> Result<(), Error> {
         let (Some(note), Some((_, out, _))) = (self.noted(), &self.out) else { return Ok(()) };
+        // Where both are behind, each lacks something that the other holds.
         let is_behind = self.written.iter().all(|(_, dir)| note.behind.contains(dir));
-        match is_behind && !note.behind.contains(out) {
+        match is_behind {
             true if recovery != RecoveryPolicy::PointInTime => {
                 Err(Error::StaleLog { dir: self.written[0].1.clone(), other: out.clone() })
             }
@@ -93,16 +97,63 @@ impl LogDirs {
         }
     }
 
-    /// What only one copy held is in parts now: no copy lacks anything, where both are there.
-    pub(crate) fn note_current(&self, disk: &dyn Disk, paths: &Paths) -> Result<(), Error> {
-        let mut found = self.note.lock();
-        let Some(behind) = found.as_ref().filter(|found| self.out.is_none() && !found.note.behind.is_empty()) else {
-            return Ok(());
+    /// Notes that the copy in a directory, by its place among those written, failed and is behind. Durable when this
+    /// returns.
+    pub(crate) fn note_behind(&self, disk: &dyn Disk, paths: &Paths, lane: usize) -> Result<(), Error> {
+        let dir = &self.written[lane].1;
+        self.change_behind(disk, paths, |behind| {
+            if !behind.contains(dir) {
+                behind.push(dir.clone());
+            }
+        })
+    }
+
+    /// What only one copy held may be in parts now: takes the note off copies that lack nothing else. Those in `lanes` have
+    /// failed in segments that still count; `is_older_kept` says whether segments of earlier starts do.
+    pub(crate) fn note_current(
+        &self,
+        disk: &dyn Disk,
+        paths: &Paths,
+        lanes: &[usize],
+        is_older_kept: bool,
+    ) -> Result<(), Error> {
+        let failed: Vec<_> = lanes.iter().map(|lane| &self.written[*lane].1).collect();
+        let lacks = |dir: &PathBuf| {
+            self.is_out(dir) || failed.contains(&dir) || (is_older_kept && self.were_behind.contains(dir))
         };
-        let note = Note { behind: Vec::new(), ..behind.note.clone() };
-        note.write(disk, &paths.log_note())?;
-        *found = Some(FoundNote { note, is_whole: true });
+        self.change_behind(disk, paths, |behind| behind.retain(lacks))
+    }
+
+    /// Everything is in parts: no copy lacks anything, be it there or not.
+    pub(crate) fn note_all_current(&self, disk: &dyn Disk, paths: &Paths) -> Result<(), Error> {
+        self.change_behind(disk, paths, Vec::clear)
+    }
+
+    fn change_behind(
+        &self,
+        disk: &dyn Disk,
+        paths: &Paths,
+        change: impl FnOnce(&mut Vec<PathBuf>),
+    ) -> Result<(), Error> {
+        let mut found = self.note.lock();
+        let Some(FoundNote { note: before, is_whole }) = found.as_mut() else { return Ok(()) };
+        let mut note = before.clone();
+        change(&mut note.behind);
+        if note != *before || !*is_whole {
+            // Where this fails, nobody knows which of the two its files say.
+            *is_whole = false;
+            note.write(disk, &paths.log_note())?;
+            (*before, *is_whole) = (note, true);
+        }
         Ok(())
+    }
+
+    /// The log's directories, and whether the copy in each is behind the other.
+    pub(crate) fn copies(&self) -> Vec<(Directory, PathBuf, bool)> {
+        let note = self.noted().unwrap_or_default();
+        let out = self.out.iter().map(|(kind, dir, _)| (*kind, dir));
+        let all = self.written.iter().map(|(kind, dir)| (*kind, dir)).chain(out);
+        all.map(|(kind, dir)| (kind, dir.clone(), note.behind.contains(dir))).collect()
     }
 
     /// Goes on without the directory that an error is about, where one copy of the log is enough and the other is there;
@@ -197,6 +248,7 @@ impl LogDirs {
             Some((_, out, _)) => dirs.iter().filter(|dir| *dir == out).cloned().collect(),
             None => before.behind.iter().filter(|dir| self.written.iter().any(|(_, at)| at == *dir)).cloned().collect(),
         };
+        self.were_behind = if self.out.is_some() { Vec::new() } else { Vec::clone(&behind) };
         let id = if is_new { format!("{:016x}", fastrand::u64(..)) } else { before.id.clone() };
         let note = Note { id, dirs, behind };
         let note_file = paths.log_note();

@@ -22,6 +22,7 @@ mod error;
 mod examine;
 mod files;
 mod flushing;
+mod folding;
 mod healing;
 mod logdirs;
 mod lognote;
@@ -46,6 +47,7 @@ mod reserve;
 mod retention;
 mod threads;
 mod ticks;
+mod unread;
 mod verdict;
 mod watch;
 
@@ -84,7 +86,7 @@ use crate::{
     durability::{AckLevel, AtRisk, Durability, Failure, Mode, Refused, Switched, Ticket, Watermarks, Workers},
     engine::{
         damage::Notice, days::Days, flushing::NewFields, names::StreamIds, partset::Parts, replay::ReplayState,
-        reserve::Reserve, retention::Retention, threads::Threads, watch::Watch,
+        reserve::Reserve, retention::Retention, threads::Threads, unread::Unread, watch::Watch,
     },
     index::Index,
     memtable::{Catalogue, Generation, Memtable},
@@ -126,6 +128,8 @@ pub struct Engine {
     reserve: Reserve,
     retention: Retention,
     watch: Watch,
+    /// What the disk does not read.
+    unread: Unread,
     /// Files to be removed after the next record: those of a record that failed, which a start may count until a later one is
     /// durable, and those that could not be removed before.
     abandoned: Mutex<Vec<PathBuf>>,
@@ -280,6 +284,9 @@ impl Engine {
             metrics.at_risk_bytes[failure].set(at_risk.bytes as i64);
             metrics.at_risk_age[failure].set(at_risk.age.as_secs_f64());
         }
+        for (kind, _, is_behind) in self.log_copies() {
+            metrics.wal_copy_behind[kind].set(i64::from(is_behind));
+        }
         let generations = self.generations();
         metrics.generations.set(generations.len() as i64);
         metrics.memtable_bytes.set(generations.iter().map(|generation| generation.allocated() as i64).sum());
@@ -322,7 +329,14 @@ impl Engine {
         let mut manifest = self.manifest.lock();
         let start = self.clock.now();
         match manifest.record(edit) {
-            Err(error) if error.is_full() && self.reserve.release() => manifest.record(edit)?,
+            Err(error) if error.is_full() && self.reserve.release() => {
+                let recorded = manifest.record(edit);
+                if !edit.makes_room() {
+                    // What is left of it is for the record that does, and not for the next flush.
+                    self.reserve.keep_rest();
+                }
+                recorded?;
+            }
             recorded => recorded?,
         }
         self.metrics.fsync_duration[Synced::Manifest].observe((self.clock.now() - start).as_secs_f64());

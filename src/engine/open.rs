@@ -31,13 +31,14 @@ use super::{
     retention::Retention,
     threads::Threads,
     ticks::encode_pages,
+    unread::Unread,
     watch::Watch,
 };
 use crate::{
     disk::Disk,
     durability::{
-        Committer, Durability, Generations, Ledger, LedgerRecord, Limits, RenewLedger, Start, Syncer, Watermarks,
-        Workers,
+        Committer, Durability, Generations, Ledger, LedgerRecord, Limits, NoteBehind, RenewLedger, Start, Syncer,
+        Watermarks, Workers,
     },
     index::{Index, SchemaLimits},
     memtable::{ArenaOptions, ArenaPool, Catalogue, Memtable},
@@ -62,6 +63,8 @@ pub struct Recovery {
     /// Parts and index parts that are damaged or missing; what was in them, and is not in the log any more, is gone from the
     /// answers.
     pub damaged_files: Vec<PathBuf>,
+    /// Parts and index parts that could not be read. They are kept, and read again by the next start.
+    pub unread_files: Vec<PathBuf>,
     /// What the end of the start before took of what it had acknowledged; `None` at the first start.
     pub loss: Option<Loss>,
     /// Files that were moved to quarantine.
@@ -93,6 +96,8 @@ pub struct Open {
     pub(super) lost_index: Vec<FileEntry>,
     /// Those parts of which something is put back, each with the last number of that.
     refilled: Vec<(PartId, SeqNo)>,
+    /// What the disk does not read.
+    pub(super) unread: Unread,
     /// What answers are to say of damage.
     pub(super) notices: Vec<Notice>,
     pub(super) state: State,
@@ -156,6 +161,7 @@ impl Open {
             lost_parts: Vec::new(),
             lost_index: Vec::new(),
             refilled: Vec::new(),
+            unread: Unread::default(),
             notices: Vec::new(),
             state,
         }
@@ -169,9 +175,14 @@ impl Open {
         lock: Box<dyn crate::disk::Lock>,
     ) -> Result<Arc<Engine>, Error> {
         let Found { mut stage, verdict, plan, damaged, lost, nameless, reindexed, flushed, dropped, here, .. } = found;
+        self.unread.numbers = found.unread;
         self.state.flushed = flushed;
         self.leave_out(&dropped);
         let samples = stage.samples_at(verdict.end).map_or(0, |(_, samples)| samples).max(self.state.samples);
+        // What lies behind the end is told as a whole.
+        for part in self.lost_parts.clone().iter().filter(|part| part.numbers.0 <= verdict.end) {
+            self.tell(part, "part", "what the log does not hold of it is left out");
+        }
         self.keep_refilled(&plan);
         self.write_reindexed(&reindexed)?;
         let manifest = self.begin(manifest_number, &verdict, &lost, stage.largest, stage.largest_stream, samples)?;
@@ -187,7 +198,8 @@ impl Open {
         let opened = Opened::new(&stage, &plan, &verdict, &self.state.dropped, &self.index)?;
         self.parts.change(&opened.pages, &[]);
         self.recovery.end = verdict.end;
-        let of_stage: Vec<_> = damaged.iter().filter(|range| !lost.contains(range)).copied().collect();
+        let is_told = |range: &&(SeqNo, SeqNo)| lost.contains(range) || self.unread.numbers.contains(range);
+        let of_stage: Vec<_> = damaged.iter().filter(|range| !is_told(range)).copied().collect();
         if !of_stage.is_empty() {
             // The last frame of a file looks like one that a crash tore, also where it was whole once.
             stage.files.iter_mut().for_each(|file| file.is_damaged = true);
@@ -198,6 +210,7 @@ impl Open {
             let text = format!("{} hold series that nothing names any more: these are left out", ranges(&nameless));
             self.notices.push(Notice::of_batches(text));
         }
+        self.notices.extend(reindexed.notices());
         self.recovery.damaged = damaged;
         self.recovery.damaged_bytes = stage.damage.iter().map(|(.., bytes)| bytes).sum::<u64>() + stage.torn_bytes;
         self.recovery.replayed_batches = plan.batches(&stage.commits, flushed);
@@ -295,6 +308,7 @@ impl Open {
         let durability = Durability::new(mode, limits, end, Generations::default(), Arc::clone(&self.metrics));
         let renew = renew_ledger(&self.disk, self.paths.ledger());
         durability.keep_ledger(ledger.0, ledger.1, renew, self.clock.now());
+        durability.note_behind(note_behind(&self.disk, &self.paths, &self.logs));
         let committer_start = Start {
             incarnation: start.number,
             next: start.first,
@@ -362,10 +376,21 @@ impl Open {
             reserve,
             retention: Retention::default(),
             watch,
+            unread: self.unread,
             abandoned: Mutex::default(),
             notices: Mutex::new(self.notices),
         }))
     }
+}
+
+/// How it is noted that a copy of the log failed: on a full disk, in the space kept for what must be recorded.
+fn note_behind(disk: &Arc<dyn Disk>, paths: &Paths, logs: &LogDirs) -> NoteBehind {
+    let (disk, paths, logs) = (Arc::clone(disk), paths.clone(), logs.clone());
+    Box::new(move |lane| {
+        let note = || logs.note_behind(&*disk, &paths, lane);
+        let reserve = Reserve::new(Arc::clone(&disk), paths.reserve());
+        Ok(note().or_else(|error| if error.is_full() && reserve.release() { note() } else { Err(error) })?)
+    })
 }
 
 /// How a ledger that failed is made anew.

@@ -20,6 +20,11 @@ impl RecoveryPolicy {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Salvage, Self::Strict, Self::PointInTime, Self::DryRun];
 
+    /// Whether a start ends where a file that counts cannot be read. Of what may be whole tomorrow nothing is cut off.
+    pub(super) fn refuses(self) -> bool {
+        matches!(self, Self::Strict | Self::PointInTime)
+    }
+
     /// As the flag has it.
     pub fn text(self) -> &'static str {
         match self {

@@ -10,7 +10,8 @@ pub enum Receipt {
     Safe,
     /// It is here, but a power cut could still take it.
     Pending,
-    /// It is gone: a crash took it, a file was damaged, or it was rejected after it had its number.
+    /// It is gone: a crash took it, a file was damaged, or it was rejected after it had its number. Of a file that cannot be
+    /// read, as long as it cannot.
     Lost,
     /// No such position has been given out.
     Unknown,
@@ -41,6 +42,8 @@ pub(crate) struct Current {
     pub(crate) power_safe: SeqNo,
     /// The number that is asked for was given out and rejected.
     pub(crate) is_rejected: bool,
+    /// Something of it is in a file that this start could not read.
+    pub(crate) is_unread: bool,
 }
 
 impl Current {
@@ -58,7 +61,7 @@ impl Current {
 /// Answers for any position, from what the manifest records and what the start in force knows.
 pub(crate) fn receipt(state: &State, current: Current, position: Position) -> Receipt {
     let Position { incarnation, number } = position;
-    if contains(&state.lost, number) {
+    if contains(&state.lost, number) || current.is_unread {
         return Receipt::Lost;
     }
     if incarnation == current.incarnation {
@@ -93,6 +96,7 @@ impl Engine {
             given: self.durability.inserted(),
             power_safe: marks.power_safe,
             is_rejected: contains(self.durability.unrecorded_void().as_slice(), position.number),
+            is_unread: contains(&self.unread.numbers, position.number),
         };
         receipt(self.manifest.lock().state(), current, position)
     }

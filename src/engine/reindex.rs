@@ -9,7 +9,7 @@ use std::{
     io,
 };
 
-use super::{Error, FileEntry, Open, flushing::NewFields, io_error, pages::read_fields};
+use super::{Error, FileEntry, Open, damage::Notice, flushing::NewFields, io_error, pages::read_fields};
 use crate::{
     index::IndexPartBuilder,
     model::{Day, PartId, SeqNo},
@@ -22,12 +22,20 @@ pub(crate) struct Reindexed {
     fields: BTreeMap<Day, NewFields>,
     /// Parts with streams that nothing names: the day, and the numbers they cover.
     nameless: Vec<(Day, (SeqNo, SeqNo))>,
+    /// Parts that cannot be read to their end.
+    unread: Vec<(Day, String)>,
 }
 
 impl Reindexed {
-    /// The numbers of parts with streams that nothing names.
-    pub(super) fn nameless(&self) -> Vec<(SeqNo, SeqNo)> {
-        self.nameless.iter().map(|(_, numbers)| *numbers).collect()
+    /// The numbers of parts with streams that nothing names, of some days.
+    pub(super) fn nameless(&self, is_wanted: impl Fn(Day) -> bool) -> Vec<(SeqNo, SeqNo)> {
+        self.nameless.iter().filter(|(day, _)| is_wanted(*day)).map(|(_, numbers)| *numbers).collect()
+    }
+
+    /// What queries are told of parts that could not be looked through.
+    pub(super) fn notices(&self) -> impl Iterator<Item = Notice> {
+        let text = |name: &str| format!("{name} cannot be read now: series of it that nothing else tells are left out");
+        self.unread.iter().map(move |(day, name)| Notice::of_day(*day, text(name)))
     }
 }
 
@@ -41,9 +49,13 @@ impl Open {
             let mut fields = NewFields::new();
             let read = stored.part().map_err(|damage| damage.error);
             let read = read.and_then(|part| read_fields(part, &self.index, &mut fields));
-            let all_known = read.map_err(|source| Error::Part { action: "read", path: path.to_owned(), source })?;
-            if !all_known {
-                reindexed.nameless.push((stored.day, stored.numbers));
+            match read.map_err(|source| Error::Part { action: "read", path: path.to_owned(), source }) {
+                Ok(true) => {}
+                Ok(false) => reindexed.nameless.push((stored.day, stored.numbers)),
+                Err(error) if error.is_unreadable() && !self.options.recovery.refuses() => {
+                    reindexed.unread.push((stored.day, stored.name()));
+                }
+                Err(error) => return Err(error),
             }
             let of_day = reindexed.fields.entry(stored.day).or_default();
             for (stream, mut fields) in fields {
@@ -65,7 +77,8 @@ impl Open {
             }
         }
         for (day, _) in &reindexed.nameless {
-            let missing: Vec<_> = self.lost_index.iter().filter(|entry| entry.day == *day).copied().collect();
+            let is_lost = |entry: &&FileEntry| entry.day == *day && !self.state.index_parts.contains_key(&entry.id);
+            let missing: Vec<_> = self.lost_index.iter().filter(is_lost).copied().collect();
             missing.iter().try_for_each(|entry| self.mark_missing(entry))?;
         }
         Ok(())

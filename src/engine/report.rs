@@ -104,7 +104,7 @@ impl Open {
     fn describe(&self, found: &Found) -> String {
         let (state, verdict, stage) = (&self.state, &found.verdict, &found.stage);
         let count = found.plan.batches(&stage.commits, state.flushed);
-        let parts = state.parts.len() - self.lost_parts.len();
+        let parts = state.parts.len() - self.lost_parts.len() - self.unread.parts.len();
         let mut lines = vec![
             format!("dry run of start {}: nothing was changed", state.incarnation() + 1),
             format!(
@@ -120,6 +120,8 @@ impl Open {
         lines.extend(found.damage().map(|damage| format!("damage: {damage}")));
         let aside = |path: &std::path::PathBuf| format!("would be moved to quarantine: {}", path.display());
         lines.extend(self.recovery.quarantined.iter().map(aside));
+        let unread = |path: &std::path::PathBuf| format!("cannot be read, and would be left out: {}", path.display());
+        lines.extend(self.unread.files.iter().map(unread));
         lines.join("\n") + "\n"
     }
 }

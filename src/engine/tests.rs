@@ -258,8 +258,14 @@ fn what_is_remembered_of_starts_is_bounded_and_never_tells_of_one_it_forgot_half
 fn receipts_tell_the_truth_of_every_start() {
     let mut state = state(0, &[(4, 10, Some(15)), (5, 100, Some(99)), (6, 200, None)]);
     state.lost = vec![(SeqNo(12), SeqNo(13))];
-    let current =
-        Current { incarnation: 6, first: SeqNo(200), given: SeqNo(210), power_safe: SeqNo(205), is_rejected: false };
+    let current = Current {
+        incarnation: 6,
+        first: SeqNo(200),
+        given: SeqNo(210),
+        power_safe: SeqNo(205),
+        is_rejected: false,
+        is_unread: false,
+    };
     let told = |incarnation, number| {
         let current = Current { is_rejected: number == 203, ..current };
         receipt(&state, current, Position { incarnation, number: SeqNo(number) })

@@ -163,6 +163,7 @@ impl Engine {
         }
         let path = self.paths.ledger();
         self.durability.finish_ledger(self.clock.now()).map_err(super::io_error("finish", &path))?;
+        self.note_ended_log();
         self.durability.remove_log(&*self.disk, self.manifest.lock().state().flushed);
         Ok(())
     }

@@ -4,7 +4,7 @@
 //! copies of the log one may have a problem where one is enough (`1-of-2`): that is a warning. Each directory has its own
 //! values in the metrics `disk_free_bytes` and `directory_problem`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
 
@@ -42,11 +42,29 @@ impl Watch {
 }
 
 impl Engine {
-    /// What only one copy of the log held is in parts: neither is behind any more.
+    /// What only one copy of the log held may be in parts now: then it is not behind any more.
     pub(super) fn note_current_log(&self) {
-        if let Err(error) = self.watch.logs.note_current(&*self.disk, &self.paths) {
+        let is_older_kept = !self.leftovers.lock().is_empty();
+        let note = |lanes: &[usize]| self.watch.logs.note_current(&*self.disk, &self.paths, lanes, is_older_kept);
+        self.tell_noted(self.durability.with_behind(note));
+    }
+
+    /// The server ends, and what it took is in parts as a whole: no copy of the log lacks anything, be it there or not.
+    pub(super) fn note_ended_log(&self) {
+        if self.manifest.lock().state().flushed >= self.durability.inserted() {
+            self.tell_noted(self.watch.logs.note_all_current(&*self.disk, &self.paths));
+        }
+    }
+
+    fn tell_noted(&self, noted: Result<(), super::Error>) {
+        if let Err(error) = noted {
             tracing::warn!("which copy of the log is behind stays noted: {}", crate::durability::error_chain(&error));
         }
+    }
+
+    /// The log's directories, and whether the copy in each lacks what is in no part yet and only the other holds.
+    pub fn log_copies(&self) -> Vec<(Directory, PathBuf, bool)> {
+        self.watch.logs.copies()
     }
 
     /// What is wrong, though it keeps the server from nothing.

@@ -1,6 +1,6 @@
 //! What is at risk, what became of a write, and which mode moves the watermarks.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use hyper::HeaderMap;
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ use crate::{
         status::{success, with_data},
         write::RETRY_SECONDS,
     },
-    metrics::Label,
+    metrics::{Directory, Label},
     model::{Position, SeqNo},
 };
 
@@ -41,6 +41,7 @@ pub(super) async fn status(call: Call) -> Result<Reply, Error> {
         },
         "at_risk": by_failure(|failure| at_risk(engine, failure)),
         "windows_ms": by_level(|level| by_failure(|failure| window(engine.window(level, failure)))),
+        "log_copies": engine.log_copies().iter().map(log_copy).collect::<Value>(),
         "recovery": recovery(engine.recovery()),
         "damage": engine.damage(),
         "probe": engine.probe().map(probe),
@@ -77,6 +78,11 @@ fn window(window: Option<Duration>) -> Value {
     window.map(whole_millis).into()
 }
 
+/// A directory of the log: whether it lacks what is in no part yet and only the other one holds.
+fn log_copy((kind, dir, is_behind): &(Directory, PathBuf, bool)) -> Value {
+    json!({ "directory": kind.text(), "path": dir.display().to_string(), "behind": is_behind })
+}
+
 /// A policy in words.
 fn policy(policy: &Policy) -> Value {
     let written = match (policy.stage, policy.written) {
@@ -106,7 +112,7 @@ fn row(mode: Mode) -> Value {
 /// What the last start found.
 fn recovery(recovery: &Recovery) -> Value {
     let numbers = |(first, last): &(SeqNo, SeqNo)| json!([first.0, last.0]);
-    let paths = |paths: &[std::path::PathBuf]| paths.iter().map(|path| path.display().to_string()).collect::<Value>();
+    let paths = |paths: &[PathBuf]| paths.iter().map(|path| path.display().to_string()).collect::<Value>();
     json!({
         "end": recovery.end.0,
         "duration_seconds": recovery.duration.as_secs_f64(),
@@ -114,6 +120,7 @@ fn recovery(recovery: &Recovery) -> Value {
         "truncated_bytes": recovery.damaged_bytes,
         "damaged_batches": recovery.damaged.iter().map(numbers).collect::<Value>(),
         "damaged_files": paths(&recovery.damaged_files),
+        "unread_files": paths(&recovery.unread_files),
         "quarantined_files": paths(&recovery.quarantined),
         "loss": recovery.loss.as_ref().map(loss),
     })

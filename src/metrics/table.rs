@@ -97,6 +97,8 @@ metrics! {
     wal_written_bytes: IntCounter = counter("wal_written_bytes_total"),
     /// Copies of log segments that failed, while the log went on in the other copy.
     wal_mirror_out: IntCounter = counter("wal_mirror_out_total"),
+    /// Whether a copy of the log lacks batches that are in no part yet and that the other copy holds: 1 if so.
+    wal_copy_behind: By<Directory, IntGauge> = gauge_by("wal_copy_behind"),
     /// Bytes written to containers.
     container_written_bytes: IntCounter = counter("container_written_bytes_total"),
     /// Duration of a container's commits: pages built, written, and synced where the mode says so.

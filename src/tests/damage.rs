@@ -327,10 +327,41 @@ fn point_in_time_ends_before_a_lost_part_and_names_all_that_it_gives_up() {
     assert_eq!((ask(&engine).0, safe(&engine, 3), engine.recovery().end), (10, vec![1], SeqNo(1)));
     assert_eq!(engine.recovery().damaged, [(SeqNo(2), SeqNo(3))]);
     assert!(engine.recovery().quarantined.iter().any(|path| path.extension().unwrap() == "part"), "the file is kept");
+    let told = ask(&engine).1;
+    assert!(told.len() == 1 && told[0].contains("batches 2 to 3") && engine.damage() == told, "{told:?}");
     put(&engine, "d", 0..10);
     flush(&engine);
     engine.close().unwrap();
     drop(engine);
     let engine = start(&disk);
     assert_eq!((ask(&engine).0, safe(&engine, 3), engine.recovery().damaged.len()), (20, vec![1], 0));
+}
+
+#[test]
+fn damage_of_a_container_is_told_once_by_each_start_under_any_policy() {
+    for recovery in [RecoveryPolicy::Salvage, RecoveryPolicy::PointInTime] {
+        let disk = SimDisk::new(1);
+        let engine = open(&disk, &options(Mode::WriteBehind)).unwrap();
+        (0..10).for_each(|turn| put(&engine, "m", turn * 10..turn * 10 + 10));
+        drop(engine);
+        crash(&disk, CrashKind::PowerNone);
+        let (path, offsets) = frames(&disk, "/data/containers", FileKind::Container);
+        damage_frame(&disk, &path, offsets[5]);
+        let engine = open(&disk, &Options { recovery, ..options(Mode::WriteBehind) }).unwrap();
+        let told = ask(&engine).1;
+        assert!(told.len() == 1 && engine.damage() == told, "{recovery}: {told:?}");
+        flush(&engine);
+        assert_eq!(ask(&engine).1, told, "{recovery}");
+    }
+}
+
+#[test]
+fn what_several_starts_set_aside_of_one_file_is_told_once() {
+    let disk = SimDisk::new(1);
+    start(&disk).close().unwrap();
+    for incarnation in 1..4 {
+        let path = format!("/data/quarantine/{incarnation}-1970-01-01-000001.pages.damaged");
+        disk.create(Path::new(&path)).unwrap();
+    }
+    assert_eq!(start(&disk).damage().len(), 1);
 }

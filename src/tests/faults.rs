@@ -76,22 +76,6 @@ fn a_fold_that_failed_half_way_is_done_again_whole() {
 }
 
 #[test]
-fn a_part_that_cannot_be_read_now_is_not_given_up() {
-    let disk = SimDisk::new(1);
-    let engine = open_in(&disk, Mode::WalSync).unwrap();
-    write(&engine, &[series("a", 1)], |_| true);
-    close_generation(&engine);
-    assert!(flush(&engine).unwrap());
-    drop(engine);
-    for kind in [".part", ".index"] {
-        disk.inject(Fault::new(Errno::IO).of(OpKind::Read).at(kind));
-        assert!(open_in(&disk, Mode::WalSync).is_err(), "{kind}");
-        disk.clear_faults();
-    }
-    assert_eq!(found(&open_in(&disk, Mode::WalSync).unwrap()), 1);
-}
-
-#[test]
 fn a_damaged_part_is_set_aside_and_named_and_the_rest_is_served() {
     let disk = SimDisk::new(1);
     let engine = open_in(&disk, Mode::WalSync).unwrap();

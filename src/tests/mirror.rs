@@ -173,3 +173,126 @@ fn a_start_with_neither_copy_is_refused() {
     [FAST, MIRROR].iter().for_each(|dir| disk.rename(Path::new(dir), Path::new(&format!("{dir}-away"))).unwrap());
     assert!(matches!(open(&disk, Mirror::OneOfTwo), Err(Error::MissingLog { .. })));
 }
+
+/// Whether the copies in `FAST` and `MIRROR` are said to be behind.
+fn behind(engine: &Engine) -> (bool, bool) {
+    let copies = engine.log_copies();
+    engine.refresh_metrics();
+    for (kind, _, is_behind) in &copies {
+        assert_eq!(engine.metrics().wal_copy_behind[*kind].get(), i64::from(*is_behind));
+    }
+    let is_behind = |dir: &str| copies.iter().any(|(_, path, is_behind)| path == Path::new(dir) && *is_behind);
+    (is_behind(FAST), is_behind(MIRROR))
+}
+
+/// All that is in memory to parts.
+fn flush(engine: &Engine) {
+    engine.durability().request_rotation();
+    engine.commit_step(Duration::from_secs(3));
+    while engine.flush_step(Duration::from_secs(4)).unwrap() {}
+}
+
+/// Fills segments until a new one has begun.
+fn fill_segment(disk: &SimDisk, engine: &Engine, name: usize) {
+    let newest = || list_files(disk, Path::new(FAST), FileKind::Log).unwrap().last().unwrap().0;
+    let (before, mut name) = (newest(), name);
+    while newest() == before {
+        assert!(writes(engine, name));
+        name += 1;
+    }
+}
+
+/// How a copy fails while the server runs: its writes, its syncs, or the next segment there.
+const FAILURES: [OpKind; 3] = [OpKind::Write, OpKind::SyncData, OpKind::Create];
+
+#[test]
+fn a_copy_that_failed_while_the_server_ran_is_not_enough_for_a_start() {
+    for (failed, good) in [(FAST, MIRROR), (MIRROR, FAST)] {
+        for kind in FAILURES {
+            let disk = SimDisk::new(1);
+            let engine = open(&disk, Mirror::OneOfTwo).unwrap();
+            assert!((0..5).all(|name| writes(&engine, name)));
+            assert_eq!(behind(&engine), (false, false));
+            // Its disk takes nothing any more, spares included.
+            disk.inject(Fault::new(Errno::IO).of(kind).at(failed).times(u64::MAX));
+            assert!((5..60).all(|name| writes(&engine, name)), "{failed} {kind:?}");
+            assert_eq!(behind(&engine), (failed == FAST, failed == MIRROR), "{failed} {kind:?}");
+            drop(engine);
+            disk.crash(CrashKind::PowerNone);
+            disk.restart();
+            disk.clear_faults();
+            rename(&disk, good, "/unmounted");
+            let error = open(&disk, Mirror::OneOfTwo).err().unwrap_or_else(|| panic!("{failed} {kind:?} is taken"));
+            assert!(matches!(error, Error::StaleLog { .. }), "{error}");
+            rename(&disk, "/unmounted", good);
+            let engine = open(&disk, Mirror::OneOfTwo).unwrap();
+            assert_eq!((found(&engine), engine.recovery().damaged.len()), (60, 0), "{failed} {kind:?}");
+            flush(&engine);
+            assert_eq!(behind(&engine), (false, false), "{failed} {kind:?}");
+        }
+    }
+}
+
+#[test]
+fn a_copy_that_takes_part_again_is_enough_once_what_it_missed_is_in_parts() {
+    let disk = SimDisk::new(1);
+    let engine = open(&disk, Mirror::OneOfTwo).unwrap();
+    assert!(writes(&engine, 0));
+    disk.inject(Fault::new(Errno::IO).of(OpKind::SyncData).at(MIRROR).times(1));
+    assert!(writes(&engine, 1));
+    assert_eq!(behind(&engine), (false, true));
+    flush(&engine);
+    assert_eq!(behind(&engine), (false, true), "its segment is still written to");
+    fill_segment(&disk, &engine, 2);
+    assert_eq!(behind(&engine), (false, true), "what it missed of the segment is in no part");
+    flush(&engine);
+    assert_eq!(behind(&engine), (false, false));
+    assert!(writes(&engine, 1_000));
+    let count = found(&engine);
+    drop(engine);
+    disk.crash(CrashKind::PowerNone);
+    disk.restart();
+    rename(&disk, FAST, "/unmounted");
+    let engine = open(&disk, Mirror::OneOfTwo).unwrap();
+    assert_eq!((found(&engine), engine.recovery().damaged.len()), (count, 0));
+}
+
+#[test]
+fn where_it_cannot_be_noted_that_a_copy_failed_nobody_counts_on_the_other_alone() {
+    for kind in [OpKind::Write, OpKind::SyncData] {
+        let disk = SimDisk::new(1);
+        let engine = open(&disk, Mirror::OneOfTwo).unwrap();
+        assert!(writes(&engine, 0));
+        disk.inject(Fault::new(Errno::IO).of(kind).at(MIRROR).times(u64::MAX));
+        disk.inject(Fault::new(Errno::IO).of(OpKind::Create).at("/data/LOGS").times(u64::MAX));
+        let mut ticket = submit(&engine, 1);
+        engine.commit_step(Duration::from_secs(1));
+        engine.sync_step(Duration::from_secs(2));
+        assert!(!matches!(ticket.try_recv(), Ok(Ok(_))), "{kind:?}: it is in one copy, and nothing says so");
+        drop(engine);
+        disk.crash(CrashKind::PowerNone);
+        disk.restart();
+        disk.clear_faults();
+        rename(&disk, FAST, "/unmounted");
+        assert_eq!(found(&open(&disk, Mirror::OneOfTwo).unwrap()), 1, "{kind:?}");
+    }
+}
+
+#[test]
+fn a_clean_stop_leaves_no_copy_behind_whether_or_not_it_is_there() {
+    for dir in [FAST, MIRROR] {
+        let disk = with_five(Mirror::OneOfTwo);
+        rename(&disk, dir, "/unmounted");
+        let engine = open(&disk, Mirror::OneOfTwo).unwrap();
+        assert!(writes(&engine, 5));
+        flush(&engine);
+        assert_eq!(behind(&engine), (dir == FAST, dir == MIRROR), "the next batch is in the other alone");
+        engine.close().unwrap();
+        assert_eq!(behind(&engine), (false, false));
+        drop(engine);
+        rename(&disk, "/unmounted", dir);
+        rename(&disk, if dir == FAST { MIRROR } else { FAST }, "/unmounted");
+        let engine = open(&disk, Mirror::OneOfTwo).unwrap();
+        assert_eq!((found(&engine), engine.recovery().damaged.len()), (6, 0), "{dir}");
+    }
+}

@@ -234,6 +234,34 @@ fn on_a_full_disk_the_reserve_makes_room_for_the_record_and_writes_go_on_by_them
 }
 
 #[test]
+fn a_flush_on_a_full_disk_leaves_the_reserve_to_the_record_that_makes_room() {
+    let reserve = Path::new("/data/RESERVE");
+    let disk = SimDisk::new(1);
+    let engine = open(&disk, Mode::WalSync, Some(1)).unwrap();
+    write_days(&engine, 0..DAYS);
+    flush(&engine);
+    let full = disk.open(reserve).unwrap().size().unwrap();
+    // There is room for files, and none for records.
+    for turn in 1..4 {
+        write_days(&engine, 2..3);
+        engine.durability().request_rotation();
+        engine.commit_step(Duration::from_secs(61));
+        disk.inject(Fault::new(Errno::NOSPC).of(OpKind::Write).at("MANIFEST").times(1));
+        let space = disk.space(Path::new("/")).unwrap();
+        disk.set_capacity(space.total - space.available + (256 << 10));
+        assert!(engine.flush_step(Duration::from_secs(62)).unwrap(), "turn {turn}");
+        let left = disk.open(reserve).expect("the flush ate it").size().unwrap();
+        assert!(left >= full - (turn << 20), "turn {turn}: {left} bytes of {full} are left");
+    }
+    fill(&disk);
+    while engine.retain_step(3 * DAY).unwrap() {}
+    assert_eq!(days_on_disk(&disk), ["1970-01-03", "1970-01-04"]);
+    disk.set_capacity(1 << 40);
+    engine.flush_step(Duration::from_secs(70)).unwrap();
+    assert_eq!(disk.open(reserve).unwrap().size().unwrap(), full, "room is back");
+}
+
+#[test]
 fn without_room_for_the_record_no_file_is_removed() {
     let disk = SimDisk::new(1);
     let engine = open(&disk, Mode::WalSync, Some(1)).unwrap();

@@ -13,6 +13,7 @@ use crate::{
         millis,
     },
     durability::{AckLevel, Failure, Policy, StageKind, survives},
+    metrics::Label,
 };
 
 /// What a server promises, whatever its mode.
@@ -60,6 +61,8 @@ impl Broken {
 pub(super) struct Lost {
     /// Samples that were acknowledged.
     pub(super) samples: u64,
+    /// The same by the level that their answers named, in the order of the levels.
+    pub(super) by_level: [u64; AckLevel::ALL.len()],
     /// Samples that were on their way, which the server may or may not have counted as acknowledged.
     pub(super) in_flight: u64,
     /// How long before the crash the oldest acknowledged one was answered.
@@ -87,8 +90,9 @@ pub(super) fn lost(history: &[Sent], found: &Found, crashed: Duration) -> Lost {
     let mut lost = Lost::default();
     for sent in history.iter().filter(|sent| sent.fate == Fate::Open && found.samples(sent.batch) == 0) {
         match sent.receipt() {
-            Some((_, at)) => {
+            Some((receipt, at)) => {
                 lost.samples += sent.samples;
+                lost.by_level[receipt.level.index()] += sent.samples;
                 lost.age = lost.age.max(crashed.saturating_sub(at));
             }
             None => lost.in_flight += sent.samples,

@@ -9,6 +9,7 @@ use super::{
     check::{Broken, LossReport, Lost, Promise, check, loss_report, lost, receipt, settle},
     found::Found,
     history::{Answer, Fate, Position, Receipt, Sent},
+    report::{ModeReport, render},
 };
 use crate::durability::{AckLevel, Mode, Policy, StageKind};
 
@@ -230,7 +231,8 @@ fn a_loss_report_must_agree_with_what_is_lost() {
         [acknowledged(0, AckLevel::Memory, WINDOW), acknowledged(1, AckLevel::Memory, Duration::ZERO), unanswered(2)];
     let truth = lost(&history, &found(&series(&[0])), CRASH);
     let [second, third] = [1, 2].map(|n| SOURCE.samples(id(n)));
-    assert_eq!(truth, Lost { samples: second, in_flight: third, age: Duration::ZERO });
+    let by_level = [second, 0, 0];
+    assert_eq!(truth, Lost { samples: second, by_level, in_flight: third, age: Duration::ZERO });
     let is_true = |min, max, is_exact| loss_report(LossReport { min, max, is_exact }, truth).is_none();
     assert!(is_true(second, Some(second), true));
     assert!(is_true(second + third, Some(second + third), true));
@@ -239,4 +241,33 @@ fn a_loss_report_must_agree_with_what_is_lost() {
     assert!(!is_true(second + third + 1, None, false), "too many");
     assert!(!is_true(0, Some(second), true), "exact, and two numbers");
     assert!(!is_true(second, None, true), "exact, and no bound");
+}
+
+#[test]
+fn a_report_tells_losses_that_the_level_allows_from_those_it_does_not() {
+    let history = [
+        acknowledged(0, AckLevel::Memory, WINDOW),
+        acknowledged(1, AckLevel::Memory, WINDOW),
+        acknowledged(2, AckLevel::Os, WINDOW),
+        acknowledged(3, AckLevel::Os, WINDOW),
+    ];
+    let [first, second, third, fourth] = [0, 1, 2, 3].map(|n| SOURCE.samples(id(n)));
+    let said = |there: &[u64]| {
+        let mut report = ModeReport::new(Mode::WriteBehind, "x".into());
+        report.add_load(&history);
+        report.add_lost(lost(&history, &found(&series(there)), CRASH));
+        render(&[report], 1)
+    };
+    let allowed = said(&[0, 2, 3]);
+    assert!(allowed.contains(&format!("{second} of {}", first + second)), "{allowed}");
+    assert!(allowed.contains(&format!("0 of {}", third + fourth)), "{allowed}");
+    assert!(
+        allowed.contains(&format!("{second} samples acknowledged at memory alone were lost, and 0 that")),
+        "{allowed}"
+    );
+    let broken = said(&[0, 1, 2]);
+    assert!(
+        broken.contains(&format!("0 samples acknowledged at memory alone were lost, and {fourth} that")),
+        "{broken}"
+    );
 }

@@ -1,0 +1,185 @@
+//! Files that the disk does not read at a start: the rest is served, nothing is given up for good.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use crate::{
+    disk::{CrashKind, Disk, Errno, Fault, OpKind, SimDisk},
+    durability::Mode,
+    engine::{Engine, Error, Options, Receipt, RecoveryPolicy},
+    metrics::Metrics,
+    model::{Labels, MatchOp, Matcher, Position, SeqNo, TimeRange},
+    select::{Series, Source, View},
+    tests::stored,
+};
+
+const NOW: Duration = Duration::from_secs(60);
+const DAY: i64 = 86_400_000_000_000;
+
+fn open(disk: &SimDisk, recovery: RecoveryPolicy) -> Result<Arc<Engine>, Error> {
+    let options = Options {
+        mode: Mode::WalSync,
+        recovery,
+        generation_size: 1 << 20,
+        chunk_size: 16 << 10,
+        segment_size: 64 << 10,
+        probe: false,
+        ..Options::new("/data")
+    };
+    let engine = Engine::open(Arc::new(disk.clone()), options, Metrics::new())?;
+    engine.finish_replay()?;
+    Ok(engine)
+}
+
+fn flush(engine: &Engine) {
+    engine.durability().request_rotation();
+    engine.commit_step(NOW);
+    while engine.flush_step(NOW).unwrap() {}
+}
+
+fn put(engine: &Arc<Engine>, name: &str, time: i64) {
+    put_value(engine, name, time, 1.0);
+}
+
+fn put_value(engine: &Arc<Engine>, name: &str, time: i64, value: f64) {
+    let series = Series::new(Labels::from([("__name__", name)]), [time], vec![value]);
+    stored::write(engine, &[series], |_| true);
+    engine.sync_step(Duration::from_secs(1_000));
+}
+
+/// How many samples of a range queries get, and what they are told.
+fn ask(engine: &Arc<Engine>, range: TimeRange) -> (usize, Vec<String>) {
+    let everything = [Matcher::new("__name__", MatchOp::Regex, ".+").unwrap()];
+    let view = View::new(engine);
+    let count = view.select(&everything, range).unwrap().map(|series| series.unwrap().times.len()).sum();
+    (count, view.left_out())
+}
+
+fn receipt(engine: &Engine, number: u64) -> Receipt {
+    engine.receipt(Position { incarnation: 1, number: SeqNo(number) })
+}
+
+/// Files of the first day.
+fn files(disk: &SimDisk) -> Vec<PathBuf> {
+    let paths = disk.entries().into_iter().filter(|entry| !entry.is_dir).map(|entry| entry.path);
+    paths.filter(|path| path.starts_with("/data/partitions/1970-01-01")).collect()
+}
+
+/// `a` on the first day and `b` on the second, each in a part and an index part, after a clean stop.
+fn two_days() -> SimDisk {
+    let disk = SimDisk::new(1);
+    let engine = open(&disk, RecoveryPolicy::Salvage).unwrap();
+    put(&engine, "a", 1);
+    flush(&engine);
+    put(&engine, "b", DAY + 1);
+    flush(&engine);
+    engine.close().unwrap();
+    disk
+}
+
+fn break_first_day(disk: &SimDisk, kind: &str) {
+    let path = files(disk).into_iter().find(|path| path.extension().unwrap() == kind).unwrap();
+    disk.inject(Fault::new(Errno::IO).of(OpKind::Read).at(path.to_str().unwrap()).times(u64::MAX));
+}
+
+#[test]
+fn what_cannot_be_read_is_left_out_and_said_to_be_and_is_there_again_once_it_can() {
+    let first_day = TimeRange { start: 0, end: DAY };
+    for kind in ["part", "index"] {
+        let disk = two_days();
+        let before = files(&disk);
+        break_first_day(&disk, kind);
+        for served in [1, 9] {
+            let engine = open(&disk, RecoveryPolicy::Salvage).unwrap();
+            let (count, told) = ask(&engine, TimeRange::ALL);
+            assert_eq!((count, told.len()), (served, 1), "{kind}: {told:?}");
+            assert!(told[0].contains("cannot be read now"), "{kind}: {told:?}");
+            assert!(
+                ask(&engine, first_day).1.len() == 1
+                    && ask(&engine, TimeRange { start: DAY, end: 2 * DAY }).1.is_empty()
+            );
+            assert_eq!(engine.damage().len(), 1, "{kind}: {:?}", engine.damage());
+            assert_eq!((receipt(&engine, 1), receipt(&engine, 2)), (Receipt::Lost, Receipt::Safe), "{kind}");
+            let recovery = engine.recovery();
+            assert_eq!((recovery.unread_files.len(), recovery.damaged_files.len()), (1, 0), "{kind}");
+            assert_eq!((recovery.loss.unwrap().damaged_batches, &*recovery.damaged), (1, &[(SeqNo(1), SeqNo(1))][..]));
+            // What comes meanwhile, and what is done with it, takes nothing away.
+            for time in 0..8 {
+                put(&engine, "a", 100 + time);
+                flush(&engine);
+            }
+            while engine.compact_step().unwrap() {}
+            engine.close().unwrap();
+            drop(engine);
+            disk.crash(CrashKind::PowerNone);
+            disk.restart();
+        }
+        assert!(before.iter().all(|path| disk.open(path).is_ok()), "{kind}: a file is gone");
+        disk.clear_faults();
+        let engine = open(&disk, RecoveryPolicy::Strict).unwrap();
+        assert_eq!(ask(&engine, TimeRange::ALL), (10, Vec::new()), "{kind}");
+        assert_eq!((receipt(&engine, 1), engine.recovery().damaged.len()), (Receipt::Safe, 0), "{kind}");
+        while engine.compact_step().unwrap() {}
+        assert_eq!(ask(&engine, TimeRange::ALL).0, 10, "{kind}");
+    }
+}
+
+#[test]
+fn a_policy_that_gives_nothing_up_refuses_with_the_file_and_the_way_on() {
+    for kind in ["part", "index"] {
+        let disk = two_days();
+        break_first_day(&disk, kind);
+        for policy in [RecoveryPolicy::Strict, RecoveryPolicy::PointInTime] {
+            let error = open(&disk, policy).err().unwrap_or_else(|| panic!("{policy} starts without {kind}"));
+            let text = error.to_string();
+            assert!(matches!(error, Error::Unreadable { .. }), "{error:?}");
+            assert!(text.contains(&format!("1970-01-01/0000000")) && text.contains("--recovery salvage"), "{text}");
+        }
+        disk.clear_faults();
+        assert_eq!(ask(&open(&disk, RecoveryPolicy::Strict).unwrap(), TimeRange::ALL), (2, Vec::new()));
+    }
+}
+
+#[test]
+fn a_dry_run_names_what_cannot_be_read() {
+    let disk = two_days();
+    break_first_day(&disk, "part");
+    let said =
+        Engine::dry_run(Arc::new(disk.clone()), Options { recovery: RecoveryPolicy::DryRun, ..Options::new("/data") });
+    let said = said.unwrap();
+    assert!(said.contains("cannot be read, and would be left out: /data/partitions/1970-01-01/"), "{said}");
+}
+
+#[test]
+fn an_error_that_is_not_of_the_disk_still_ends_the_start() {
+    let disk = two_days();
+    disk.inject(Fault::new(Errno::MFILE).of(OpKind::Read).at(".part").times(u64::MAX));
+    assert!(open(&disk, RecoveryPolicy::Salvage).is_err(), "too many open files are no reason to go on without parts");
+}
+
+#[test]
+fn what_could_not_be_read_keeps_its_place_in_the_order_of_the_parts() {
+    let disk = SimDisk::new(1);
+    let engine = open(&disk, RecoveryPolicy::Salvage).unwrap();
+    let rewrite = |engine: &Arc<Engine>, values: std::ops::Range<u32>| {
+        for value in values {
+            put_value(engine, "a", 1, f64::from(value));
+            flush(engine);
+        }
+    };
+    rewrite(&engine, 0..3);
+    engine.close().unwrap();
+    drop(engine);
+    let second = files(&disk).into_iter().filter(|path| path.extension().unwrap() == "part").nth(1).unwrap();
+    disk.inject(Fault::new(Errno::IO).of(OpKind::Read).at(second.to_str().unwrap()).times(u64::MAX));
+    let engine = open(&disk, RecoveryPolicy::Salvage).unwrap();
+    rewrite(&engine, 3..6);
+    while engine.compact_step().unwrap() {}
+    engine.close().unwrap();
+    drop(engine);
+    disk.clear_faults();
+    let engine = open(&disk, RecoveryPolicy::Strict).unwrap();
+    let everything = [Matcher::new("__name__", MatchOp::Regex, ".+").unwrap()];
+    let view = View::new(&engine);
+    let series: Vec<_> = view.select(&everything, TimeRange::ALL).unwrap().map(Result::unwrap).collect();
+    assert_eq!((series.len(), &*series[0].values), (1, &[5.0][..]), "the last one written wins");
+}
