@@ -429,6 +429,7 @@ fn the_top_queries_are_those_asked_most_and_those_that_took_most() {
         ("topBySumDuration", "sumDurationSeconds"),
         ("topByMaxDuration", "maxDurationSeconds"),
         ("topByAvgDuration", "avgDurationSeconds"),
+        ("topByAvgMemoryUsage", "avgMemoryBytes"),
     ] {
         let numbers: Vec<f64> =
             data[list].as_array().unwrap().iter().map(|row| row[number].as_f64().unwrap()).collect();

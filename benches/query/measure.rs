@@ -27,6 +27,8 @@ pub(crate) struct Figures {
     pub(crate) cpu_millis: f64,
     /// The most memory it had meanwhile.
     pub(crate) peak_mib: f64,
+    /// The most memory a query of ours held at once by its own account, in KiB; none where that is not kept.
+    pub(crate) held_kib: Option<f64>,
     /// Of the last answer.
     pub(crate) bytes: usize,
     /// Series or names in the last answer that was compared.
@@ -86,11 +88,14 @@ pub(crate) fn run(query: &'static Query, set: &DataSet, servers: &[Server], seco
     }
     let before: Vec<_> = servers.iter().map(Server::cpu_seconds).collect();
     servers.iter().for_each(Server::forget_peak);
+    let started = Instant::now();
     cell.measure(servers, set, seconds);
+    let took = started.elapsed();
     for ((server, before), (_, figures)) in servers.iter().zip(before).zip(&mut cell.figures) {
         if let Ok(figures) = figures {
             figures.cpu_millis = (server.cpu_seconds() - before) * 1000.0 / figures.rounds() as f64;
             figures.peak_mib = server.peak_mib();
+            figures.held_kib = server.held_bytes(took).map(|bytes| bytes as f64 / 1024.0);
         }
     }
     cell

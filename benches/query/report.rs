@@ -84,21 +84,34 @@ impl Markdown {
         self.section("Cost, of Plimsoll / VictoriaMetrics / Prometheus");
         self.line(
             "CPU time of a query includes what a server does on its own meanwhile. Memory is the most the process had \
-             in the rounds that count, its mapped files included.\n",
+             in the rounds that count, its mapped files included; memory of a query is the most that the costliest \
+             one here held at once, its answer included.\n",
         );
-        self.row(&["query", "what", "rounds", "CPU ms a query", "peak MiB", "answer KiB", "series or names"]);
-        self.rule(7);
+        self.row(&[
+            "query",
+            "what",
+            "rounds",
+            "CPU ms a query",
+            "peak MiB",
+            "KiB a query (Plimsoll)",
+            "answer KiB",
+            "series or names",
+        ]);
+        self.rule(8);
         for cell in cells {
             let all = |show: fn(&Figures) -> String| {
                 let shown = Kind::ALL.iter().map(|kind| cell.of(*kind).map_or("-".to_owned(), show));
                 shown.collect::<Vec<_>>().join(" / ")
             };
+            let held = cell.of(Kind::Plimsoll).and_then(|figures| figures.held_kib);
+            let held = held.map_or("-".to_owned(), |kib| format!("{kib:.0}"));
             self.row(&[
                 cell.query.name,
                 cell.query.about,
                 &all(|f| f.rounds().to_string()),
                 &all(|f| format!("{:.2}", f.cpu_millis)),
                 &all(|f| format!("{:.0}", f.peak_mib)),
+                &held,
                 &all(|f| format!("{:.1}", f.bytes as f64 / 1024.0)),
                 &all(|f| f.entries.to_string()),
             ]);

@@ -167,6 +167,18 @@ impl Server {
         kib.map_or(f64::NAN, |kib| kib / 1024.0)
     }
 
+    /// The most memory that a query of the last while held at once, by the account of our server; look-ups of names and
+    /// series are not listed there.
+    pub(crate) fn held_bytes(&self, last: Duration) -> Option<u64> {
+        if self.kind != Kind::Plimsoll {
+            return None;
+        }
+        let path = format!("/api/v1/status/top_queries?topN=1&maxLifetime={}", last.as_secs_f64());
+        let answer = self.get(&path).unwrap_or_else(|error| panic!("the top queries: {error}"));
+        let answer: Value = serde_json::from_slice(&answer).expect("the answer is JSON");
+        answer["data"]["topByAvgMemoryUsage"][0]["avgMemoryBytes"].as_u64()
+    }
+
     /// Bytes of its files, without those that we keep empty for a full disk.
     pub(crate) fn disk_bytes(&self) -> u64 {
         bytes_below(&self.dir)

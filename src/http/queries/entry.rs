@@ -12,7 +12,7 @@ use std::{
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use super::Queries;
+use super::{Queries, top::Taken};
 use crate::{
     http::{explain::Steps, json as text, socket::Client},
     metrics::QueryResult,
@@ -176,7 +176,8 @@ impl Entry {
         metrics.query_samples.inc_by(stats.samples_read);
         let range = self.asked.steps.map_or(Duration::ZERO, Steps::range);
         let ended = self.began + took;
-        self.queries.top.lock().add(ended, Arc::clone(&self.asked.text), range, took, stats.samples_read);
+        let taken = Taken { time: took, samples: stats.samples_read, bytes_peak: stats.bytes_peak };
+        self.queries.top.lock().add(ended, Arc::clone(&self.asked.text), range, taken);
     }
 
     /// Its id, by which it can be canceled.

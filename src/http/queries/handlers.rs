@@ -63,6 +63,7 @@ pub(in crate::http) async fn top(call: Call) -> Result<Reply, Error> {
         "topByAvgDuration": list(&greatest(&totals, count, |total| total.mean())),
         "topBySumDuration": list(&greatest(&totals, count, |total| total.took)),
         "topByMaxDuration": list(&greatest(&totals, count, |total| total.took_max)),
+        "topByAvgMemoryUsage": list(&greatest(&totals, count, |total| total.mean_bytes())),
         "topBySamples": list(&greatest(&totals, count, |total| total.samples)),
     });
     success(&call, &data)
@@ -77,6 +78,7 @@ fn list(totals: &[Total]) -> Value {
             "avgDurationSeconds": total.mean().as_secs_f64(),
             "sumDurationSeconds": total.took.as_secs_f64(),
             "maxDurationSeconds": total.took_max.as_secs_f64(),
+            "avgMemoryBytes": total.mean_bytes(),
             "samples": total.samples,
         })
     };
@@ -87,5 +89,10 @@ impl Total {
     /// The mean time of one query.
     fn mean(&self) -> Duration {
         self.took / u32::try_from(self.count).unwrap_or(u32::MAX)
+    }
+
+    /// The most memory a query held at once, on average.
+    fn mean_bytes(&self) -> u64 {
+        self.bytes / self.count.max(1)
     }
 }

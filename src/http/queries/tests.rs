@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     Asked, Limits, Queries, State, Ticket,
-    top::{Top, greatest},
+    top::{Taken, Top, greatest},
 };
 use crate::{
     http::error::{Error, Kind},
@@ -118,13 +118,17 @@ fn start() -> Instant {
     Instant::now()
 }
 
+fn taken(time: Duration, samples: u64) -> Taken {
+    Taken { time, samples, bytes_peak: 10 * samples }
+}
+
 #[test]
 fn totals_are_by_text_and_range_and_of_a_time() {
     let (mut top, start, second) = (Top::default(), start(), Duration::from_secs(1));
     for (at, text, range, took, samples) in
         [(0, "a", 0, 9, 5), (1, "a", 0, 2, 7), (1, "a", 60, 1, 1), (2, "b", 0, 4, 100)]
     {
-        top.add(start + second * at, text.into(), second * range, second * took, samples);
+        top.add(start + second * at, text.into(), second * range, taken(second * took, samples));
     }
     let names = |totals: &[super::top::Total]| -> Vec<_> {
         totals.iter().map(|total| format!("{}/{}: {}", total.text, total.range.as_secs(), total.count)).collect()
@@ -133,7 +137,7 @@ fn totals_are_by_text_and_range_and_of_a_time() {
     assert_eq!(names(&greatest(&all, 9, |total| total.count)), ["a/0: 2", "a/60: 1", "b/0: 1"]);
     assert_eq!(names(&greatest(&all, 2, |total| total.samples)), ["b/0: 1", "a/0: 2"]);
     let first = &greatest(&all, 1, |total| total.took)[0];
-    assert_eq!((first.took, first.took_max, first.samples), (second * 11, second * 9, 12));
+    assert_eq!((first.took, first.took_max, first.samples, first.bytes), (second * 11, second * 9, 12, 120));
     let recent = top.totals(Some(start + second));
     assert_eq!(names(&greatest(&recent, 9, |total| total.took)), ["b/0: 1", "a/0: 1", "a/60: 1"]);
 }
@@ -141,12 +145,12 @@ fn totals_are_by_text_and_range_and_of_a_time() {
 #[test]
 fn the_oldest_are_forgotten_first_by_number_and_by_size() {
     let (mut top, start) = (Top::default(), start());
-    let mut add = |text: String| top.add(start, text.into(), Duration::ZERO, Duration::ZERO, 1);
+    let mut add = |text: String| top.add(start, text.into(), Duration::ZERO, taken(Duration::ZERO, 1));
     (0..20_001).for_each(|number| add((number % 3).to_string()));
     let counts: Vec<_> = greatest(&top.totals(None), 9, |total| total.count).iter().map(|total| total.count).collect();
     assert_eq!((counts.len(), counts.iter().sum::<u64>()), (3, 20_000));
     let long = |number: usize| format!("{number:04}{}", "x".repeat(4092));
-    (0..1030).for_each(|number| top.add(start, long(number).into(), Duration::ZERO, Duration::ZERO, 1));
+    (0..1030).for_each(|number| top.add(start, long(number).into(), Duration::ZERO, taken(Duration::ZERO, 1)));
     let totals = top.totals(None);
     let (first, last) = (totals.iter().map(|total| &total.text).min().unwrap(), totals.len());
     assert_eq!((&**first, last), (&*long(6), 1024), "4 MiB of texts");

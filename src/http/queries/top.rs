@@ -25,8 +25,16 @@ struct Ended {
     at: Instant,
     text: Arc<str>,
     range: Duration,
-    took: Duration,
-    samples: u64,
+    taken: Taken,
+}
+
+/// What a query took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Taken {
+    pub(super) time: Duration,
+    pub(super) samples: u64,
+    /// The most bytes it held at once.
+    pub(super) bytes_peak: u64,
 }
 
 /// What was asked with one text over one length of time.
@@ -39,18 +47,20 @@ pub(super) struct Total {
     pub(super) took: Duration,
     pub(super) took_max: Duration,
     pub(super) samples: u64,
+    /// The sum of what each held at most.
+    pub(super) bytes: u64,
 }
 
 impl Top {
     /// Adds a query that ended.
-    pub(super) fn add(&mut self, at: Instant, text: Arc<str>, range: Duration, took: Duration, samples: u64) {
+    pub(super) fn add(&mut self, at: Instant, text: Arc<str>, range: Duration, taken: Taken) {
         let text = self.texts.get_key_value(&text).map_or(text, |(known, _)| Arc::clone(known));
         let times = self.texts.entry(Arc::clone(&text)).or_default();
         *times += 1;
         if *times == 1 {
             self.bytes += text.len();
         }
-        self.ended.push_back(Ended { at, text, range, took, samples });
+        self.ended.push_back(Ended { at, text, range, taken });
         while self.ended.len() > COUNT_MAX || self.bytes > BYTES_MAX {
             self.forget_oldest();
         }
@@ -70,7 +80,7 @@ impl Top {
     pub(super) fn totals(&self, since: Option<Instant>) -> Vec<Total> {
         let mut totals: HashMap<(*const u8, Duration), Total> = HashMap::new();
         let recent = self.ended.iter().filter(|ended| since.is_none_or(|since| ended.at >= since));
-        for Ended { text, range, took, samples, .. } in recent {
+        for Ended { text, range, taken, .. } in recent {
             // Equal texts are one and the same here.
             let total = totals.entry((text.as_ptr(), *range)).or_insert_with(|| Total {
                 text: Arc::clone(text),
@@ -79,11 +89,13 @@ impl Top {
                 took: Duration::ZERO,
                 took_max: Duration::ZERO,
                 samples: 0,
+                bytes: 0,
             });
             total.count += 1;
-            total.took += *took;
-            total.took_max = total.took_max.max(*took);
-            total.samples += samples;
+            total.took += taken.time;
+            total.took_max = total.took_max.max(taken.time);
+            total.samples += taken.samples;
+            total.bytes = total.bytes.saturating_add(taken.bytes_peak);
         }
         totals.into_values().collect()
     }
