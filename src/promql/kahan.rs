@@ -103,13 +103,6 @@ impl Mean {
             sum => sum.total / self.count + sum.lost / self.count,
         }
     }
-
-    /// The mean of all values.
-    pub(crate) fn of(values: &[f64]) -> f64 {
-        let mut mean = Self::default();
-        values.iter().for_each(|&value| mean.add(value));
-        mean.value()
-    }
 }
 
 /// A variance by Welford's method (B. P. Welford, Technometrics 4, 1962), with compensated mean and sum of squares.

@@ -111,7 +111,7 @@ impl<'a> Eval<'a> {
         };
         if let Some(matrix) = matrix(arg) {
             let frame = self.frame(arg, steps)?;
-            let make = |bounds: &mut Bounds, patience: &Patience<'_>, series| match self.raw(series) {
+            let make = |bounds: &mut Bounds, patience: &Patience<'_>, series| match self.raw(series, patience)? {
                 Some(raw) => {
                     self.note_windows(&frame, &raw);
                     self.note_series(arg.span);

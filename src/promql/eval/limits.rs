@@ -85,7 +85,7 @@ pub(crate) struct Patience<'a> {
 
 impl<'a> Patience<'a> {
     /// Samples of work between two questions: some ten microseconds.
-    const WORK: usize = 16_384;
+    pub(crate) const WORK: usize = 16_384;
     /// What a look at a series costs beside its samples, in samples: its labels are made, compared, or looked up.
     pub(crate) const SERIES: usize = 256;
 
@@ -103,6 +103,19 @@ impl<'a> Patience<'a> {
         }
         self.work.set(0);
         self.check()
+    }
+
+    /// Items in turns, with a question before each. Where it is time to stop the turns end early, and so does every later
+    /// [`Patience::check`] fail: what was made of the items is worth nothing then.
+    #[inline]
+    pub(crate) fn turns<'t, T>(&'t self, items: &'t [T]) -> impl Iterator<Item = &'t [T]> {
+        items.chunks(Self::WORK).take_while(|turn| self.spend(turn.len()).is_ok())
+    }
+
+    /// Each item of its turns.
+    #[inline]
+    pub(crate) fn each<'t, T: Copy>(&'t self, items: &'t [T], mut visit: impl FnMut(T)) {
+        self.turns(items).for_each(|turn| turn.iter().for_each(|&item| visit(item)));
     }
 
     /// Notes work done on the labels of a series.

@@ -117,6 +117,10 @@ impl<'w> Windows<'w> {
                 let start = end.saturating_sub(self.frame.range);
                 let window = Window { times, values, first: from, start, end, step };
                 *out = of(&window).unwrap_or(ABSENT);
+                // A long one is looked at in turns, which may have ended early.
+                if to - from > Patience::WORK {
+                    self.patience.check()?;
+                }
             }
         }
         Ok(())
@@ -155,6 +159,15 @@ pub(crate) struct Bounds {
 impl Bounds {
     /// Those of samples at `times`. A `Bounds` serves one frame.
     pub(crate) fn of(&mut self, frame: Frame, times: &Arc<[i64]>) -> &[(u32, u32)] {
+        /// How many of `times` are not behind a limit. Windows mostly move by few samples, which are quicker to pass one
+        /// by one than to search.
+        fn passed(times: &[i64], limit: i64) -> usize {
+            const FEW: usize = 64;
+            match times.iter().take(FEW).take_while(|&&time| time <= limit).count() {
+                FEW => FEW + times[FEW..].partition_point(|&time| time <= limit),
+                few => few,
+            }
+        }
         if !self.times.as_ref().is_some_and(|known| Arc::ptr_eq(known, times)) {
             self.times = Some(Arc::clone(times));
             let (before, after) = frame.margins();
@@ -164,8 +177,8 @@ impl Bounds {
                 let end = frame.shift.apply(frame.steps.time(step));
                 let (earliest, latest) =
                     (end.saturating_sub(frame.range).saturating_sub(before), end.saturating_add(after));
-                to += times[to..].iter().take_while(|&&time| time <= latest).count();
-                from += times[from..to].iter().take_while(|&&time| time <= earliest).count();
+                to += passed(&times[to..], latest);
+                from += passed(&times[from..to], earliest);
                 (from as u32, to as u32)
             }));
         }
@@ -250,20 +263,23 @@ impl<'a> Eval<'a> {
         frame: Frame,
         sink: &mut dyn FnMut(RawSeries) -> Result<()>,
     ) -> Result<()> {
-        let make = |(): &mut (), _: &Patience<'_>, series| Ok(self.raw(series));
+        let make = |(): &mut (), patience: &Patience<'_>, series| self.raw(series, patience);
         let (matchers, range) = (&matrix.selector.matchers, frame.time_range());
         self.read(Reading { matchers, range, width: 0, digestible: None }, &make, sink)
     }
 
     /// What windows see of a series: no stale markers, and start timestamps only where they count.
-    pub(super) fn raw(&self, series: Series) -> Option<RawSeries> {
+    pub(super) fn raw(&self, series: Series, patience: &Patience<'_>) -> Result<Option<RawSeries>> {
         let Series { labels, times, values, mut starts, digests } = series;
         if !self.options.features.start_timestamps {
             starts.clear();
         }
         let mut raw = RawSeries { labels, drop_name: false, times, values, starts, digests };
-        raw.remove_stale();
-        (!raw.times.is_empty() || !raw.digests.is_empty()).then_some(raw)
+        raw.remove_stale(patience);
+        if raw.times.len() > Patience::WORK {
+            patience.check()?;
+        }
+        Ok((!raw.times.is_empty() || !raw.digests.is_empty()).then_some(raw))
     }
 }
 
@@ -277,16 +293,25 @@ impl Made for RawSeries {
 
 impl RawSeries {
     /// Takes stale markers out, and what belongs to them.
-    fn remove_stale(&mut self) {
-        // Looks at all of them, which is quicker than stopping at the first.
-        if !self.values.iter().fold(false, |any, &value| any | !is_present(value)) {
+    fn remove_stale(&mut self, patience: &Patience<'_>) {
+        // Looks at all of a turn, which is quicker than stopping at the first.
+        let is_stale = |turn: &[f64]| turn.iter().fold(false, |any, &value| any | !is_present(value));
+        if !patience.turns(&self.values).any(is_stale) {
             return;
         }
-        let fresh: Vec<usize> = (0..self.values.len()).filter(|&index| is_present(self.values[index])).collect();
-        self.times = fresh.iter().map(|&index| self.times[index]).collect();
-        self.values = fresh.iter().map(|&index| self.values[index]).collect();
-        if !self.starts.is_empty() {
-            self.starts = fresh.iter().map(|&index| self.starts[index]).collect();
-        }
+        let mut fresh = Vec::new();
+        patience.each(&self.values, |value| fresh.push(is_present(value)));
+        self.times = kept(&self.times, &fresh, patience).into();
+        self.values = kept(&self.values, &fresh, patience);
+        self.starts = kept(&self.starts, &fresh, patience);
     }
+}
+
+/// The items that are to be kept.
+fn kept<T: Copy>(items: &[T], keep: &[bool], patience: &Patience<'_>) -> Vec<T> {
+    let mut kept = Vec::new();
+    for (items, keep) in patience.turns(items).zip(keep.chunks(Patience::WORK)) {
+        kept.extend(items.iter().zip(keep).filter(|(_, keep)| **keep).map(|(item, _)| *item));
+    }
+    kept
 }

@@ -9,7 +9,7 @@ use crate::promql::{
     },
     functions::{
         Kernel, Naming, extended, rate,
-        sliding::{Greatest, Least, each_total},
+        sliding::{Greatest, Least, each_total, total},
     },
     kahan::{Mean, Sum, Variance},
     quantile,
@@ -18,7 +18,7 @@ use crate::promql::{
 pub(super) fn sum(windows: &Windows<'_>, out: &mut [f64]) -> Result<()> {
     each_total(windows, out, |window, sum: Sum| match sum.total.is_finite() {
         true => sum.value(),
-        false => Sum::of(window.values).value(), // what an infinity leaves behind depends on the order
+        false => total::<Sum>(windows.patience, window.values).value(), // what an infinity leaves behind depends on the order
     })
 }
 
@@ -26,7 +26,11 @@ pub(super) fn avg(windows: &Windows<'_>, out: &mut [f64]) -> Result<()> {
     each_total(windows, out, |window, sum: Sum| match sum.total.is_finite() {
         // One rounding of the sum: so it does not depend on how windows share their sums.
         true => sum.value() / window.values.len() as f64,
-        false => Mean::of(window.values),
+        false => {
+            let mut mean = Mean::default();
+            windows.patience.each(window.values, |value| mean.add(value));
+            mean.value()
+        }
     })
 }
 
@@ -63,50 +67,50 @@ pub(super) fn ts_of_last(windows: &Windows<'_>, out: &mut [f64]) -> Result<()> {
 }
 
 pub(super) fn ts_of_min(windows: &Windows<'_>, out: &mut [f64]) -> Result<()> {
-    windows.each(out, |window| Some(seconds(window.times[best(window.values, |value, least| value <= least)])))
+    windows.each(out, |window| Some(seconds(window.times[best(windows, window.values, |value, least| value <= least)])))
 }
 
 pub(super) fn ts_of_max(windows: &Windows<'_>, out: &mut [f64]) -> Result<()> {
-    windows.each(out, |window| Some(seconds(window.times[best(window.values, |value, most| value >= most)])))
+    windows.each(out, |window| Some(seconds(window.times[best(windows, window.values, |value, most| value >= most)])))
 }
 
 /// The index of the last value that is as good as any; NaN is only where all are.
-fn best(values: &[f64], as_good: impl Fn(f64, f64) -> bool) -> usize {
-    let mut best = 0;
-    for (index, &value) in values.iter().enumerate().skip(1) {
+fn best(windows: &Windows<'_>, values: &[f64], as_good: impl Fn(f64, f64) -> bool) -> usize {
+    let (mut best, mut index) = (0, 0);
+    windows.patience.each(values, |value| {
         if as_good(value, values[best]) || values[best].is_nan() {
             best = index;
         }
-    }
+        index += 1;
+    });
     best
 }
 
 pub(super) fn stdvar(windows: &Windows<'_>, out: &mut [f64]) -> Result<()> {
-    windows.each(out, |window| Some(variance(window.values)))
+    windows.each(out, |window| Some(variance(windows, window.values)))
 }
 
 pub(super) fn stddev(windows: &Windows<'_>, out: &mut [f64]) -> Result<()> {
-    windows.each(out, |window| Some(variance(window.values).sqrt()))
+    windows.each(out, |window| Some(variance(windows, window.values).sqrt()))
 }
 
-fn variance(values: &[f64]) -> f64 {
+fn variance(windows: &Windows<'_>, values: &[f64]) -> f64 {
     let mut variance = Variance::default();
-    values.iter().for_each(|&value| variance.add(value));
+    windows.patience.each(values, |value| variance.add(value));
     variance.value()
 }
 
 /// The median distance from the median.
 pub(super) fn mad(windows: &Windows<'_>, out: &mut [f64]) -> Result<()> {
-    let mut scratch = Vec::new();
+    let (patience, mut scratch, mut distances) = (windows.patience, Vec::new(), Vec::new());
     windows.each(out, |window| {
-        if window.values.iter().any(|value| value.is_nan()) {
+        if patience.turns(window.values).any(|turn| turn.iter().any(|value| value.is_nan())) {
             return Some(f64::NAN);
         }
-        scratch.clear();
-        scratch.extend_from_slice(window.values);
-        let median = quantile::quantile(0.5, &mut scratch);
-        scratch.iter_mut().for_each(|value| *value = (*value - median).abs());
-        Some(quantile::quantile(0.5, &mut scratch))
+        let median = quantile::in_turns(0.5, window.values, &mut scratch, patience);
+        distances.clear();
+        patience.each(window.values, |value| distances.push((value - median).abs()));
+        Some(quantile::in_turns(0.5, &distances, &mut scratch, patience))
     })
 }
 
@@ -114,9 +118,8 @@ pub(super) fn quantile<'a>(eval: &Eval<'a>, site: Site<'a>, steps: Steps, sink: 
     const KERNEL: Kernel = |windows, out| {
         let mut scratch = Vec::new();
         windows.each(out, |window| {
-            scratch.clear();
-            scratch.extend_from_slice(window.values);
-            Some(quantile::quantile(windows.args[0].at(window.step), &mut scratch))
+            let wanted = windows.args[0].at(window.step);
+            Some(quantile::in_turns(wanted, window.values, &mut scratch, windows.patience))
         })
     };
     let wanted = &site.call.args[0];
@@ -143,10 +146,13 @@ fn count_pairs(windows: &Windows<'_>, out: &mut [f64], counts: impl Fn(usize) ->
     let mut passed = Vec::with_capacity(windows.values.len());
     let mut pairs = 0u32;
     passed.push(0);
-    for index in 1..windows.values.len() {
+    let mut index = 0;
+    windows.patience.each(&windows.values[1.min(windows.values.len())..], |_| {
+        index += 1;
         pairs += u32::from(counts(index));
         passed.push(pairs);
-    }
+    });
+    windows.patience.check()?;
     windows.each(out, |window| {
         let indices = window.indices();
         let first = match windows.frame.extension {

@@ -5,7 +5,7 @@
 
 use crate::promql::{
     eval::{
-        Result,
+        Patience, Result,
         steps::seconds,
         window::{Window, Windows},
     },
@@ -53,7 +53,7 @@ fn extrapolated(windows: &Windows<'_>, out: &mut [f64], growth: Growth) -> Resul
         return extended::growth(windows, out, growth);
     }
     // Counters seldom restart: with the places noted once, a window costs the same however long it is.
-    let resets = if growth.counter { reset_indices(windows) } else { Vec::new() };
+    let resets = if growth.counter { reset_indices(windows)? } else { Vec::new() };
     let mut passed = 0;
     windows.each(out, |window| {
         while resets.get(passed).is_some_and(|&index| index <= window.first) {
@@ -68,21 +68,29 @@ fn extrapolated(windows: &Windows<'_>, out: &mut [f64], growth: Growth) -> Resul
 }
 
 /// The indices of samples before which the counter restarted.
-fn reset_indices(windows: &Windows<'_>) -> Vec<usize> {
-    let (values, mut resets) = (windows.values, Vec::new());
+fn reset_indices(windows: &Windows<'_>) -> Result<Vec<usize>> {
+    let values = windows.values;
+    let mut resets = Vec::new();
     if !windows.starts.is_empty() {
-        resets.extend((1..values.len()).filter(|&index| is_reset(windows, index)));
-        return resets;
+        for first in (1..values.len()).step_by(Patience::WORK) {
+            windows.patience.spend(Patience::WORK)?;
+            let behind = values.len().min(first + Patience::WORK);
+            resets.extend((first..behind).filter(|&index| is_reset(windows, index)));
+        }
+        return Ok(resets);
     }
     // Each place is written and then counted or not, so that values that go up and down cost no mispredicted branch.
-    resets.resize(values.len(), 0);
-    let mut count = 0;
-    for (index, pair) in (1..).zip(values.windows(2)) {
-        resets[count] = index;
-        count += usize::from(pair[1] < pair[0]);
+    let (mut resets, mut count) = (vec![0; values.len()], 0);
+    for first in (1..values.len()).step_by(Patience::WORK) {
+        windows.patience.spend(Patience::WORK.min(values.len() - first))?;
+        let behind = values.len().min(first + Patience::WORK);
+        for (index, pair) in (first..).zip(values[first - 1..behind].windows(2)) {
+            resets[count] = index;
+            count += usize::from(pair[1] < pair[0]);
+        }
     }
     resets.truncate(count);
-    resets
+    Ok(resets)
 }
 
 /// Whether a counter restarted between the sample before `index` and that one: because the value fell, or because the

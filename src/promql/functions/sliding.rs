@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use crate::promql::{
     eval::{
-        Result,
+        Patience, Result,
         window::{Window, Windows},
     },
     kahan::Sum,
@@ -105,18 +105,32 @@ pub(super) fn each_total<T: Total>(
         let values = |&(from, to): &(u32, u32)| &windows.values[from as usize..to as usize];
         let mut totals = Vec::with_capacity(windows.bounds.len() + 1);
         for pair in windows.bounds.chunks(2) {
-            windows.patience.spend(pair.iter().map(|(from, to)| (to - from) as usize).sum())?;
+            let length = pair.iter().map(|(from, to)| (to - from) as usize).sum();
+            if length > Patience::WORK {
+                totals.extend(pair.iter().map(|bounds| total::<T>(windows.patience, values(bounds))));
+                windows.patience.check()?;
+                continue;
+            }
+            windows.patience.spend(length)?;
             totals.extend(T::of_two([values(&pair[0]), pair.get(1).map_or(&[][..], values)]));
         }
         return windows.each(out, |window| Some(value_of(window, totals[window.step])));
     }
-    let mut totals = Sliding::<T>::new(windows.values);
+    let mut totals = Sliding::<T>::new(windows.values, windows.patience);
     windows.each(out, |window| Some(value_of(window, totals.of(window.indices()))))
+}
+
+/// The total of values that may be many.
+pub(super) fn total<T: Total>(patience: &Patience<'_>, values: &[f64]) -> T {
+    let mut total = T::default();
+    patience.each(values, |value| total.add(value));
+    total
 }
 
 /// Totals of windows over some values.
 struct Sliding<'v, T> {
     values: &'v [f64],
+    patience: &'v Patience<'v>,
     /// Totals of `values[index..split]`, that of the shortest first.
     front: Vec<T>,
     split: usize,
@@ -126,8 +140,8 @@ struct Sliding<'v, T> {
 }
 
 impl<'v, T: Total> Sliding<'v, T> {
-    fn new(values: &'v [f64]) -> Self {
-        Self { values, front: Vec::new(), split: 0, back: T::default(), end: 0 }
+    fn new(values: &'v [f64], patience: &'v Patience<'v>) -> Self {
+        Self { values, patience, front: Vec::new(), split: 0, back: T::default(), end: 0 }
     }
 
     /// The total of a window, neither end of which is before that of the last one.
@@ -135,12 +149,14 @@ impl<'v, T: Total> Sliding<'v, T> {
         if window.start >= self.split {
             self.turn(window.start);
         }
-        self.values[self.end..window.end].iter().for_each(|&value| self.back.add(value));
+        let (values, patience) = (self.values, self.patience);
+        patience.each(&values[self.end..window.end], |value| self.back.add(value));
         self.end = window.end;
         if window.start == self.split {
             return self.back;
         }
-        let mut total = self.front[self.split - 1 - window.start];
+        // Where the front was left unfinished, the total is not asked for any more.
+        let mut total = self.front.get(self.split - 1 - window.start).copied().unwrap_or_default();
         total.join(self.back);
         total
     }
@@ -151,13 +167,18 @@ impl<'v, T: Total> Sliding<'v, T> {
         self.back = T::default();
         self.end = self.end.max(start);
         self.split = self.end;
-        for index in (start..self.end).rev() {
-            let mut total = T::default();
-            total.add(self.values[index]);
-            if let Some(&shorter) = self.front.last() {
-                total.join(shorter);
+        for turn in self.values[start..self.end].rchunks(Patience::WORK) {
+            if self.patience.spend(turn.len()).is_err() {
+                return;
             }
-            self.front.push(total);
+            for &value in turn.iter().rev() {
+                let mut total = T::default();
+                total.add(value);
+                if let Some(&shorter) = self.front.last() {
+                    total.join(shorter);
+                }
+                self.front.push(total);
+            }
         }
     }
 }
@@ -167,7 +188,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{Greatest, Least, Sliding};
-    use crate::promql::kahan::Sum;
+    use crate::promql::{
+        eval::{Guard, Meter, Patience},
+        kahan::Sum,
+    };
 
     proptest! {
         #[test]
@@ -175,8 +199,13 @@ mod tests {
             values in proptest::collection::vec(-1e9..1e9f64, 1..60),
             moves in proptest::collection::vec((0..7usize, 0..7usize), 1..40),
         ) {
-            let mut sums = Sliding::<Sum>::new(&values);
-            let (mut least, mut greatest) = (Sliding::<Least>::new(&values), Sliding::<Greatest>::new(&values));
+            let meter = Meter::default();
+            let most = u64::MAX;
+            let guard = Guard { meter: &meter, samples_max: most, series_max: most, memory_max: most, interrupt: None };
+            let patience = Patience::new(guard);
+            let mut sums = Sliding::<Sum>::new(&values, &patience);
+            let mut least = Sliding::<Least>::new(&values, &patience);
+            let mut greatest = Sliding::<Greatest>::new(&values, &patience);
             let (mut start, mut end) = (0, 0);
             for (by_start, by_end) in moves {
                 end = (end + by_end).min(values.len());

@@ -143,6 +143,48 @@ fn an_interrupt_ends_a_query_inside_its_loops() {
 }
 
 #[test]
+fn a_window_of_a_million_samples_is_left_in_its_midst() {
+    const SAMPLES: i64 = 1_000_000;
+    /// Questions on one way through all samples, and some fewer.
+    const QUESTIONS: usize = 60;
+    for query in [
+        "sum_over_time(m[W])",
+        "avg_over_time(m[W])",
+        "min_over_time(m[W])",
+        "stddev_over_time(m[W])",
+        "quantile_over_time(0.5, m[W])",
+        "mad_over_time(m[W])",
+        "ts_of_max_over_time(m[W])",
+        "changes(m[W])",
+        "resets(m[W])",
+        "rate(m[W])",
+        "deriv(m[W])",
+        "predict_linear(m[W], 60)",
+        "double_exponential_smoothing(m[W], 0.5, 0.5)",
+    ] {
+        let source = Endless { count: 1, names: &["m"] };
+        let asked_until_end = |asked_max: usize| {
+            let asked = AtomicUsize::new(0);
+            let interrupt = || (asked.fetch_add(1, Relaxed) >= asked_max).then_some(Stop::Timeout);
+            let options = Options { interrupt: Some(&interrupt), ..Options::default() };
+            let expr = parse(&query.replace('W', &format!("{SAMPLES}s"))).unwrap();
+            let answer = eval::instant(&source, &expr, SAMPLES * SECOND, &options);
+            (answer.map_err(|error| error.kind()).map(|answer| answer.stats.samples_read), asked.into_inner())
+        };
+        let (answer, asked) = asked_until_end(usize::MAX);
+        assert_eq!(answer, Ok(SAMPLES as u64), "{query}");
+        // Stale markers are looked for in them, then the function goes through them.
+        assert!(asked > 2 * QUESTIONS, "{query} asks {asked} times");
+        for share in 1..8 {
+            let enough = asked * share / 8;
+            let (answer, asked) = asked_until_end(enough);
+            assert_eq!(answer, Err("timeout"), "{query}");
+            assert!(asked < enough + 10, "{query} asks {asked} times after it was told {enough} times to go on");
+        }
+    }
+}
+
+#[test]
 fn names_dropped_at_once_may_not_make_two_series_one() {
     let two = Endless { count: 1, names: &["a_total", "b_total"] };
     let query = "sum(rate({i=\"0\"}[1m]))";
