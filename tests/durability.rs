@@ -11,6 +11,7 @@ use std::{
 
 use common::{Response, Server, encode};
 use plimsoll::{
+    disk::{Disk, RealDisk},
     durability::{AckLevel, Failure, Mode},
     metrics::Label,
 };
@@ -364,11 +365,11 @@ fn a_copy_of_the_log_that_is_behind_is_told_until_a_clean_stop() {
     assert_eq!(server.post("/write?db=d", b"m value=1").status, 204);
     assert!(!is_behind(&server));
     server.kill();
-    std::fs::rename(&mirror, &away).unwrap();
+    RealDisk.rename(&mirror, &away).unwrap();
     let server = Server::start(&data, &flags);
     assert_eq!(server.post("/write?db=d", b"m value=2").status, 204);
     assert!(is_behind(&server));
     assert_eq!(server.terminate().0, Some(0));
-    std::fs::rename(&away, &mirror).unwrap();
+    RealDisk.rename(&away, &mirror).unwrap();
     assert!(!is_behind(&Server::start(&data, &flags)), "all it lacked is in parts");
 }
