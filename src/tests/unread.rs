@@ -132,7 +132,7 @@ fn a_policy_that_gives_nothing_up_refuses_with_the_file_and_the_way_on() {
             let error = open(&disk, policy).err().unwrap_or_else(|| panic!("{policy} starts without {kind}"));
             let text = error.to_string();
             assert!(matches!(error, Error::Unreadable { .. }), "{error:?}");
-            assert!(text.contains(&format!("1970-01-01/0000000")) && text.contains("--recovery salvage"), "{text}");
+            assert!(text.contains("1970-01-01/0000000") && text.contains("--recovery salvage"), "{text}");
         }
         disk.clear_faults();
         assert_eq!(ask(&open(&disk, RecoveryPolicy::Strict).unwrap(), TimeRange::ALL), (2, Vec::new()));
@@ -143,8 +143,7 @@ fn a_policy_that_gives_nothing_up_refuses_with_the_file_and_the_way_on() {
 fn a_dry_run_names_what_cannot_be_read() {
     let disk = two_days();
     break_first_day(&disk, "part");
-    let said =
-        Engine::dry_run(Arc::new(disk.clone()), Options { recovery: RecoveryPolicy::DryRun, ..Options::new("/data") });
+    let said = Engine::dry_run(Arc::new(disk), Options { recovery: RecoveryPolicy::DryRun, ..Options::new("/data") });
     let said = said.unwrap();
     assert!(said.contains("cannot be read, and would be left out: /data/partitions/1970-01-01/"), "{said}");
 }
