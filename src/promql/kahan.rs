@@ -53,13 +53,6 @@ impl Sum {
             sum
         })
     }
-
-    /// The sum of all values in their order.
-    pub(crate) fn of(values: &[f64]) -> Self {
-        let mut sum = Self::default();
-        values.iter().for_each(|&value| sum.add(value));
-        sum
-    }
 }
 
 /// An arithmetic mean that survives sums beyond the largest number.
@@ -135,13 +128,19 @@ mod tests {
 
     use super::Sum;
 
+    fn total(values: &[f64]) -> Sum {
+        let mut total = Sum::default();
+        values.iter().for_each(|&value| total.add(value));
+        total
+    }
+
     proptest! {
         #[test]
         fn two_sums_at_once_are_those_one_by_one(
             a in proptest::collection::vec(proptest::num::f64::NORMAL, 0..40),
             b in proptest::collection::vec(-1e9..1e9f64, 0..40),
         ) {
-            for (sum, alone) in Sum::of_two([&a, &b]).into_iter().zip([Sum::of(&a), Sum::of(&b)]) {
+            for (sum, alone) in Sum::of_two([&a, &b]).into_iter().zip([total(&a), total(&b)]) {
                 prop_assert_eq!(sum.value().to_bits(), alone.value().to_bits());
             }
         }

@@ -105,11 +105,11 @@ impl<'a> Patience<'a> {
         self.check()
     }
 
-    /// Items in turns, with a question before each. Where it is time to stop the turns end early, and so does every later
-    /// [`Patience::check`] fail: what was made of the items is worth nothing then.
+    /// Items in turns, with a question before each; without any where one turn is all. Where it is time to stop the turns
+    /// end early, and every later [`Patience::check`] fails: what was made of the items is worth nothing then.
     #[inline]
     pub(crate) fn turns<'t, T>(&'t self, items: &'t [T]) -> impl Iterator<Item = &'t [T]> {
-        items.chunks(Self::WORK).take_while(|turn| self.spend(turn.len()).is_ok())
+        items.chunks(Self::WORK).take_while(|turn| items.len() <= Self::WORK || self.spend(turn.len()).is_ok())
     }
 
     /// Each item of its turns.
