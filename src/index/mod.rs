@@ -4,6 +4,7 @@
 //! Schema    table names, field names, layouts <-> numbers of this process; only grows, numbers are read without locks
 //! Streams   stream id <-> key; label pair -> streams; per table its streams, and those that ever had each layout
 //! select    matchers -> tables, fields and streams
+//! names     matchers -> label names, label values, label sets
 //! part      the file of streams that are new in a partition
 //! ```
 //!
@@ -21,6 +22,7 @@
 
 mod cardinality;
 mod keys;
+mod names;
 mod part;
 mod postings;
 mod schema;

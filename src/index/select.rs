@@ -11,8 +11,7 @@ use super::{
     streams::{Inner, TableStreams},
 };
 use crate::model::{
-    Allowance, FieldId, Holding, Labels, METRIC_NAME, MatchOp, Matcher, START_FIELD, Stopped, StreamId, TableId,
-    metric_name, sort_by,
+    Allowance, FieldId, METRIC_NAME, MatchOp, Matcher, START_FIELD, Stopped, StreamId, TableId, metric_name,
 };
 
 /// Streams of one table, each of which was seen with all of the fields. A stream is in at most one selection of an
@@ -30,16 +29,16 @@ pub struct Selection {
 }
 
 /// What matchers find before it is told which stream has which field.
-struct Found<'a> {
-    guard: Guard<'a>,
+pub(super) struct Found<'a> {
+    pub(super) guard: Guard<'a>,
     /// Tables and those of their fields whose metric name passes, by id.
-    tables: Vec<(TableId, Vec<FieldId>)>,
+    pub(super) tables: Vec<(TableId, Vec<FieldId>)>,
     /// Streams whose labels pass, some of them of other tables.
-    streams: RoaringBitmap,
+    pub(super) streams: RoaringBitmap,
 }
 
 /// After how many values or streams a reader lets writers pass: about 0.1 ms of matching a pattern.
-const STRIDE: usize = 1024;
+pub(super) const STRIDE: usize = 1024;
 
 /// Looking at a stream's key costs about as much as looking at this many values of a label.
 const VALUES_PER_KEY: u64 = 4;
@@ -67,7 +66,7 @@ impl Streams {
     }
 
     /// What the matchers on metric names and those on other labels pass, each on its own.
-    fn find(
+    pub(super) fn find(
         &self,
         schema: &Schema,
         matchers: &[Matcher],
@@ -88,128 +87,6 @@ impl Streams {
             }
         };
         Ok(Found { guard, tables, streams })
-    }
-
-    /// The names of all labels of the selected series, sorted.
-    pub fn label_names(
-        &self,
-        schema: &Schema,
-        matchers: &[Matcher],
-        within: Option<&RoaringBitmap>,
-        allowance: &dyn Allowance,
-    ) -> Result<Vec<String>, Stopped> {
-        let Found { guard, tables, streams } = self.find(schema, matchers, within, allowance)?;
-        let used = with_fields(&guard, &tables, &streams);
-        let labels = guard.postings.labels().iter().filter(|label| !used.is_disjoint(&label.streams));
-        let mut names: Vec<_> = labels.map(|label| label.name.to_string()).collect();
-        if fields_in_use(&guard, &tables, &streams).any(|(table, field)| is_named(schema, table, field)) {
-            names.push(METRIC_NAME.to_owned());
-        }
-        names.sort_unstable();
-        Ok(names)
-    }
-
-    /// The names of all labels of the series of some streams, sorted. The streams come in portions, of which no more are
-    /// asked for once every name there is was found: mostly after the first.
-    pub fn label_names_among(
-        &self,
-        schema: &Schema,
-        portions: impl Iterator<Item = RoaringBitmap>,
-        allowance: &dyn Allowance,
-    ) -> Result<Vec<String>, Stopped> {
-        let starts = schema.field(START_FIELD);
-        let mut missing: Vec<_> = (0..self.read().postings.labels().len()).collect();
-        let (mut names, mut has_metric_name) = (Vec::new(), false);
-        for streams in portions {
-            let mut guard = self.read();
-            for (index, number) in std::mem::take(&mut missing).into_iter().enumerate() {
-                if index % STRIDE == 0 {
-                    allowance.check()?;
-                    RwLockReadGuard::bump(&mut guard);
-                }
-                let label = &guard.postings.labels()[number];
-                let mut having = (&streams & &label.streams).into_iter();
-                match having.any(|stream| guard.fields(StreamId(stream)).any(|(_, field)| Some(field) != starts)) {
-                    true => names.push(label.name.to_string()),
-                    false => missing.push(number),
-                }
-            }
-            let fields = |stream| guard.fields(StreamId(stream)).filter(|(_, field)| Some(*field) != starts);
-            let is_named = |stream| fields(stream).any(|(table, field)| is_named(schema, table, field));
-            has_metric_name = has_metric_name || streams.iter().any(is_named);
-            if missing.is_empty() && has_metric_name {
-                break;
-            }
-        }
-        names.extend(has_metric_name.then(|| METRIC_NAME.to_owned()));
-        names.sort_unstable();
-        Ok(names)
-    }
-
-    /// The values of one label of the selected series, sorted, each once.
-    pub fn label_values(
-        &self,
-        schema: &Schema,
-        name: &str,
-        matchers: &[Matcher],
-        within: Option<&RoaringBitmap>,
-        allowance: &dyn Allowance,
-    ) -> Result<Vec<String>, Stopped> {
-        let Found { mut guard, tables, streams } = self.find(schema, matchers, within, allowance)?;
-        if name == METRIC_NAME {
-            let fields = fields_in_use(&guard, &tables, &streams);
-            let names = fields.map(|(table, field)| metric_name(schema.table_name(table), schema.field_name(field)));
-            return Ok(names.filter(|name| !name.is_empty()).collect::<BTreeSet<_>>().into_iter().collect());
-        }
-        let Some(label) = guard.postings.number(name) else {
-            return Ok(Vec::new());
-        };
-        let streams = with_fields(&guard, &tables, &streams);
-        let mut values = Vec::new();
-        let (mut held, mut size) = (Holding::new(allowance), 0);
-        each_value(&mut guard, label, allowance, |value, set| {
-            let is_used = match set {
-                StreamSet::One(stream) => streams.contains(stream),
-                StreamSet::Many(set) => !streams.is_disjoint(set),
-            };
-            if is_used {
-                values.push(value.to_owned());
-                size += size_of::<String>() + value.len();
-                held.set(size)?;
-            }
-            Ok(())
-        })?;
-        sort_by(&mut values, String::cmp, |_| allowance.check())?;
-        Ok(values)
-    }
-
-    /// The label sets of the selected series, sorted, each once.
-    pub fn series(
-        &self,
-        schema: &Schema,
-        matchers: &[Matcher],
-        within: Option<&RoaringBitmap>,
-        allowance: &dyn Allowance,
-    ) -> Result<Vec<Labels>, Stopped> {
-        let selections = self.select(schema, matchers, within, allowance)?;
-        let mut guard = self.read();
-        let mut series: Vec<Labels> = Vec::new();
-        let (mut held, mut size) = (Holding::new(allowance), 0);
-        for selection in &selections {
-            each_stream(&mut guard, &selection.streams, allowance, |inner, stream| {
-                let key = inner.key(stream).expect("selected streams were added");
-                for field in &selection.fields {
-                    let labels = key.labels(schema.field_name(*field));
-                    size += size_of::<Labels>() + labels.size();
-                    series.push(labels);
-                }
-                held.set(size)
-            })?;
-        }
-        drop(guard);
-        sort_by(&mut series, Labels::cmp, |_| allowance.check())?;
-        series.dedup();
-        Ok(series)
     }
 }
 
@@ -418,7 +295,7 @@ pub(super) fn each_value(
 }
 
 /// Calls `visit` with each stream, letting writers pass now and then.
-fn each_stream(
+pub(super) fn each_stream(
     guard: &mut Guard<'_>,
     streams: &RoaringBitmap,
     allowance: &dyn Allowance,
@@ -473,34 +350,4 @@ fn layouts_by_passing(
         }
     }
     layouts
-}
-
-/// Those of `streams` that were seen with one of their table's fields.
-fn with_fields(inner: &Inner, tables: &[(TableId, Vec<FieldId>)], streams: &RoaringBitmap) -> RoaringBitmap {
-    let mut found = RoaringBitmap::new();
-    for (table, passing) in tables {
-        let layouts = inner.tables[table.0 as usize].layouts.iter();
-        let layouts = layouts.filter(|(fields, _)| fields.iter().any(|field| passing.binary_search(field).is_ok()));
-        layouts.for_each(|(_, having)| found |= having & streams);
-    }
-    found
-}
-
-/// Those of the fields that one of `streams` was seen with.
-fn fields_in_use<'a>(
-    inner: &'a Inner,
-    tables: &'a [(TableId, Vec<FieldId>)],
-    streams: &'a RoaringBitmap,
-) -> impl Iterator<Item = (TableId, FieldId)> + 'a {
-    tables.iter().flat_map(move |(table, passing)| {
-        let layouts = inner.tables[table.0 as usize].layouts.iter();
-        let in_use = layouts.filter(|(_, having)| !having.is_disjoint(streams));
-        let fields: BTreeSet<_> = in_use.flat_map(|(fields, _)| fields).copied().collect();
-        passing.iter().filter(move |field| fields.contains(field)).map(|field| (*table, *field))
-    })
-}
-
-/// Whether the series of a field have a metric name.
-fn is_named(schema: &Schema, table: TableId, field: FieldId) -> bool {
-    !metric_name(schema.table_name(table), schema.field_name(field)).is_empty()
 }
