@@ -12,7 +12,7 @@ use super::{
     read::{Run, row_offset, row_order, row_time},
     writer::ROW_HEAD,
 };
-use crate::model::{FieldId, LayoutId, SeqNo, Slot, TimeRange};
+use crate::model::{Allowance, FieldId, LayoutId, SeqNo, Slot, Stopped, TimeRange, Unlimited};
 
 /// Fields of a stream that have values at exactly the same times.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -76,21 +76,36 @@ impl Merge {
         &mut self,
         generation: &Generation,
         slot: Slot,
-        (after, upto): (SeqNo, SeqNo),
+        numbers: (SeqNo, SeqNo),
         range: TimeRange,
         fields_of: impl Fn(LayoutId) -> &'f [FieldId],
     ) -> &[Group] {
+        let groups = self.allowed_columns(generation, slot, numbers, range, fields_of, &Unlimited);
+        groups.expect("nobody stops it")
+    }
+
+    /// As [`Self::columns`], for whom that may take too long: a stream can have millions of rows.
+    pub fn allowed_columns<'f>(
+        &mut self,
+        generation: &Generation,
+        slot: Slot,
+        (after, upto): (SeqNo, SeqNo),
+        range: TimeRange,
+        fields_of: impl Fn(LayoutId) -> &'f [FieldId],
+        allowance: &dyn Allowance,
+    ) -> Result<&[Group], Stopped> {
         self.recycle();
         if let Some(offset_max) = generation.offset_max(upto) {
             let offset_min = (after.0 + 1).saturating_sub(generation.first().0);
-            self.load(generation, slot, offset_min..u64::from(offset_max) + 1, range);
+            self.load(generation, slot, offset_min..u64::from(offset_max) + 1, range, allowance)?;
         }
+        allowance.check()?;
         match self.runs.len() {
             0 => {}
             1 => self.group_single(&fields_of),
             _ => self.group_many(&fields_of),
         }
-        &self.groups
+        Ok(&self.groups)
     }
 
     /// Takes the buffers of the last answer back.
@@ -110,10 +125,17 @@ impl Merge {
         self.spare_values.extend(run.columns.into_iter().filter(|column| column.capacity() > 0));
     }
 
-    fn load(&mut self, generation: &Generation, slot: Slot, offsets: Range<u64>, range: TimeRange) {
+    fn load(
+        &mut self,
+        generation: &Generation,
+        slot: Slot,
+        offsets: Range<u64>,
+        range: TimeRange,
+        allowance: &dyn Allowance,
+    ) -> Result<(), Stopped> {
         let is_alone = generation.runs(slot).nth(1).is_none();
         for run in generation.runs(slot) {
-            let mut loaded = self.load_run(&run, &offsets, range, !is_alone);
+            let mut loaded = self.load_run(&run, &offsets, range, !is_alone, allowance)?;
             if !loaded.times.is_sorted_by(|a, b| a < b) {
                 self.sort(&mut loaded);
             }
@@ -123,15 +145,28 @@ impl Merge {
                 self.runs.push(loaded);
             }
         }
+        Ok(())
     }
 
     /// The rows of a run in the order of insertion, transposed.
-    fn load_run(&mut self, run: &Run<'_>, offsets: &Range<u64>, range: TimeRange, with_orders: bool) -> SortedRun {
+    fn load_run(
+        &mut self,
+        run: &Run<'_>,
+        offsets: &Range<u64>,
+        range: TimeRange,
+        with_orders: bool,
+        allowance: &dyn Allowance,
+    ) -> Result<SortedRun, Stopped> {
+        /// Pieces, each a page, between two looks: some 0.1 ms.
+        const TURN: usize = 64;
         let mut times = cleared(self.spare_times.pop());
         let mut orders = Vec::new();
         let mut columns: Vec<_> = (0..run.width).map(|_| cleared(self.spare_values.pop())).collect();
         let stride = run.stride();
-        for piece in run.pieces(offsets.start) {
+        for (index, piece) in run.pieces(offsets.start).enumerate() {
+            if index % TURN == TURN - 1 {
+                allowance.check()?;
+            }
             let offset = u64::from(row_offset(piece.words));
             if offset >= offsets.end {
                 break;
@@ -165,7 +200,7 @@ impl Merge {
                 }
             }
         }
-        SortedRun { layout: run.layout, times, orders, columns }
+        Ok(SortedRun { layout: run.layout, times, orders, columns })
     }
 
     /// Sorts a run by time. Of equal times the row inserted last stays.

@@ -2,7 +2,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering, Ordering::Relaxed},
     },
     thread,
 };
@@ -10,7 +10,9 @@ use std::{
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{Batch, Day, FieldId, LayoutId, NANOS_PER_DAY, Rows, SeqNo, Slot, StreamId, TableId, TimeRange};
+use crate::model::{
+    Allowance, Batch, Day, FieldId, LayoutId, NANOS_PER_DAY, Rows, SeqNo, Slot, Stopped, StreamId, TableId, TimeRange,
+};
 
 /// Small chunks, so that a few rows fill several.
 fn small_pool() -> Arc<ArenaPool> {
@@ -130,6 +132,37 @@ fn fields_with_the_same_times_are_one_group_and_others_are_not() {
     let groups = merge.columns(&generation, Slot(0), (SeqNo(0), SeqNo(1)), TimeRange::ALL, fields_of);
     let shape: Vec<_> = groups.iter().map(|group| (group.times.len(), group.fields.len())).collect();
     assert_eq!(shape, [(2, 1), (1, 3)]);
+}
+
+#[test]
+fn a_stream_of_many_rows_is_left_in_its_midst() {
+    /// Lets work go on so many times.
+    struct Questions {
+        asked: AtomicUsize,
+        max: usize,
+    }
+    impl Allowance for Questions {
+        fn go_on(&self) -> bool {
+            self.asked.fetch_add(1, Relaxed) < self.max
+        }
+        fn take(&self, _: usize) -> bool {
+            true
+        }
+        fn give_back(&self, _: usize) {}
+    }
+    let batches: Vec<_> = (1..=40_000).map(|seq| (seq, batch([rows(1, &[(0, seq as i64, 1.0)])]))).collect();
+    let (_writer, generation) = generation(&batches);
+    let mut merge = Merge::default();
+    let mut rows_of = |max| {
+        let questions = Questions { asked: AtomicUsize::new(0), max };
+        let numbers = (SeqNo(0), SeqNo(40_000));
+        let groups = merge.allowed_columns(&generation, Slot(0), numbers, TimeRange::ALL, fields_of, &questions);
+        (groups.map(|groups| groups[0].times.len()), questions.asked.into_inner())
+    };
+    let (rows, asked) = rows_of(usize::MAX);
+    assert!(rows == Ok(40_000) && asked > 4, "{rows:?} after {asked} questions");
+    assert_eq!(rows_of(asked / 2), (Err(Stopped), asked / 2 + 1));
+    assert_eq!(rows_of(usize::MAX), (rows, asked), "what was left undone does no harm");
 }
 
 #[test]

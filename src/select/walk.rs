@@ -135,7 +135,8 @@ impl<'v> Walk<'v> {
                 Cursor::Memory(generation) => {
                     let (merge, columns) = (&mut self.merge, &mut self.columns);
                     let Some(slot) = self.view.slot(self.table, stream) else { continue };
-                    read_memory(self.view, generation, slot, &self.fields, self.range, merge, columns);
+                    let asked = (&*self.fields, self.range, allowance);
+                    read_memory(self.view, generation, slot, asked, merge, columns)?;
                 }
             }
         }
@@ -165,18 +166,20 @@ fn read_memory(
     view: &View,
     generation: &Generation,
     slot: Slot,
-    fields: &[FieldId],
-    range: TimeRange,
+    (fields, range, allowance): (&[FieldId], TimeRange, &dyn Allowance),
     merge: &mut Merge,
     columns: &mut Columns,
-) {
+) -> Result<(), Stopped> {
     let schema = &view.index().schema;
     let fields_of = |layout| &*schema.layout(layout).fields;
-    for group in merge.columns(generation, slot, (SeqNo(0), view.last()), range, fields_of) {
+    let numbers = (SeqNo(0), view.last());
+    for group in merge.allowed_columns(generation, slot, numbers, range, fields_of, allowance)? {
+        allowance.check()?;
         columns.push(&group.times, |place| {
             let found = group.fields.binary_search_by_key(&fields[place], |(field, _)| *field).ok()?;
             view.counters().memory(group.times.len());
             Some(&group.fields[found].1)
         });
     }
+    allowance.check()
 }
