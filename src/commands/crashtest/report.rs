@@ -200,9 +200,9 @@ pub(super) fn render(reports: &[ModeReport], seed: u64) -> String {
 }
 
 const LEGEND: &str = "memory, os, disk: samples a crash took, of those answered 204 at that level. At memory that is \
-allowed\nwithin the window where there is no log; everything else breaks a promise. oldest lost: the longest time from an answer to the \
-crash that\ntook it. window: the longest time any receipt allowed for that. ready, complete: the slowest start until it \
-answered, and\nuntil all was there.\n";
+allowed within the\nwindow where there is no log; everything else breaks a promise. oldest lost: the longest time from an \
+answer to the\ncrash that took it. window: the longest time any receipt allowed for that. ready, complete: the slowest \
+start until\nit answered, and until all was there.\n";
 
 /// Checks that could not be made, so that nobody takes silence for success.
 fn skipped(reports: &[ModeReport]) -> String {
