@@ -1,7 +1,7 @@
 //! Durations of ranges, steps and offsets: literals, and arithmetic over them.
 
 use crate::{
-    model::NANOS_PER_SECOND,
+    model::{NANOS_PER_MILLI, NANOS_PER_SECOND},
     promql::{
         ast::{BinaryOp, DurationExpr, Place, Span},
         lexer::{Keyword, Kind, duration_nanos, number_value},
@@ -35,14 +35,15 @@ impl Parser<'_> {
             _ => true,
         };
         match positive {
-            true => Ok(duration),
+            true => Ok(alone(duration)),
             false => Err(self.error(span, "duration must be greater than 0")),
         }
     }
 
-    /// A duration behind `offset`. It ends where one part ends, so that `a offset 5m + b` is a sum; behind `)` it goes on
-    /// as in brackets, which is what Prometheus's grammar comes to.
-    pub(super) fn offset_duration(&mut self) -> Result<DurationExpr> {
+    /// A duration behind `offset`; `None` for a literal zero, which is as if nothing was written. It ends where one part
+    /// ends, so that `a offset 5m + b` is a sum; behind `)` it goes on as in brackets, which is what Prometheus's grammar
+    /// comes to.
+    pub(super) fn offset_duration(&mut self) -> Result<Option<DurationExpr>> {
         let start = self.peek().span.start;
         let (duration, _) = match (self.peek().kind, self.sign()) {
             (_, Some((negate, start))) => {
@@ -55,7 +56,7 @@ impl Parser<'_> {
             }
             _ => self.duration_part(OFFSET)?,
         };
-        Ok(duration)
+        Ok(Some(alone(duration)).filter(|offset| *offset != DurationExpr::Literal(0)))
     }
 
     /// Arithmetic whose operators bind at least as strongly as `precedence_min`.
@@ -186,4 +187,11 @@ impl Parser<'_> {
         let span = Span { start: first.start, end: last.end };
         Ok((build(Box::new(left), Box::new(right), Place(span)), span))
     }
+}
+
+/// A range, step or offset: a lone number is a duration like any other where milliseconds can say it.
+fn alone(duration: DurationExpr) -> DurationExpr {
+    let DurationExpr::Number(seconds) = duration else { return duration };
+    let nanos = (seconds * NANOS_PER_SECOND as f64).round() as i64;
+    if nanos % NANOS_PER_MILLI == 0 { DurationExpr::Literal(nanos) } else { duration }
 }

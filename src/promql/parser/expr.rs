@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::promql::{
-    ast::{Aggregate, AggregateOp, BinaryOp, Call, Expr, Node, Span},
+    ast::{Aggregate, AggregateOp, BinaryOp, Call, Expr, Node, Number, Span},
     functions,
     lexer::{Keyword, Kind, duration_nanos, is_utf8, number_value, quote, unquote},
     parser::{Parser, Result},
@@ -22,8 +22,9 @@ impl Parser<'_> {
         };
         let expr = self.binary(BinaryOp::Pow.precedence())?;
         let span = Span { start, end: expr.span.end };
-        if let Node::Number(value) = expr.node {
-            return Ok(Expr { node: Node::Number(if negate { -value } else { value }), span });
+        if let Node::Number(number) = expr.node {
+            let value = if negate { -number.value } else { number.value };
+            return Ok(Expr { node: Node::Number(Number { value, ..number }), span });
         }
         self.grow(0, span)?;
         Ok(Expr { node: Node::Unary { negate, expr: Box::new(expr) }, span })
@@ -43,7 +44,10 @@ impl Parser<'_> {
     pub(super) fn primary(&mut self) -> Result<Expr> {
         let token = self.peek();
         let (node, span) = match token.kind {
-            Kind::Number | Kind::Duration => (Node::Number(self.seconds()?), token.span),
+            Kind::Number | Kind::Duration => {
+                let number = Number { value: self.seconds()?, duration: token.kind == Kind::Duration };
+                (Node::Number(number), token.span)
+            }
             Kind::String => (Node::String(self.string()?), token.span),
             Kind::LeftParen => return self.parenthesised(),
             Kind::Aggregate(op) if self.starts_aggregation() => return self.aggregation(op),

@@ -132,9 +132,10 @@ impl Parser<'_> {
         let Some(shift) = shift_of(&mut expr.node) else {
             return Err(self.error(expr.span, format!("offset {NOT_SHIFTABLE}")));
         };
-        if shift.offset.replace(offset).is_some() {
+        if shift.offset.is_some() {
             return Err(self.error(expr.span, "offset may not be set multiple times"));
         }
+        shift.offset = offset;
         expr.span.end = self.end();
         Ok(())
     }
