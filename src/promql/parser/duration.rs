@@ -114,11 +114,11 @@ impl Parser<'_> {
             Kind::LeftParen => {
                 self.advance();
                 let (inner, span) = self.duration(0, context)?;
-                self.expect(Kind::RightParen, "", "")?;
+                self.expect(Kind::RightParen, context.0, context.1)?;
                 (DurationExpr::Paren(Box::new(inner)), span)
             }
-            Kind::Keyword(Keyword::Step) => self.query_duration(DurationExpr::Step)?,
-            Kind::Keyword(Keyword::Range) => self.query_duration(DurationExpr::Range)?,
+            Kind::Keyword(Keyword::Step) => self.query_duration(DurationExpr::Step, context)?,
+            Kind::Keyword(Keyword::Range) => self.query_duration(DurationExpr::Range, context)?,
             Kind::Keyword(Keyword::MinOf) => self.of_two(DurationExpr::MinOf, context)?,
             Kind::Keyword(Keyword::MaxOf) => self.of_two(DurationExpr::MaxOf, context)?,
             _ => return Err(self.unexpected(context.0, context.1)),
@@ -164,10 +164,10 @@ impl Parser<'_> {
     }
 
     /// `step()` or `range()`.
-    fn query_duration(&mut self, build: fn(Place) -> DurationExpr) -> Result<Spanned> {
+    fn query_duration(&mut self, build: fn(Place) -> DurationExpr, context: Context<'_>) -> Result<Spanned> {
         let start = self.advance().span.start;
-        self.expect(Kind::LeftParen, "", "")?;
-        self.expect(Kind::RightParen, "", "")?;
+        self.expect(Kind::LeftParen, context.0, context.1)?;
+        self.expect(Kind::RightParen, context.0, context.1)?;
         let span = Span { start, end: self.end() };
         Ok((build(Place(span)), span))
     }
@@ -179,11 +179,11 @@ impl Parser<'_> {
         context: Context<'_>,
     ) -> Result<Spanned> {
         self.advance();
-        self.expect(Kind::LeftParen, "", "")?;
+        self.expect(Kind::LeftParen, context.0, context.1)?;
         let (left, first) = self.duration(0, context)?;
-        self.expect(Kind::Comma, "", "")?;
+        self.expect(Kind::Comma, context.0, context.1)?;
         let (right, last) = self.duration(0, context)?;
-        self.expect(Kind::RightParen, "", "")?;
+        self.expect(Kind::RightParen, context.0, context.1)?;
         let span = Span { start: first.start, end: last.end };
         Ok((build(Box::new(left), Box::new(right), Place(span)), span))
     }
