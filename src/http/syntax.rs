@@ -20,7 +20,7 @@ use crate::{
 /// The tree of an expression. As deep as that, which the parser bounds.
 pub(super) fn tree(expr: &Expr) -> Value {
     match &expr.node {
-        Node::Number(value) => json!({ "type": "numberLiteral", "val": plain(*value) }),
+        Node::Number(number) => json!({ "type": "numberLiteral", "val": plain(number.value) }),
         Node::String(text) => json!({ "type": "stringLiteral", "val": **text }),
         Node::Paren(inner) => json!({ "type": "parenExpr", "expr": tree(inner) }),
         Node::Unary { negate, expr } => {

@@ -7,7 +7,7 @@ use regex::Regex;
 use crate::model::pattern::{PatternError, anchored_regex};
 
 /// How a matcher compares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MatchOp {
     /// `=`
     Equal,

@@ -49,10 +49,7 @@ pub struct Expr {
 
 impl PartialEq for Expr {
     fn eq(&self, other: &Self) -> bool {
-        match (&self.node, &other.node) {
-            (Node::Number(a), Node::Number(b)) => same_number(*a, *b),
-            (a, b) => a == b,
-        }
+        self.node == other.node
     }
 }
 
@@ -82,8 +79,8 @@ impl Expr {
 /// The kinds of expression.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Node {
-    /// `1`, `0x1f`, `Inf`, `NaN`, `5m` (seconds)
-    Number(f64),
+    /// `1`, `0x1f`, `Inf`, `NaN`, `5m`
+    Number(Number),
     /// `"text"`
     String(Arc<str>),
     /// `up{job="a"} offset 5m @ 123`
@@ -109,10 +106,31 @@ pub enum Node {
     Paren(Box<Expr>),
 }
 
-/// Selects series by name and labels, one sample each per step.
-#[derive(Clone, Debug, PartialEq)]
+/// A number as it was written.
+#[derive(Clone, Copy, Debug)]
+pub struct Number {
+    /// The number; of a duration, its seconds.
+    pub value: f64,
+    /// Whether it was written as a duration, such as `5m`; only for printing.
+    pub duration: bool,
+}
+
+impl From<f64> for Number {
+    fn from(value: f64) -> Self {
+        Self { value, duration: false }
+    }
+}
+
+impl PartialEq for Number {
+    fn eq(&self, other: &Self) -> bool {
+        same_number(self.value, other.value) && self.duration == other.duration
+    }
+}
+
+/// Selects series by name and labels, one sample each per step. Two are equal whatever order their conditions stand in.
+#[derive(Clone, Debug)]
 pub struct VectorSelector {
-    /// All conditions, the one on `__name__` included.
+    /// All conditions, the one on `__name__` included; first of all where it was written outside the braces.
     pub matchers: Vec<Matcher>,
     /// The metric name where it was written outside the braces; only for printing.
     pub name: Option<Arc<str>>,
@@ -122,10 +140,23 @@ pub struct VectorSelector {
     pub extension: Option<RangeExtension>,
 }
 
+impl PartialEq for VectorSelector {
+    fn eq(&self, other: &Self) -> bool {
+        let conditions = |selector: &Self| {
+            let mut conditions: Vec<_> =
+                selector.matchers.iter().map(|m| (Arc::clone(&m.name), m.op, Arc::clone(&m.value))).collect();
+            conditions.sort();
+            conditions
+        };
+        (&self.name, &self.at, self.extension) == (&other.name, &other.at, other.extension)
+            && conditions(self) == conditions(other)
+    }
+}
+
 /// `offset` and `@` of a selector or subquery.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TimeShift {
-    /// How far back to look.
+    /// How far back to look; never a literal zero, which is as if none was written.
     pub offset: Option<DurationExpr>,
     /// A fixed evaluation time.
     pub at: Option<At>,
@@ -302,6 +333,8 @@ pub struct Matching {
     pub fill_left: Option<f64>,
     /// `fill` / `fill_right`: the value of a missing right side.
     pub fill_right: Option<f64>,
+    /// Whether `fill` set both of these; only for printing.
+    pub fill_both: bool,
 }
 
 impl PartialEq for Matching {
@@ -312,6 +345,7 @@ impl PartialEq for Matching {
         };
         self.cardinality == other.cardinality
             && (self.on, &self.labels, &self.include) == (other.on, &other.labels, &other.include)
+            && self.fill_both == other.fill_both
             && fill(self.fill_left, other.fill_left)
             && fill(self.fill_right, other.fill_right)
     }

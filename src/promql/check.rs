@@ -6,6 +6,7 @@ use crate::{
         ast::{Aggregate, Binary, Call, Cardinality, Expr, Node, Span, ValueType, VectorSelector},
         error::ParseError,
         functions::Function,
+        lexer::quote,
     },
 };
 
@@ -27,12 +28,11 @@ impl Checker<'_> {
         match &mut expr.node {
             Node::Number(_) => Ok(ValueType::Scalar),
             Node::String(_) => Ok(ValueType::String),
-            Node::Vector(selector) => self.selector(selector, span, true).map(|()| ValueType::Vector),
-            Node::Matrix(matrix) => {
-                self.selector(&matrix.selector, matrix.selector_span, true).map(|()| ValueType::Matrix)
-            }
+            Node::Vector(selector) => self.selector(selector, span).map(|()| ValueType::Vector),
+            Node::Matrix(matrix) => self.selector(&matrix.selector, matrix.selector_span).map(|()| ValueType::Matrix),
             Node::Subquery(subquery) => match self.expr(&mut subquery.expr)? {
                 ValueType::Vector => Ok(ValueType::Matrix),
+                ValueType::Matrix => self.fail(span, "subquery is only allowed on instant vector, got matrix instead"),
                 got => self.fail(span, format!("subquery is only allowed on instant vector, got {got} instead")),
             },
             Node::Unary { expr, .. } => self.unary(expr, span),
@@ -68,19 +68,19 @@ impl Checker<'_> {
         }
     }
 
-    /// A selector with only empty conditions would silently select everything. Not so behind `info(…, `.
-    fn selector(&self, selector: &VectorSelector, span: Span, must_select: bool) -> Result<()> {
+    /// A selector with only empty conditions would silently select everything.
+    fn selector(&self, selector: &VectorSelector, span: Span) -> Result<()> {
         if let Some(name) = &selector.name {
             // The first matcher is the name's own.
             return match selector.matchers[1..].iter().find(|matcher| &*matcher.name == METRIC_NAME) {
                 Some(second) => {
-                    let second = &second.value;
-                    self.fail(span, format!("metric name must not be set twice: {name:?} or {second:?}"))
+                    let (name, second) = (quote(name), quote(&second.value));
+                    self.fail(span, format!("metric name must not be set twice: {name} or {second}"))
                 }
                 None => Ok(()),
             };
         }
-        match must_select && selector.matchers.iter().all(|matcher| matcher.matches_empty()) {
+        match selector.matchers.iter().all(|matcher| matcher.matches_empty()) {
             true => self.fail(span, "vector selector must contain at least one non-empty matcher"),
             false => Ok(()),
         }
@@ -119,7 +119,7 @@ impl Checker<'_> {
             .and_then(|matching| matching.labels.iter().find(|label| matching.include.contains(label)));
         match twice {
             Some(label) => {
-                let message = format!("label {label:?} must not occur in ON and GROUP clause at once");
+                let message = format!("label {} must not occur in ON and GROUP clause at once", quote(label));
                 self.fail(self.operator(binary), message)
             }
             None => Ok(()),
@@ -163,19 +163,16 @@ impl Checker<'_> {
     fn call(&self, call: &mut Call, span: Span) -> Result<()> {
         let function = call.function;
         self.count(function, call.args.len(), span)?;
-        let context = format!("call to function {:?}", function.name);
-        let info = function.name == "info";
-        for (index, arg) in call.args.iter_mut().enumerate() {
-            match info && index == 1 {
-                true => self.info_selector(arg)?,
-                false => self.expect(arg, function.arg(index), &context)?,
-            }
-        }
-        Ok(())
+        let context = format!("call to function {}", quote(function.name));
+        let labels = if function.name == "info" { call.args.get(1) } else { None };
+        labels.map_or(Ok(()), |labels| self.info_selector(labels, span, &context))?;
+        let checked = labels.map(|_| 1);
+        let mut args = call.args.iter_mut().enumerate().filter(|(index, _)| checked != Some(*index));
+        args.try_for_each(|(index, arg)| self.expect(arg, function.arg(index), &context))
     }
 
     fn count(&self, function: &Function, got: usize, span: Span) -> Result<()> {
-        let name = function.name;
+        let name = quote(function.name);
         let (min, max) = (function.args_min(), function.args_max());
         let expected = match max {
             Some(max) if min == max && got != max => format!("{max}"),
@@ -183,13 +180,16 @@ impl Checker<'_> {
             Some(max) if got > max => format!("at most {max}"),
             _ => return Ok(()),
         };
-        self.fail(span, format!("expected {expected} argument(s) in call to {name:?}, got {got}"))
+        self.fail(span, format!("expected {expected} argument(s) in call to {name}, got {got}"))
     }
 
-    /// The second argument of `info` lists labels in the form of a selector.
-    fn info_selector(&self, arg: &Expr) -> Result<()> {
+    /// The second argument of `info` lists labels in the form of a selector, which may be empty.
+    fn info_selector(&self, arg: &Expr, call: Span, context: &str) -> Result<()> {
         match &arg.node {
-            Node::Vector(selector) if selector.name.is_none() => self.selector(selector, arg.span, false),
+            _ if arg.value_type() != ValueType::Vector => {
+                self.fail(call, format!("expected type {} in {context}, got {}", ValueType::Vector, arg.value_type()))
+            }
+            Node::Vector(selector) if selector.name.is_none() => Ok(()),
             Node::Vector(_) => self.fail(arg.span, "expected label selectors only, got vector selector instead"),
             _ => self.fail(arg.span, "expected label selectors only"),
         }

@@ -5,9 +5,9 @@ use crate::promql::ast::{BinaryOp, Span};
 /// A duration: a constant, or (experimental) an expression over constants and the query's own times.
 #[derive(Clone, Debug, PartialEq)]
 pub enum DurationExpr {
-    /// Nanoseconds, written as a duration (`5m`).
+    /// Nanoseconds, written as a duration (`5m`), or as a number of seconds that is all of the range, step or offset.
     Literal(i64),
-    /// Seconds, written as a number.
+    /// Seconds, written as a number within arithmetic, or of more digits than milliseconds have.
     Number(f64),
     /// `step()`: the query's step; 0 for instant queries.
     Step(Place),

@@ -5,11 +5,13 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
-    model::{MatchOp, Matcher, NANOS_PER_MILLI},
+    model::{Matcher, NANOS_PER_MILLI},
     promql::{
         ast::{
-            Aggregate, At, Binary, Cardinality, DurationExpr, Expr, Matching, Node, Subquery, TimeShift, VectorSelector,
+            Aggregate, At, Binary, BinaryOp, Cardinality, DurationExpr, Expr, Matching, MatrixSelector, Node, Number,
+            Subquery, TimeShift, VectorSelector,
         },
+        format,
         lexer::{UNITS, quote},
     },
 };
@@ -25,15 +27,17 @@ impl fmt::Display for Expr {
 impl fmt::Display for Node {
     fn fmt(&self, f: Formatter<'_, '_>) -> fmt::Result {
         match self {
-            Self::Number(value) => number(*value, f),
+            Self::Number(number) => number.fmt(f),
             Self::String(text) => f.write_str(&quote(text)),
-            Self::Vector(selector) => write!(f, "{}{}", Series(selector), Suffix(selector)),
-            Self::Matrix(matrix) => {
-                write!(f, "{}[{}]{}", Series(&matrix.selector), matrix.range, Suffix(&matrix.selector))
+            Self::Vector(selector) => {
+                write!(f, "{}{}{}{}", Series(selector), Time(&selector.at), Extension(selector), Offset(&selector.at))
+            }
+            Self::Matrix(MatrixSelector { selector, range, .. }) => {
+                write!(f, "{}[{range}]{}{}", Series(selector), Extension(selector), selector.at)
             }
             Self::Subquery(subquery) => write!(f, "{}{}", subquery.expr, Window(subquery)),
             Self::Unary { negate, expr } => write!(f, "{}{expr}", sign(*negate)),
-            Self::Binary(binary) => write!(f, "{} {} {}", binary.left, Operator(binary), binary.right),
+            Self::Binary(binary) => write!(f, "{} {} {}", Left(binary), Operator(binary), binary.right),
             Self::Aggregate(aggregate) => {
                 write!(f, "{}(", Head(aggregate))?;
                 if let Some(param) = &aggregate.param {
@@ -56,12 +60,29 @@ pub(super) fn sign(negate: bool) -> char {
     if negate { '-' } else { '+' }
 }
 
-fn number(value: f64, f: Formatter<'_, '_>) -> fmt::Result {
-    match value {
-        // Without a sign, which would bind weaker than a `^` behind it.
-        f64::INFINITY => f.write_str("Inf"),
-        f64::NEG_INFINITY => f.write_str("-Inf"),
-        _ => write!(f, "{value}"),
+impl fmt::Display for Number {
+    fn fmt(&self, f: Formatter<'_, '_>) -> fmt::Result {
+        match self.duration {
+            true => {
+                let sign = if self.value.is_sign_negative() { "-" } else { "" };
+                f.write_str(sign)?;
+                duration((self.value.abs() * 1e3).round() as u64, f)
+            }
+            false => f.write_str(&format::plain(self.value)),
+        }
+    }
+}
+
+/// The left side of an operator.
+pub(super) struct Left<'a>(pub(super) &'a Binary);
+
+impl fmt::Display for Left<'_> {
+    fn fmt(&self, f: Formatter<'_, '_>) -> fmt::Result {
+        match self.0.left.node {
+            // Its sign would bind weaker than the `^` behind it, and so take in the power.
+            Node::Number(Number { value: f64::INFINITY, .. }) if self.0.op == BinaryOp::Pow => f.write_str("Inf"),
+            _ => self.0.left.fmt(f),
+        }
     }
 }
 
@@ -87,27 +108,32 @@ impl fmt::Display for Series<'_> {
         if matchers.is_empty() && self.0.name.is_some() {
             return Ok(());
         }
-        f.write_str("{")?;
-        for (index, Matcher { name, op, value, .. }) in matchers.iter().enumerate() {
-            let symbol: &MatchOp = op;
-            write!(f, "{}{}{symbol}{}", if index == 0 { "" } else { "," }, Label(name), quote(value))?;
-        }
-        f.write_str("}")
+        let mut texts: Vec<String> = matchers.iter().map(condition).collect();
+        texts.sort();
+        write!(f, "{{{}}}", texts.join(","))
     }
 }
 
-/// A label's name, in quotes where it needs them.
+/// `a="b"`
+fn condition(Matcher { name, op, value, .. }: &Matcher) -> String {
+    let quoted = if is_word(name) { name.to_string() } else { quote(name) };
+    format!("{quoted}{op}{}", quote(value))
+}
+
+/// Whether a name may stand without quotes in braces.
+fn is_word(name: &str) -> bool {
+    let word = |(index, c): (usize, char)| c == '_' || c.is_ascii_alphabetic() || index > 0 && c.is_ascii_digit();
+    !name.is_empty() && name.chars().enumerate().all(word)
+}
+
+/// A label's name in a list, in quotes where it needs them.
 struct Label<'a>(&'a str);
 
 impl fmt::Display for Label<'_> {
     fn fmt(&self, f: Formatter<'_, '_>) -> fmt::Result {
-        let word = self.0.chars().enumerate().all(|(index, c)| match c {
-            '0'..='9' => index > 0,
-            _ => c.is_ascii_alphabetic() || c == '_',
-        });
-        // Outside of braces these two would be numbers.
-        let special = self.0.is_empty() || self.0.eq_ignore_ascii_case("inf") || self.0.eq_ignore_ascii_case("nan");
-        match word && !special {
+        // Outside of braces these two are numbers.
+        let special = self.0.eq_ignore_ascii_case("inf") || self.0.eq_ignore_ascii_case("nan");
+        match is_word(self.0) && !special {
             true => f.write_str(self.0),
             false => f.write_str(&quote(self.0)),
         }
@@ -126,34 +152,45 @@ impl fmt::Display for Labels<'_> {
     }
 }
 
-/// What follows a selector and its range.
-struct Suffix<'a>(&'a VectorSelector);
+/// ` anchored`
+struct Extension<'a>(&'a VectorSelector);
 
-impl fmt::Display for Suffix<'_> {
+impl fmt::Display for Extension<'_> {
     fn fmt(&self, f: Formatter<'_, '_>) -> fmt::Result {
-        if let Some(extension) = self.0.extension {
-            write!(f, " {}", extension.name())?;
-        }
-        self.0.at.fmt(f)
+        self.0.extension.map_or(Ok(()), |extension| write!(f, " {}", extension.name()))
     }
 }
 
 impl fmt::Display for TimeShift {
     fn fmt(&self, f: Formatter<'_, '_>) -> fmt::Result {
-        match self.at {
-            Some(At::Start) => f.write_str(" @ start()")?,
-            Some(At::End) => f.write_str(" @ end()")?,
+        write!(f, "{}{}", Time(self), Offset(self))
+    }
+}
+
+/// ` @ 1.500`
+struct Time<'a>(&'a TimeShift);
+
+impl fmt::Display for Time<'_> {
+    fn fmt(&self, f: Formatter<'_, '_>) -> fmt::Result {
+        match self.0.at {
+            Some(At::Start) => f.write_str(" @ start()"),
+            Some(At::End) => f.write_str(" @ end()"),
             Some(At::Time(nanos)) => {
                 let millis = nanos / NANOS_PER_MILLI;
                 let (seconds, rest) = (millis.abs() / 1_000, millis.abs() % 1_000);
-                write!(f, " @ {}{seconds}.{rest:03}", if millis < 0 { "-" } else { "" })?;
+                write!(f, " @ {}{seconds}.{rest:03}", if millis < 0 { "-" } else { "" })
             }
-            None => {}
-        }
-        match &self.offset {
-            Some(offset) => write!(f, " offset {offset}"),
             None => Ok(()),
         }
+    }
+}
+
+/// ` offset 5m`
+struct Offset<'a>(&'a TimeShift);
+
+impl fmt::Display for Offset<'_> {
+    fn fmt(&self, f: Formatter<'_, '_>) -> fmt::Result {
+        self.0.offset.as_ref().map_or(Ok(()), |offset| write!(f, " offset {offset}"))
     }
 }
 
@@ -196,20 +233,14 @@ impl fmt::Display for Matching {
         if let Some(group) = group {
             write!(f, " {group} {}", Labels(&self.include))?;
         }
-        match (self.fill_left, self.fill_right) {
-            (Some(left), Some(right)) if left.to_bits() == right.to_bits() => fill("fill", left, f),
-            (left, right) => {
-                left.map_or(Ok(()), |value| fill("fill_left", value, f))?;
-                right.map_or(Ok(()), |value| fill("fill_right", value, f))
-            }
-        }
+        let fills = match self.fill_both {
+            true => [("fill", self.fill_left), ("", None)],
+            false => [("fill_left", self.fill_left), ("fill_right", self.fill_right)],
+        };
+        fills.into_iter().try_for_each(|(word, value)| {
+            value.map_or(Ok(()), |value| write!(f, " {word} ({})", format::shortest(value)))
+        })
     }
-}
-
-fn fill(name: &str, value: f64, f: Formatter<'_, '_>) -> fmt::Result {
-    write!(f, " {name} (")?;
-    number(value, f)?;
-    f.write_str(")")
 }
 
 /// An aggregation up to its parenthesis.
@@ -229,8 +260,11 @@ impl fmt::Display for Head<'_> {
 impl fmt::Display for DurationExpr {
     fn fmt(&self, f: Formatter<'_, '_>) -> fmt::Result {
         match self {
-            Self::Literal(nanos) => duration(*nanos, f),
-            Self::Number(seconds) => number(*seconds, f),
+            Self::Literal(nanos) => {
+                f.write_str(if *nanos < 0 { "-" } else { "" })?;
+                duration(nanos.unsigned_abs() / NANOS_PER_MILLI.unsigned_abs(), f)
+            }
+            Self::Number(seconds) => f.write_str(&format::plain(*seconds)),
             Self::Step(_) => f.write_str("step()"),
             Self::Range(_) => f.write_str("range()"),
             Self::Negate(inner, _) => write!(f, "-{inner}"),
@@ -243,14 +277,11 @@ impl fmt::Display for DurationExpr {
 }
 
 /// `1h30m`. Years and weeks only where they leave nothing over, as Prometheus has it.
-fn duration(nanos: i64, f: Formatter<'_, '_>) -> fmt::Result {
-    let mut millis = nanos.unsigned_abs() / NANOS_PER_MILLI.unsigned_abs();
+fn duration(millis: u64, f: Formatter<'_, '_>) -> fmt::Result {
     if millis == 0 {
         return f.write_str("0s");
     }
-    if nanos < 0 {
-        f.write_str("-")?;
-    }
+    let mut millis = millis;
     for (unit, scale) in UNITS {
         let scale = scale.unsigned_abs();
         let exact = unit != "y" && unit != "w" || millis.is_multiple_of(scale);

@@ -60,7 +60,7 @@ impl<'a> Eval<'a> {
     /// The value of a scalar expression.
     pub(crate) fn scalars(&self, expr: &'a Expr, steps: Steps) -> Result<Scalars> {
         match &expr.node {
-            Node::Number(value) => Ok(Scalars::Const(*value)),
+            Node::Number(number) => Ok(Scalars::Const(number.value)),
             Node::Paren(inner) | Node::Unary { negate: false, expr: inner } => self.scalars(inner, steps),
             Node::Unary { negate: true, expr: inner } => Ok(self.scalars(inner, steps)?.map(|value| -value)),
             Node::Binary(node) => {

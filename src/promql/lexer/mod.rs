@@ -12,8 +12,8 @@ use crate::promql::{
 };
 
 pub(crate) use scan::{UNITS, duration_nanos, number_value};
-pub(crate) use string::unquote;
 pub use string::{is_utf8, quote};
+pub(crate) use string::{quote_char, unquote};
 
 /// A piece of the text.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -144,28 +144,37 @@ impl Token<'_> {
         }
     }
 
+    /// Whether an expression can start with it. What is broken is said to be that.
+    pub(crate) fn starts_expr(&self) -> bool {
+        match self.kind {
+            Kind::Broken | Kind::Number | Kind::Duration | Kind::String | Kind::LeftParen | Kind::LeftBrace => true,
+            Kind::Operator(BinaryOp::Add | BinaryOp::Sub) => true,
+            _ => self.is_metric_name(),
+        }
+    }
+
     /// How an error names it.
     pub(crate) fn describe(&self) -> String {
         match self.kind {
             Kind::End | Kind::Broken => "end of input".to_owned(),
-            Kind::Identifier => format!("identifier {:?}", self.text),
-            Kind::MetricIdentifier => format!("metric identifier {:?}", self.text),
+            Kind::Identifier => format!("identifier {}", quote(self.text)),
+            Kind::MetricIdentifier => format!("metric identifier {}", quote(self.text)),
             Kind::Number => format!("number {}", self.quoted()),
             Kind::Duration => format!("duration {}", self.quoted()),
             Kind::String => format!("string {}", self.quoted()),
             Kind::Operator(_) | Kind::RegexMatch | Kind::RegexMismatch | Kind::At => format!("<op:{}>", self.text),
             Kind::Aggregate(_) => format!("<aggr:{}>", self.text),
-            Kind::Keyword(word) if word.is_function() => format!("{:?}", self.text),
+            Kind::Keyword(word) if word.is_function() => quote(self.text),
             Kind::Keyword(_) => format!("<{}>", self.text),
-            _ => format!("{:?}", self.text),
+            _ => quote(self.text),
         }
     }
 
     /// The text in quotes, cut where it is long.
     fn quoted(&self) -> String {
-        match self.text.char_indices().nth(10) {
-            Some((end, _)) => format!("{:?}...", &self.text[..end]),
-            None => format!("{:?}", self.text),
+        match self.text.len() > 10 {
+            true => quote(&self.text.chars().take(10).collect::<String>()) + "...",
+            false => quote(self.text),
         }
     }
 }
@@ -197,7 +206,16 @@ pub(crate) fn lex(text: &str) -> Tokens<'_> {
 enum Inside {
     Nothing,
     Braces,
-    Brackets,
+    /// `[…]`: whether a number or duration has come yet, and whether the colon has. Without the former only durations are
+    /// looked for, with it anything is a token that is one elsewhere.
+    Brackets {
+        number: bool,
+        colon: bool,
+    },
+}
+
+impl Inside {
+    const NEW_BRACKETS: Self = Self::Brackets { number: false, colon: false };
 }
 
 struct Lexer<'a> {
@@ -218,7 +236,7 @@ impl<'a> Lexer<'a> {
             None => self.finish(),
             Some(' ' | '\t' | '\r' | '\n') => self.skip(scan::blanks(rest)),
             Some('#') => self.skip(scan::comment(rest)),
-            Some('"' | '\'' | '`') if self.inside != Inside::Brackets => self.string(),
+            Some('"' | '\'' | '`') if !matches!(self.inside, Inside::Brackets { number: false, .. }) => self.string(),
             Some('0'..='9') if self.inside != Inside::Braces => self.number(),
             Some('.') if self.inside != Inside::Braces && rest[1..].starts_with(|c: char| c.is_ascii_digit()) => {
                 self.number()
@@ -227,7 +245,7 @@ impl<'a> Lexer<'a> {
             Some(c) => match self.inside {
                 Inside::Nothing => self.symbol(c),
                 Inside::Braces => self.symbol_in_braces(c),
-                Inside::Brackets => self.symbol_in_brackets(c),
+                Inside::Brackets { number, colon } => self.symbol_in_brackets(c, number, colon),
             },
         }
     }
@@ -235,8 +253,9 @@ impl<'a> Lexer<'a> {
     fn finish(&self) -> Step {
         let open = match self.inside {
             Inside::Braces => "unexpected end of input inside braces",
+            Inside::Brackets { number: false, .. } => "unexpected end of input in duration expression",
             _ if self.parens > 0 => "unclosed left parenthesis",
-            Inside::Brackets => "unclosed left bracket",
+            Inside::Brackets { .. } => "unclosed left bracket",
             Inside::Nothing => return Ok(false),
         };
         self.fail(open)
@@ -261,12 +280,12 @@ impl<'a> Lexer<'a> {
             (']', _) => return self.fail("unexpected right bracket ']'"),
             _ => match arithmetic(c) {
                 Some(kind) => (kind, 1),
-                None => return self.fail(format!("unexpected character: {c:?}")),
+                None => return self.fail(format!("unexpected character: {}", quote_char(c))),
             },
         };
         match kind {
             Kind::LeftBrace => self.inside = Inside::Braces,
-            Kind::LeftBracket => self.inside = Inside::Brackets,
+            Kind::LeftBracket => self.inside = Inside::NEW_BRACKETS,
             _ => {}
         }
         self.emit(kind, length)
@@ -288,23 +307,30 @@ impl<'a> Lexer<'a> {
                 self.inside = Inside::Nothing;
                 (Kind::RightBrace, 1)
             }
-            _ => return self.fail(format!("unexpected character inside braces: {c:?}")),
+            _ => return self.fail(format!("unexpected character inside braces: {}", quote_char(c))),
         };
         self.emit(kind, length)
     }
 
-    fn symbol_in_brackets(&mut self, c: char) -> Step {
-        let kind = match c {
-            ':' => Kind::Colon,
-            ']' => {
+    fn symbol_in_brackets(&mut self, c: char, number: bool, colon: bool) -> Step {
+        let kind = match (c, arithmetic(c)) {
+            (':', _) if colon => return self.fail("unexpected colon ':'"),
+            (':', _) if self.list.last().is_some_and(|token| token.kind == Kind::LeftBracket) => {
+                self.at += 1; // the colon is read, and what follows it is wrong
+                return self.fail("unexpected colon before duration in duration expression");
+            }
+            (':', _) => {
+                self.inside = Inside::Brackets { number, colon: true };
+                Kind::Colon
+            }
+            (']', _) => {
                 self.inside = Inside::Nothing;
                 Kind::RightBracket
             }
-            '[' => return self.fail("unexpected left bracket '['"),
-            _ => match arithmetic(c) {
-                Some(kind) => kind,
-                None => return self.fail(format!("unexpected character in duration expression: {c:?}")),
-            },
+            (_, Some(kind)) => kind,
+            ('[', _) if number => return self.fail("unexpected left bracket '['"),
+            _ if number => return self.symbol(c),
+            _ => return self.fail(format!("unexpected character in duration expression: {}", quote_char(c))),
         };
         self.emit(kind, 1)
     }
@@ -315,9 +341,15 @@ impl<'a> Lexer<'a> {
         let kind = match self.inside {
             Inside::Braces => Kind::Identifier,
             Inside::Nothing => classify(word, &rest[word.len()..]),
-            Inside::Brackets => match classify(word, "") {
+            Inside::Brackets { number, .. } => match classify(word, "") {
                 Kind::Keyword(keyword) if keyword.is_function() => Kind::Keyword(keyword),
-                _ => return self.fail(format!("unexpected {word:?} in duration expression")),
+                _ => {
+                    let first = word.chars().next().map(quote_char).unwrap_or_default();
+                    return self.fail(match number {
+                        true => format!("unexpected character: {first}, expected ':'"),
+                        false => format!("unexpected character in duration expression: {first}"),
+                    });
+                }
             },
         };
         self.emit(kind, word.len())
@@ -325,12 +357,12 @@ impl<'a> Lexer<'a> {
 
     fn number(&mut self) -> Step {
         let rest = self.rest();
+        if let Inside::Brackets { number, .. } = &mut self.inside {
+            *number = true;
+        }
         match scan::number_or_duration(rest) {
-            Some((kind, length)) => self.emit(kind, length),
-            None => {
-                let run = scan::alphanumeric(rest);
-                self.fail(format!("bad number or duration syntax: {run:?}"))
-            }
+            Ok((kind, length)) => self.emit(kind, length),
+            Err(length) => self.fail(format!("bad number or duration syntax: {}", quote(&rest[..length]))),
         }
     }
 
@@ -370,8 +402,9 @@ impl<'a> Lexer<'a> {
         &self.text[self.at..]
     }
 
+    /// The character so far on, in quotes; as in Go, that of no character behind the end.
     fn character_after(&self, offset: usize) -> String {
-        self.rest()[offset..].chars().next().map_or_else(|| "end of input".to_owned(), |c| format!("{c:?}"))
+        quote_char(self.rest()[offset..].chars().next().unwrap_or(char::REPLACEMENT_CHARACTER))
     }
 }
 

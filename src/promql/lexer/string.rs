@@ -7,21 +7,20 @@
 const UPPER: u32 = 0xfdd0;
 const LOWER: u32 = 0xfde0;
 
-/// The length of the string literal a text starts with.
-pub(super) fn length(text: &str) -> Result<usize, &'static str> {
-    let mut chars = text.char_indices();
-    let (_, quote) = chars.next().ok_or("unterminated quoted string")?;
-    while let Some((at, c)) = chars.next() {
+/// The length of the string literal a text starts with; fails where [`unquote`] would.
+pub(super) fn length(text: &str) -> Result<usize, String> {
+    let mut chars = text.chars();
+    let quote = chars.next().ok_or("unterminated quoted string")?;
+    let raw = quote == '`';
+    while let Some(c) = chars.next() {
         match c {
-            _ if c == quote => return Ok(at + 1),
-            '\\' if quote != '`' => {
-                chars.next();
-            }
-            '\n' if quote != '`' => return Err("unterminated quoted string"),
+            _ if c == quote => return Ok(text.len() - chars.as_str().len()),
+            '\\' if !raw => chars = escape(chars.as_str(), quote)?.1.chars(),
+            '\n' if !raw => break,
             _ => {}
         }
     }
-    Err(if quote == '`' { "unterminated raw string" } else { "unterminated quoted string" })
+    Err(if raw { "unterminated raw string" } else { "unterminated quoted string" }.to_owned())
 }
 
 /// The text a string literal stands for.
@@ -34,9 +33,14 @@ pub(crate) fn unquote(literal: &str) -> Result<String, String> {
     // Bytes, because `\xc3\xa4` is two escapes and one character.
     let mut bytes = Vec::with_capacity(inner.len());
     let mut rest = inner;
-    while let Some(escape) = rest.find('\\') {
-        bytes.extend_from_slice(&rest.as_bytes()[..escape]);
-        rest = unescape(&rest[escape + 1..], quote, &mut bytes)?;
+    while let Some(start) = rest.find('\\') {
+        bytes.extend_from_slice(&rest.as_bytes()[..start]);
+        let (meaning, after) = escape(&rest[start + 1..], quote)?;
+        match meaning {
+            Escape::Byte(byte) => bytes.push(byte),
+            Escape::Character(c) => bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+        rest = after;
     }
     bytes.extend_from_slice(rest.as_bytes());
     Ok(keep_stray_bytes(&bytes))
@@ -66,9 +70,17 @@ pub fn is_utf8(text: &str) -> bool {
     !text.char_indices().any(|(at, _)| stray_byte(&text[at..]).is_some())
 }
 
-/// Reads what follows a backslash, and returns what follows that.
-fn unescape<'a>(rest: &'a str, quote: char, bytes: &mut Vec<u8>) -> Result<&'a str, String> {
-    let c = rest.chars().next().ok_or("escape sequence not terminated")?;
+/// What an escape stands for.
+enum Escape {
+    Byte(u8),
+    Character(char),
+}
+
+/// Reads what follows a backslash: what it means, and what follows that.
+fn escape(rest: &str, quote: char) -> Result<(Escape, &str), String> {
+    let mut chars = rest.chars();
+    let c = chars.next().ok_or("escape sequence not terminated")?;
+    let after = chars.as_str();
     let simple = match c {
         'a' => 0x07,
         'b' => 0x08,
@@ -79,54 +91,93 @@ fn unescape<'a>(rest: &'a str, quote: char, bytes: &mut Vec<u8>) -> Result<&'a s
         'v' => 0x0b,
         '\\' => b'\\',
         '"' | '\'' if c == quote => c as u8,
-        '0'..='7' => return code(rest, 3, 8, bytes),
-        'x' => return code(&rest[1..], 2, 16, bytes),
-        'u' => return code(&rest[1..], 4, 16, bytes),
-        'U' => return code(&rest[1..], 8, 16, bytes),
-        _ => return Err(format!("unknown escape sequence {c:?}")),
+        '0'..='7' => return code(rest, 3, 8),
+        'x' => return code(after, 2, 16),
+        'u' => return code(after, 4, 16),
+        'U' => return code(after, 8, 16),
+        _ => return Err(format!("unknown escape sequence {}", code_point(c))),
     };
-    bytes.push(simple);
-    Ok(&rest[1..])
+    Ok((Escape::Byte(simple), after))
 }
 
 /// Reads a number of `count` digits: a byte where these are 2 or 3, else a character.
-fn code<'a>(rest: &'a str, count: usize, base: u32, bytes: &mut Vec<u8>) -> Result<&'a str, String> {
-    let digits = rest.get(..count).ok_or("escape sequence not terminated")?;
-    if let Some(bad) = digits.chars().find(|c| !c.is_digit(base)) {
-        return Err(format!("illegal character {bad:?} in escape sequence"));
+fn code(rest: &str, count: usize, base: u32) -> Result<(Escape, &str), String> {
+    let mut chars = rest.chars();
+    let mut value = 0_u32; // eight hexadecimal digits fit
+    for _ in 0..count {
+        let c = chars.next().ok_or("escape sequence not terminated")?;
+        let digit =
+            c.to_digit(base).ok_or_else(|| format!("illegal character {} in escape sequence", code_point(c)))?;
+        value = value * base + digit;
     }
-    let value = u32::from_str_radix(digits, base).map_err(|_| "escape sequence is out of range")?;
-    let invalid = || "escape sequence is an invalid Unicode code point".to_owned();
-    if count <= 3 {
-        bytes.push(u8::try_from(value).map_err(|_| invalid())?);
-    } else {
-        let c = char::from_u32(value).ok_or_else(invalid)?;
-        bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
-    }
-    Ok(&rest[count..])
+    let escape = match count {
+        0..=3 => u8::try_from(value).ok().map(Escape::Byte),
+        _ => char::from_u32(value).map(Escape::Character),
+    };
+    let escape = escape.ok_or("escape sequence is an invalid Unicode code point")?;
+    Ok((escape, chars.as_str()))
 }
 
-/// A literal for a text, in double quotes; also how errors show a text.
+/// A character as errors about escapes show it: `U+0063 'c'`.
+fn code_point(c: char) -> String {
+    let number = format!("U+{:04X}", u32::from(c));
+    if is_printable(c) { format!("{number} '{c}'") } else { number }
+}
+
+/// A literal for a text, in double quotes, with Go's escapes; also how errors show a text.
 pub fn quote(text: &str) -> String {
     let mut literal = String::with_capacity(text.len() + 2);
     literal.push('"');
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
         let mut length = c.len_utf8();
-        match (c, stray_byte(rest)) {
-            (_, Some(byte)) => {
+        match stray_byte(rest) {
+            Some(byte) => {
                 literal.push_str(&format!("\\x{byte:02x}"));
                 length *= 2;
             }
-            ('"' | '\\', _) => literal.extend(['\\', c]),
-            ('\n', _) => literal.push_str("\\n"),
-            ('\r', _) => literal.push_str("\\r"),
-            ('\t', _) => literal.push_str("\\t"),
-            _ if c.is_ascii_control() => literal.push_str(&format!("\\x{:02x}", u32::from(c))),
-            _ => literal.push(c),
+            None => push_escaped(&mut literal, c, '"'),
         }
         rest = &rest[length..];
     }
     literal.push('"');
     literal
+}
+
+/// A character between single quotes, with Go's escapes.
+pub(crate) fn quote_char(c: char) -> String {
+    let mut literal = String::from("'");
+    push_escaped(&mut literal, c, '\'');
+    literal.push('\'');
+    literal
+}
+
+/// Writes a character as Go does between such quotes.
+fn push_escaped(literal: &mut String, c: char, quote: char) {
+    match c {
+        '\\' => literal.push_str("\\\\"),
+        _ if c == quote => literal.extend(['\\', c]),
+        _ if is_printable(c) => literal.push(c),
+        '\u{7}' => literal.push_str("\\a"),
+        '\u{8}' => literal.push_str("\\b"),
+        '\u{c}' => literal.push_str("\\f"),
+        '\n' => literal.push_str("\\n"),
+        '\r' => literal.push_str("\\r"),
+        '\t' => literal.push_str("\\t"),
+        '\u{b}' => literal.push_str("\\v"),
+        '\0'..='\u{7f}' => literal.push_str(&format!("\\x{:02x}", u32::from(c))),
+        '\u{80}'..='\u{ffff}' => literal.push_str(&format!("\\u{:04x}", u32::from(c))),
+        _ => literal.push_str(&format!("\\U{:08x}", u32::from(c))),
+    }
+}
+
+/// Whether a character is a letter, mark, number, punctuation, symbol or the plain blank.
+fn is_printable(c: char) -> bool {
+    if c.is_ascii() {
+        return !c.is_ascii_control();
+    }
+    // The standard library knows, and says it by escaping the others. Behind a letter it leaves marks as they are.
+    let mut behind_letter = String::from("a");
+    behind_letter.push(c);
+    behind_letter.escape_debug().nth(1) == Some(c)
 }

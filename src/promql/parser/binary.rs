@@ -54,6 +54,7 @@ impl Parser<'_> {
             include: Vec::new(),
             fill_left: None,
             fill_right: None,
+            fill_both: false,
         };
         if let Kind::Keyword(word @ (Keyword::On | Keyword::Ignoring)) = self.peek().kind {
             self.advance();
@@ -82,7 +83,7 @@ impl Parser<'_> {
     fn fill(&mut self, matching: &mut Matching) -> Result<()> {
         if self.eat_keyword(Keyword::Fill).is_some() {
             let value = self.fill_value()?;
-            (matching.fill_left, matching.fill_right) = (Some(value), Some(value));
+            (matching.fill_left, matching.fill_right, matching.fill_both) = (Some(value), Some(value), true);
             return Ok(());
         }
         loop {

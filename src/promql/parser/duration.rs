@@ -1,7 +1,7 @@
 //! Durations of ranges, steps and offsets: literals, and arithmetic over them.
 
 use crate::{
-    model::NANOS_PER_SECOND,
+    model::{NANOS_PER_MILLI, NANOS_PER_SECOND},
     promql::{
         ast::{BinaryOp, DurationExpr, Place, Span},
         lexer::{Keyword, Kind, duration_nanos, number_value},
@@ -35,14 +35,15 @@ impl Parser<'_> {
             _ => true,
         };
         match positive {
-            true => Ok(duration),
+            true => Ok(alone(duration)),
             false => Err(self.error(span, "duration must be greater than 0")),
         }
     }
 
-    /// A duration behind `offset`. It ends where one part ends, so that `a offset 5m + b` is a sum; behind `)` it goes on
-    /// as in brackets, which is what Prometheus's grammar comes to.
-    pub(super) fn offset_duration(&mut self) -> Result<DurationExpr> {
+    /// A duration behind `offset`; `None` for a literal zero, which is as if nothing was written. It ends where one part
+    /// ends, so that `a offset 5m + b` is a sum; behind `)` it goes on as in brackets, which is what Prometheus's grammar
+    /// comes to.
+    pub(super) fn offset_duration(&mut self) -> Result<Option<DurationExpr>> {
         let start = self.peek().span.start;
         let (duration, _) = match (self.peek().kind, self.sign()) {
             (_, Some((negate, start))) => {
@@ -55,7 +56,7 @@ impl Parser<'_> {
             }
             _ => self.duration_part(OFFSET)?,
         };
-        Ok(duration)
+        Ok(Some(alone(duration)).filter(|offset| *offset != DurationExpr::Literal(0)))
     }
 
     /// Arithmetic whose operators bind at least as strongly as `precedence_min`.
@@ -113,11 +114,11 @@ impl Parser<'_> {
             Kind::LeftParen => {
                 self.advance();
                 let (inner, span) = self.duration(0, context)?;
-                self.expect(Kind::RightParen, "", "")?;
+                self.expect(Kind::RightParen, context.0, context.1)?;
                 (DurationExpr::Paren(Box::new(inner)), span)
             }
-            Kind::Keyword(Keyword::Step) => self.query_duration(DurationExpr::Step)?,
-            Kind::Keyword(Keyword::Range) => self.query_duration(DurationExpr::Range)?,
+            Kind::Keyword(Keyword::Step) => self.query_duration(DurationExpr::Step, context)?,
+            Kind::Keyword(Keyword::Range) => self.query_duration(DurationExpr::Range, context)?,
             Kind::Keyword(Keyword::MinOf) => self.of_two(DurationExpr::MinOf, context)?,
             Kind::Keyword(Keyword::MaxOf) => self.of_two(DurationExpr::MaxOf, context)?,
             _ => return Err(self.unexpected(context.0, context.1)),
@@ -163,10 +164,10 @@ impl Parser<'_> {
     }
 
     /// `step()` or `range()`.
-    fn query_duration(&mut self, build: fn(Place) -> DurationExpr) -> Result<Spanned> {
+    fn query_duration(&mut self, build: fn(Place) -> DurationExpr, context: Context<'_>) -> Result<Spanned> {
         let start = self.advance().span.start;
-        self.expect(Kind::LeftParen, "", "")?;
-        self.expect(Kind::RightParen, "", "")?;
+        self.expect(Kind::LeftParen, context.0, context.1)?;
+        self.expect(Kind::RightParen, context.0, context.1)?;
         let span = Span { start, end: self.end() };
         Ok((build(Place(span)), span))
     }
@@ -178,12 +179,19 @@ impl Parser<'_> {
         context: Context<'_>,
     ) -> Result<Spanned> {
         self.advance();
-        self.expect(Kind::LeftParen, "", "")?;
+        self.expect(Kind::LeftParen, context.0, context.1)?;
         let (left, first) = self.duration(0, context)?;
-        self.expect(Kind::Comma, "", "")?;
+        self.expect(Kind::Comma, context.0, context.1)?;
         let (right, last) = self.duration(0, context)?;
-        self.expect(Kind::RightParen, "", "")?;
+        self.expect(Kind::RightParen, context.0, context.1)?;
         let span = Span { start: first.start, end: last.end };
         Ok((build(Box::new(left), Box::new(right), Place(span)), span))
     }
+}
+
+/// A range, step or offset: a lone number is a duration like any other where milliseconds can say it.
+fn alone(duration: DurationExpr) -> DurationExpr {
+    let DurationExpr::Number(seconds) = duration else { return duration };
+    let nanos = (seconds * NANOS_PER_SECOND as f64).round() as i64;
+    if nanos % NANOS_PER_MILLI == 0 { DurationExpr::Literal(nanos) } else { duration }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::promql::{
-    ast::{Aggregate, AggregateOp, BinaryOp, Call, Expr, Node, Span},
+    ast::{Aggregate, AggregateOp, BinaryOp, Call, Expr, Node, Number, Span},
     functions,
     lexer::{Keyword, Kind, duration_nanos, is_utf8, number_value, quote, unquote},
     parser::{Parser, Result},
@@ -22,8 +22,9 @@ impl Parser<'_> {
         };
         let expr = self.binary(BinaryOp::Pow.precedence())?;
         let span = Span { start, end: expr.span.end };
-        if let Node::Number(value) = expr.node {
-            return Ok(Expr { node: Node::Number(if negate { -value } else { value }), span });
+        if let Node::Number(number) = expr.node {
+            let value = if negate { -number.value } else { number.value };
+            return Ok(Expr { node: Node::Number(Number { value, ..number }), span });
         }
         self.grow(0, span)?;
         Ok(Expr { node: Node::Unary { negate, expr: Box::new(expr) }, span })
@@ -43,7 +44,10 @@ impl Parser<'_> {
     pub(super) fn primary(&mut self) -> Result<Expr> {
         let token = self.peek();
         let (node, span) = match token.kind {
-            Kind::Number | Kind::Duration => (Node::Number(self.seconds()?), token.span),
+            Kind::Number | Kind::Duration => {
+                let number = Number { value: self.seconds()?, duration: token.kind == Kind::Duration };
+                (Node::Number(number), token.span)
+            }
             Kind::String => (Node::String(self.string()?), token.span),
             Kind::LeftParen => return self.parenthesised(),
             Kind::Aggregate(op) if self.starts_aggregation() => return self.aggregation(op),
@@ -88,10 +92,10 @@ impl Parser<'_> {
         let args = self.arguments()?;
         let span = Span { start: name.span.start, end: self.end() };
         let Some(function) = functions::find(name.text) else {
-            return Err(self.error(name.span, format!("unknown function with name {:?}", name.text)));
+            return Err(self.error(name.span, format!("unknown function with name {}", quote(name.text))));
         };
         let enabled = self.features.experimental_functions || !function.experimental;
-        self.require(enabled, name.span, || format!("function {:?} is not enabled", function.name))?;
+        self.require(enabled, name.span, || format!("function {} is not enabled", quote(function.name)))?;
         self.grow(0, span)?;
         Ok(Expr { node: Node::Call(Call { function, args }), span })
     }
@@ -104,7 +108,7 @@ impl Parser<'_> {
         while self.eat(Kind::RightParen).is_none() {
             if !args.is_empty() {
                 let comma = self.expect(Kind::Comma, "", "")?;
-                if self.peek().kind == Kind::RightParen {
+                if !self.peek().starts_expr() {
                     return Err(self.error(comma.span, "trailing commas not allowed in function call args"));
                 }
             }
@@ -123,15 +127,17 @@ impl Parser<'_> {
     fn aggregation(&mut self, op: AggregateOp) -> Result<Expr> {
         let start = self.advance().span.start;
         let before = self.grouping()?;
-        if self.peek().kind != Kind::LeftParen {
-            return Err(self.unexpected("aggregation", ""));
-        }
+        self.aggregations += 1;
         let args = self.arguments()?;
+        self.aggregations -= 1;
         let grouping = match before {
             Some(grouping) => Some(grouping),
             None => self.grouping()?,
         };
         let span = Span { start, end: self.end() };
+        if args.is_empty() {
+            return Err(self.error(span, "no arguments for aggregate expression provided"));
+        }
         self.require(self.features.experimental_functions || !op.is_experimental(), span, || {
             let flag = "promql-experimental-functions";
             format!("{}() is experimental and must be enabled with --enable-feature={flag}", op.name())
@@ -158,13 +164,12 @@ impl Parser<'_> {
         let expected = 1 + usize::from(op.param().is_some());
         let got = args.len();
         let mut args = args.into_iter();
-        match (got == expected, got) {
-            (true, _) => {
+        match got == expected {
+            true => {
                 let param = if expected == 2 { args.next() } else { None };
                 Ok((param, args.next().expect("as many arguments as expected were counted")))
             }
-            (false, 0) => Err(self.error(span, "no arguments for aggregate expression provided")),
-            (false, _) => {
+            false => {
                 let what = "wrong number of arguments for aggregate expression provided";
                 Err(self.error(span, format!("{what}, expected {expected}, got {got}")))
             }

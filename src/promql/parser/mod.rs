@@ -74,6 +74,8 @@ struct Parser<'a> {
     /// Why the last token is broken.
     broken: Option<ParseError>,
     nesting: usize,
+    /// How many aggregations are open: whose arguments, or what stands before these, is being read.
+    aggregations: usize,
     /// The height of the expression that was read last.
     height: usize,
 }
@@ -85,7 +87,8 @@ impl<'a> Parser<'a> {
             return Err(ParseError::new("", Span::default(), message));
         }
         let tokens = lex(text);
-        Ok(Self { text, features, tokens: tokens.list, at: 0, broken: tokens.broken, nesting: 0, height: 0 })
+        let (tokens, broken) = (tokens.list, tokens.broken);
+        Ok(Self { text, features, tokens, at: 0, broken, nesting: 0, aggregations: 0, height: 0 })
     }
 
     fn peek(&self) -> Token<'a> {
@@ -139,9 +142,11 @@ impl<'a> Parser<'a> {
         if enabled { Ok(()) } else { Err(self.error(span, message())) }
     }
 
-    /// The error that the next token is none that may stand there.
+    /// The error that the next token is none that may stand there. Where nothing else names the place, an aggregation
+    /// around it does.
     fn unexpected(&self, context: &str, expected: &str) -> ParseError {
         let token = self.peek();
+        let context = if context.is_empty() && self.aggregations > 0 { "aggregation" } else { context };
         if let (Kind::Broken, Some(error)) = (token.kind, &self.broken) {
             return error.clone();
         }

@@ -116,10 +116,11 @@ impl Parser<'_> {
             Node::Vector(selector) => selector,
             _ => return Err(self.error(brackets, "ranges only allowed for vector selectors")),
         };
-        if selector.at.offset.is_some() {
+        // As in Prometheus, these two are refused, while a computed offset and the query's bounds are taken over.
+        if matches!(selector.at.offset, Some(DurationExpr::Literal(_) | DurationExpr::Number(_))) {
             return Err(self.error(brackets, "no offset modifiers allowed before range"));
         }
-        if selector.at.at.is_some() {
+        if matches!(selector.at.at, Some(At::Time(_))) {
             return Err(self.error(brackets, "no @ modifiers allowed before range"));
         }
         let span = Span { start: expr.span.start, end: brackets.end };
@@ -132,9 +133,10 @@ impl Parser<'_> {
         let Some(shift) = shift_of(&mut expr.node) else {
             return Err(self.error(expr.span, format!("offset {NOT_SHIFTABLE}")));
         };
-        if shift.offset.replace(offset).is_some() {
+        if shift.offset.is_some() {
             return Err(self.error(expr.span, "offset may not be set multiple times"));
         }
+        shift.offset = offset;
         expr.span.end = self.end();
         Ok(())
     }
@@ -145,7 +147,7 @@ impl Parser<'_> {
             Kind::Keyword(Keyword::Start) => self.at_bound(At::Start)?,
             Kind::Keyword(Keyword::End) => self.at_bound(At::End)?,
             _ => {
-                let seconds = self.signed_seconds("@", "timestamp")?;
+                let seconds = self.signed_seconds(AT.0, AT.1)?;
                 At::Time(nanos_of_timestamp(seconds).ok_or_else(|| {
                     let shown = if seconds.is_finite() { format!("{seconds:.6}") } else { format::plain(seconds) };
                     self.error(expr.span, format!("timestamp out of bounds for @ modifier: {shown}"))
@@ -165,8 +167,8 @@ impl Parser<'_> {
     /// `start()` or `end()`.
     fn at_bound(&mut self, at: At) -> Result<At> {
         self.advance();
-        self.expect(Kind::LeftParen, "", "")?;
-        self.expect(Kind::RightParen, "", "")?;
+        self.expect(Kind::LeftParen, AT.0, AT.1)?;
+        self.expect(Kind::RightParen, AT.0, AT.1)?;
         Ok(at)
     }
 
@@ -182,7 +184,7 @@ impl Parser<'_> {
             Node::Subquery(_) => {
                 return Err(self.error(expr.span, format!("{word} modifier is not supported for subqueries")));
             }
-            _ => return Err(self.error(expr.span, format!("{word} modifier {NOT_EXTENSIBLE}"))),
+            _ => return Err(self.error(expr.span, format!("{word} modifier not implemented"))),
         };
         if selector.extension.replace(extension).is_some_and(|before| before != extension) {
             return Err(self.error(expr.span, "anchored and smoothed modifiers cannot be used together"));
@@ -195,7 +197,8 @@ impl Parser<'_> {
 const CONTEXT: &str = "label matching";
 const NOT_SHIFTABLE: &str =
     "modifier must be preceded by an instant vector selector or range vector selector or a subquery";
-const NOT_EXTENSIBLE: &str = "must be preceded by an instant vector selector or range vector selector";
+/// Where an error about `@` is, and what may stand there.
+const AT: (&str, &str) = ("@", "timestamp");
 
 /// Where an expression keeps its `offset` and `@`, if it may have them.
 fn shift_of(node: &mut Node) -> Option<&mut TimeShift> {

@@ -1,7 +1,7 @@
 use crate::promql::{
     ast::Node,
     is_utf8,
-    lexer::{duration_nanos, number_value, unquote},
+    lexer::{duration_nanos, number_value, quote_char, unquote},
     parse, quote,
 };
 
@@ -20,9 +20,9 @@ fn numbers_follow_go() {
         ("Inf", f64::INFINITY),
     ] {
         assert_eq!(number_value(text), Ok(value), "{text}");
-        assert!(matches!(parse(text).unwrap().node, Node::Number(parsed) if parsed == value), "{text}");
+        assert!(matches!(parse(text).unwrap().node, Node::Number(parsed) if parsed.value == value), "{text}");
     }
-    assert!(matches!(parse("nAn").unwrap().node, Node::Number(value) if value.is_nan()));
+    assert!(matches!(parse("nAn").unwrap().node, Node::Number(number) if number.value.is_nan()));
     assert!(number_value("0xffffffffffffffff").is_err());
     assert!(number_value("1e999").is_err());
 }
@@ -36,7 +36,7 @@ fn durations_have_falling_units() {
         assert_eq!(duration_nanos(text), Err(format!("not a valid duration string: {text:?}")));
     }
     assert_eq!(duration_nanos("300y"), Err("duration out of range".to_owned()));
-    assert_eq!(duration_nanos("99999999999999999999s"), Err("duration out of range".to_owned()));
+    assert_eq!(duration_nanos("9999999999999999999s"), Err("duration out of range".to_owned()));
 }
 
 #[test]
@@ -53,6 +53,17 @@ fn strings_unescape_like_go() {
 fn a_quoted_text_unquotes_to_itself() {
     let text = "\u{0}\u{7}\u{7f}\"'`\\ \n\r\t ä \u{1f600}";
     assert_eq!(unquote(&quote(text)).unwrap(), text);
+}
+
+#[test]
+fn texts_are_quoted_as_by_go() {
+    assert_eq!(quote("\u{7}\u{8}\u{c}\n\r\t\u{b}\u{1}\u{7f}\"'\\"), r#""\a\b\f\n\r\t\v\x01\x7f\"'\\""#);
+    assert_eq!(quote("\u{80}\u{a0}\u{200b}\u{feff}\u{e0001}"), r#""\u0080\u00a0\u200b\ufeff\U000e0001""#);
+    assert_eq!(quote("e\u{301} \u{e4} \u{1f600} \u{fffd}"), "\"e\u{301} \u{e4} \u{1f600} \u{fffd}\"");
+    assert_eq!(
+        ["'", "\"", "\\", "\u{301}", "\0"].map(|c| quote_char(c.chars().next().unwrap())).join(" "),
+        "'\\'' '\"' '\\\\' '\u{301}' '\\x00'"
+    );
 }
 
 #[test]

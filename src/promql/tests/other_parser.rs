@@ -16,7 +16,7 @@ use crate::promql::{
 /// What both say, in a form of neither: every node in parentheses with all that belongs to it.
 fn ours(expr: &Expr) -> Option<String> {
     Some(match &expr.node {
-        Node::Number(value) => number(*value),
+        Node::Number(literal) => number(literal.value),
         Node::String(text) => format!("{text:?}"),
         Node::Vector(selector) => our_selector(selector)?,
         Node::Matrix(matrix) => format!("(range {} {})", our_selector(&matrix.selector)?, literal(&matrix.range)?),

@@ -1,6 +1,8 @@
 use crate::promql::{
     HEIGHT_MAX, QUERY_BYTES_MAX,
-    ast::{At, BinaryOp, Cardinality, DurationExpr, Expr, Matching, Node, RangeExtension, Span, VectorSelector},
+    ast::{
+        At, BinaryOp, Cardinality, DurationExpr, Expr, Matching, Node, Number, RangeExtension, Span, VectorSelector,
+    },
     parse, parse_selector, pretty,
 };
 
@@ -63,18 +65,22 @@ fn operators_bind_as_in_prometheus() {
 
 #[test]
 fn a_sign_before_a_number_is_part_of_it() {
-    assert!(matches!(node("-1"), Node::Number(-1.0)));
-    assert!(matches!(node("--1"), Node::Number(1.0)));
-    assert!(matches!(node("-Inf"), Node::Number(f64::NEG_INFINITY)));
+    assert_eq!(node("-1"), Node::Number((-1.0).into()));
+    assert_eq!(node("--1"), Node::Number(1.0.into()));
+    assert_eq!(node("-Inf"), Node::Number(f64::NEG_INFINITY.into()));
+    assert_eq!(node("-5m"), Node::Number(Number { value: -300.0, duration: true }));
     assert!(matches!(node("-2 ^ 2"), Node::Unary { negate: true, .. }));
 }
 
 #[test]
 fn durations_are_numbers_and_numbers_are_durations() {
-    assert!(matches!(node("1h30m"), Node::Number(5400.0)));
+    assert_eq!(node("1h30m"), Node::Number(Number { value: 5400.0, duration: true }));
     let Node::Matrix(matrix) = node("m[1800] offset 20") else { panic!() };
-    assert_eq!(matrix.range, DurationExpr::Number(1800.0));
-    assert_eq!(matrix.selector.at.offset, Some(DurationExpr::Number(20.0)));
+    assert_eq!(matrix.range, DurationExpr::Literal(1800 * SECOND));
+    assert_eq!(matrix.selector.at.offset, Some(DurationExpr::Literal(20 * SECOND)));
+    assert_eq!(selector("m[0.0015]"), selector("m[1ms]"));
+    let Node::Matrix(matrix) = node("m[0.0015]") else { panic!() };
+    assert_eq!(matrix.range, DurationExpr::Number(0.0015), "milliseconds cannot say it");
     assert_eq!(selector("m @ 1m40s").at.at, Some(At::Time(100 * SECOND)));
 }
 
@@ -90,8 +96,8 @@ fn at_takes_times_and_bounds() {
 #[test]
 fn an_offset_ends_where_its_first_part_does() {
     for (text, expected) in [
-        ("m offset 100 + 2", "(m offset 100 + 2)"),
-        ("m offset -2 ^ 2", "(m offset -2 ^ 2)"),
+        ("m offset 100 + 2", "(m offset 1m40s + 2)"),
+        ("m offset -2 ^ 2", "(m offset -2s ^ 2)"),
         ("m offset -step() * 2", "(m offset -step() * 2)"),
         ("m offset min_of(step(), 1s) + 8", "(m offset min_of(step(), 1s) + 8)"),
         ("m offset -(2s - 5) + 8", "(m offset -(2s - 5) + 8)"),
@@ -141,7 +147,7 @@ fn keywords_name_metrics_and_labels_where_no_keyword_can_stand() {
 
 #[test]
 fn names_in_quotes_may_be_any_text() {
-    assert_eq!(selector("{\"my.metric\", \"a.b\"='c'}").to_string_for_test(), "{__name__=\"my.metric\",\"a.b\"=\"c\"}");
+    assert_eq!(selector("{\"my.metric\", \"a.b\"='c'}").to_string_for_test(), "{\"a.b\"=\"c\",__name__=\"my.metric\"}");
     assert_eq!(parse("sum by (\"a b\", c) (x)").unwrap().to_string(), "sum by (\"a b\", c) (x)");
 }
 
@@ -170,6 +176,7 @@ fn fill_sets_one_side_or_both() {
     assert_eq!(values("a + fill(-1) b"), (Some(-1.0), Some(-1.0)));
     assert_eq!(values("a + fill_right (7) fill_left(5m) b"), (Some(300.0), Some(7.0)));
     assert_eq!(values("a == bool on (x) group_left fill_left(0) b"), (Some(0.0), None));
+    assert_ne!(matching("a + fill(1) b"), matching("a + fill_left(1) fill_right(1) b"), "as it was written");
     assert!(parse("a + fill_left(1) fill_left(2) b").is_err());
     assert!(parse("a + fill(1) fill_left(2) b").is_err());
 }
@@ -178,7 +185,7 @@ fn fill_sets_one_side_or_both() {
 fn extensions_stand_behind_selectors() {
     assert_eq!(selector("m[5m] anchored").extension, Some(RangeExtension::Anchored));
     assert_eq!(selector("m offset -100 smoothed").extension, Some(RangeExtension::Smoothed));
-    assert_eq!(grouped("m @ 100 smoothed + 0"), "(m smoothed @ 100.000 + 0)");
+    assert_eq!(grouped("m @ 100 smoothed + 0"), "(m @ 100.000 smoothed + 0)");
 }
 
 #[test]

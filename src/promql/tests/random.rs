@@ -9,7 +9,7 @@ use crate::{
     promql::{
         ast::{
             Aggregate, AggregateOp, At, Binary, BinaryOp, Call, Cardinality, DurationExpr, Expr, Matching,
-            MatrixSelector, Node, Place, RangeExtension, Span, Subquery, TimeShift, ValueType, VectorSelector,
+            MatrixSelector, Node, Number, Place, RangeExtension, Span, Subquery, TimeShift, ValueType, VectorSelector,
         },
         functions::{self, FUNCTIONS},
         parse, parse_selector, pretty,
@@ -86,7 +86,7 @@ fn expr(node: Node) -> Expr {
 fn operand(inner: Expr) -> Expr {
     match &inner.node {
         Node::Binary(_) | Node::Unary { .. } => expr(Node::Paren(Box::new(inner))),
-        Node::Number(value) if value.is_sign_negative() => expr(Node::Paren(Box::new(inner))),
+        Node::Number(number) if number.value.is_sign_negative() => expr(Node::Paren(Box::new(inner))),
         // Behind `offset (…)` an operator goes on with the duration.
         Node::Vector(VectorSelector { at: TimeShift { offset: Some(DurationExpr::Paren(_)), .. }, .. }) => {
             expr(Node::Paren(Box::new(inner)))
@@ -119,10 +119,16 @@ fn number() -> impl Strategy<Value = f64> {
     .prop_map(|value| if value.is_nan() { 0.5 } else { value })
 }
 
+fn literal() -> impl Strategy<Value = Expr> {
+    let duration = (-1_000_000..1_000_000_i64).prop_map(|millis| Number { value: millis as f64 / 1e3, duration: true });
+    prop_oneof![number().prop_map(Number::from), duration].prop_map(|number| expr(Node::Number(number)))
+}
+
 fn duration() -> impl Strategy<Value = DurationExpr> {
     let leaf = prop_oneof![
         (1..10_000_000_000_i64).prop_map(|millis| DurationExpr::Literal(millis * 1_000_000)),
-        (0.001..1e6_f64).prop_map(DurationExpr::Number),
+        // A whole number of milliseconds would be read as a duration where it stands alone.
+        (1..1_000_000_000_i64).prop_map(|half| DurationExpr::Number((2 * half + 1) as f64 / 2e3)),
         Just(DurationExpr::Step(Place::default())),
         Just(DurationExpr::Range(Place::default())),
     ];
@@ -179,10 +185,14 @@ fn selector() -> impl Strategy<Value = VectorSelector> {
 
 fn matching() -> impl Strategy<Value = Matching> {
     let group = select(vec![Cardinality::OneToOne, Cardinality::ManyToOne, Cardinality::OneToMany]);
-    (group, any::<bool>(), labels(), labels(), option::of(number()), option::of(number())).prop_map(
-        |(cardinality, on, labels, mut include, fill_left, fill_right)| {
+    let fills = prop_oneof![
+        (option::of(number()), option::of(number())).prop_map(|(left, right)| (left, right, false)),
+        number().prop_map(|both| (Some(both), Some(both), true)),
+    ];
+    (group, any::<bool>(), labels(), labels(), fills).prop_map(
+        |(cardinality, on, labels, mut include, (fill_left, fill_right, fill_both))| {
             include.retain(|label| cardinality != Cardinality::OneToOne && !(on && labels.contains(label)));
-            Matching { cardinality, on, labels, include, fill_left, fill_right }
+            Matching { cardinality, on, labels, include, fill_left, fill_right, fill_both }
         },
     )
 }
@@ -202,6 +212,7 @@ fn binary(op: BinaryOp, return_bool: bool, matching: Matching, left: Expr, right
         include: vec![],
         fill_left: None,
         fill_right: None,
+        fill_both: false,
         ..matching.clone()
     };
     let matching = (!scalar).then_some(if op.is_set() { set } else { matching });
@@ -212,7 +223,7 @@ fn binary(op: BinaryOp, return_bool: bool, matching: Matching, left: Expr, right
 fn aggregate(op: AggregateOp, vector: Expr, value: f64, without: bool, grouping: Vec<Arc<str>>) -> Expr {
     let param = op.param().map(|param| match param {
         ValueType::String => expr(Node::String("value".into())),
-        _ => expr(Node::Number(value)),
+        _ => expr(Node::Number(value.into())),
     });
     expr(Node::Aggregate(Box::new(Aggregate { op, expr: vector, param, without, grouping })))
 }
@@ -223,10 +234,7 @@ fn call(name: &str, args: Vec<Expr>) -> Expr {
 
 /// A call of any function, with as many arguments as it takes at least, and some that may be left out.
 fn any_call(vector: impl Strategy<Value = Expr> + Clone + 'static) -> impl Strategy<Value = Expr> {
-    let scalar = prop_oneof![
-        number().prop_map(|value| expr(Node::Number(value))),
-        vector.clone().prop_map(|vector| call("scalar", vec![vector]))
-    ];
+    let scalar = prop_oneof![literal(), vector.clone().prop_map(|vector| call("scalar", vec![vector]))];
     let matrix = (selector(), duration()).prop_map(|(selector, range)| {
         expr(Node::Matrix(MatrixSelector { selector, selector_span: Span::default(), range }))
     });
@@ -249,7 +257,7 @@ fn any_call(vector: impl Strategy<Value = Expr> + Clone + 'static) -> impl Strat
 /// Scalars and instant vectors of all kinds.
 pub(super) fn tree() -> impl Strategy<Value = Expr> {
     let leaf = prop_oneof![
-        number().prop_map(|value| expr(Node::Number(value))),
+        literal(),
         selector().prop_map(|selector| expr(Node::Vector(selector))),
         Just(call("time", vec![])),
         (selector(), duration()).prop_map(|(selector, range)| {

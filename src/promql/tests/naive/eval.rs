@@ -40,7 +40,7 @@ pub(super) struct Naive<'d> {
 impl Naive<'_> {
     pub(super) fn eval(&self, expr: &Expr, time: i64) -> Outcome<Value> {
         Ok(match &expr.node {
-            Node::Number(value) => Value::Scalar(*value),
+            Node::Number(number) => Value::Scalar(number.value),
             Node::Paren(inner) | Node::Unary { negate: false, expr: inner } => self.eval(inner, time)?,
             Node::Unary { negate: true, expr: inner } => match self.eval(inner, time)? {
                 Value::Scalar(value) => Value::Scalar(-value),
