@@ -263,19 +263,25 @@ pub(super) struct Sending {
     entry: Arc<Entry>,
     /// What is left of its time. Only the making of pieces takes of it: how long the client reads is the client's business.
     left: Duration,
+    has_begun: bool,
 }
 
 impl Sending {
-    /// The next piece, unless the query is to end.
+    /// The next piece, unless the query is to end. The first one goes out in any case: with it goes the head, and an answer
+    /// without one says nothing to anybody.
     #[allow(clippy::disallowed_methods)] // the edge: deadlines
     fn next(&mut self, pieces: &mut Pieces) -> Result<Option<Vec<u8>>, BrokenOff> {
-        if self.entry.is_stopped() {
+        let has_begun = std::mem::replace(&mut self.has_begun, true);
+        if has_begun && self.entry.is_stopped() {
             return Err(BrokenOff);
         }
         let began = Instant::now();
         let piece = pieces.next();
-        self.left = self.left.checked_sub(began.elapsed()).ok_or(BrokenOff)?;
-        Ok(piece)
+        self.left = self.left.saturating_sub(began.elapsed());
+        match has_begun && piece.is_some() && self.left.is_zero() {
+            true => Err(BrokenOff),
+            false => Ok(piece),
+        }
     }
 }
 
@@ -306,7 +312,7 @@ impl Body {
         if let Self::Pieces(_, sending) = &mut self {
             entry.set_state(State::Sending);
             let left = entry.deadline().saturating_duration_since(Instant::now());
-            *sending = Some(Sending { entry, left });
+            *sending = Some(Sending { entry, left, has_begun: false });
         }
         self
     }
