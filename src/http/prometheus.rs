@@ -34,7 +34,7 @@ pub(super) async fn instant(call: Call) -> Result<Reply, Error> {
     let (params, asker) = call.params().await?;
     let query = counted(&asker, Query::new(&params, &asker.server))?;
     let time = counted(&asker, params.optional_time("time"))?.unwrap_or_else(now);
-    let steps = Steps { start: time, step: 0, count: 1 };
+    let steps = Steps { start: time, end: time, step: 0, count: 1 };
     query.answer(&asker, "query", steps, move |view, expr, options| promql::instant(view, expr, time, options)).await
 }
 
@@ -52,7 +52,7 @@ pub(super) async fn range(call: Call) -> Result<Reply, Error> {
         return counted(&asker, Err(Error::parameter("query", reason)));
     }
     let count = (end.abs_diff(start) / step.unsigned_abs() + 1) as usize; // at most the limit on points, and one
-    let steps = Steps { start, step, count };
+    let steps = Steps { start, end, step, count };
     let answer = query.answer(&asker, "query_range", steps, move |view, expr, options| {
         promql::range(view, expr, start, end, step, options)
     });

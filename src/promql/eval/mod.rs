@@ -93,7 +93,7 @@ pub fn instant(
     options: &Options<'_>,
 ) -> std::result::Result<Answer, Error> {
     let own = Meter::default();
-    let eval = Eval::new(source, options, &own, Steps::instant(time));
+    let eval = Eval::new(source, options, &own, Steps::instant(time), time);
     let value = eval.instant_value(expr, time)?;
     Ok(eval.answer(value))
 }
@@ -124,7 +124,7 @@ pub fn range(
         return Err(Error::BadData(reason.to_owned()));
     }
     let own = Meter::default();
-    let eval = Eval::new(source, options, &own, Steps::range(start, end, step));
+    let eval = Eval::new(source, options, &own, Steps::range(start, end, step), end);
     eval.check_size(eval.query.count)?;
     let value = eval.range_value(expr)?;
     Ok(eval.answer(value))
@@ -135,15 +135,17 @@ pub(crate) struct Eval<'a> {
     source: &'a dyn Source,
     /// How.
     pub options: &'a Options<'a>,
-    /// The times of the whole query: what `start()`, `end()`, `step()` and `range()` mean.
+    /// The times of the whole query: what `start()` and `step()` mean.
     pub query: Steps,
+    /// The end it was asked for, which is what `end()` and `range()` mean, whether or not a step falls on it.
+    pub end: i64,
     notes: Mutex<Notes>,
     guard: Guard<'a>,
 }
 
 impl<'a> Eval<'a> {
     /// `own` is counted with where the options have no meter.
-    fn new(source: &'a dyn Source, options: &'a Options<'a>, own: &'a Meter, query: Steps) -> Self {
+    fn new(source: &'a dyn Source, options: &'a Options<'a>, own: &'a Meter, query: Steps, end: i64) -> Self {
         let guard = Guard {
             meter: options.meter.unwrap_or(own),
             samples_max: options.samples_max,
@@ -151,7 +153,7 @@ impl<'a> Eval<'a> {
             memory_max: options.memory_max,
             interrupt: options.interrupt,
         };
-        Self { source, options, query, notes: Mutex::default(), guard }
+        Self { source, options, query, end, notes: Mutex::default(), guard }
     }
 
     fn answer(self, value: Value) -> Answer {

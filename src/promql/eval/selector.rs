@@ -110,7 +110,7 @@ impl Latest {
     /// The time it needs, with some more behind the last step.
     fn range(&self, ahead: i64) -> TimeRange {
         let first = self.shift.apply(self.steps.start);
-        let last = self.shift.apply(self.steps.end());
+        let last = self.shift.apply(self.steps.last());
         TimeRange {
             start: first.saturating_sub(self.lookback).saturating_add(1),
             end: last.saturating_add(ahead).saturating_add(1),

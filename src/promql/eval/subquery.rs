@@ -25,7 +25,7 @@ impl<'a> Eval<'a> {
             None => self.options.subquery_step,
         };
         let first = frame.shift.apply(frame.steps.start).saturating_sub(frame.range);
-        let last = frame.shift.apply(frame.steps.end());
+        let last = frame.shift.apply(frame.steps.last());
         // The first multiple of the step behind the left edge, which is open.
         let start = first.div_euclid(step).saturating_add(1).saturating_mul(step);
         let steps = Steps::range(start, last, step);

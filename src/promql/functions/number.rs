@@ -25,7 +25,7 @@ pub(super) fn start<'a>(eval: &Eval<'a>, _: Site<'a>, _: Steps) -> Result<Scalar
 }
 
 pub(super) fn end<'a>(eval: &Eval<'a>, _: Site<'a>, _: Steps) -> Result<Scalars> {
-    Ok(Scalars::Const(seconds(eval.query.end())))
+    Ok(Scalars::Const(seconds(eval.end)))
 }
 
 pub(super) fn step<'a>(eval: &Eval<'a>, _: Site<'a>, _: Steps) -> Result<Scalars> {
@@ -33,7 +33,7 @@ pub(super) fn step<'a>(eval: &Eval<'a>, _: Site<'a>, _: Steps) -> Result<Scalars
 }
 
 pub(super) fn range<'a>(eval: &Eval<'a>, _: Site<'a>, _: Steps) -> Result<Scalars> {
-    Ok(Scalars::Const(seconds(eval.query.end().saturating_sub(eval.query.start))))
+    Ok(Scalars::Const(seconds(eval.end.saturating_sub(eval.query.start))))
 }
 
 pub(super) fn min_of<'a>(eval: &Eval<'a>, site: Site<'a>, steps: Steps) -> Result<Scalars> {
