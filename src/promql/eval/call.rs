@@ -8,8 +8,9 @@ use crate::{
         ast::{Call, Expr, MatrixSelector, Node, RangeExtension, Span, ValueType},
         eval::{
             Error, Eval, Patience, Result, Scalars,
+            points::Points,
             read::{Made, Reading},
-            series::{ABSENT, Points, Row, Sink},
+            series::{ABSENT, Row, Sink},
             steps::Steps,
             window::{Bounds, Frame, RawSeries, Windows},
         },
@@ -51,7 +52,7 @@ impl<'a> Eval<'a> {
                 }),
                 None => {
                     let floats = (0..steps.count).map(|step| part(steps.seconds(step), field)).collect();
-                    let mut points = Points::floats(floats);
+                    let mut points = Points::of(floats);
                     sink(Row { labels: Labels::default(), drop_name: false, points: &mut points })
                 }
             },
@@ -100,11 +101,12 @@ impl<'a> Eval<'a> {
             let RawSeries { labels, drop_name, times, values, starts, digests } = &series;
             let bounds = bounds.of(frame, times);
             let windows = Windows { frame, times, values, starts, digests, bounds, args: &args, patience };
-            let mut points = Points::absent(steps.count);
+            let mut floats = vec![ABSENT; steps.count];
             match summary {
-                Some(of) if !digests.is_empty() => digest::each(&windows, of, &mut points.floats)?,
-                _ => kernel(&windows, &mut points.floats)?,
+                Some(of) if !digests.is_empty() => digest::each(&windows, of, &mut floats)?,
+                _ => kernel(&windows, &mut floats)?,
             }
+            let points = Points::of(floats);
             let overlaps = naming == Naming::Counter && has_overlap(&windows)?;
             let drop_name = *drop_name;
             Ok((!points.is_empty()).then(|| Computed { labels: labels.clone(), drop_name, points, overlaps }))
@@ -160,7 +162,7 @@ struct Computed {
 
 impl Made for Computed {
     fn size(&self) -> (usize, usize) {
-        (self.points.floats.len(), size_of::<Self>() + self.labels.size() + self.points.size())
+        (self.points.count(), size_of::<Self>() + self.labels.size() + self.points.size())
     }
 }
 

@@ -11,7 +11,8 @@ use crate::{
         eval::{
             Error, Eval, Patience, Result, Rows,
             binary::Operation,
-            series::{ABSENT, Kept, Points, Sink, is_metadata, is_present, merge_equal},
+            points::Points,
+            series::{ABSENT, Kept, Sink, is_metadata, is_present, merge_equal},
             steps::Steps,
         },
         quote,
@@ -171,7 +172,7 @@ impl Match<'_> {
         for &many in &group.many {
             for &one in &group.one {
                 let (many, one) = (&self.many[many], &self.one[one]);
-                let points = self.combine(|step| (many.points.floats[step], one.points.floats[step]));
+                let points = self.combine(|step| (many.points.at(step), one.points.at(step)));
                 self.push(&many.labels, many.drop_name, Some(&one.labels), points, results)?;
             }
         }
@@ -179,7 +180,7 @@ impl Match<'_> {
             let covered = self.covered(self.one, &group.one)?;
             for &many in &group.many {
                 let many = &self.many[many];
-                let points = self.combine(|step| (many.points.floats[step], if covered[step] { ABSENT } else { fill }));
+                let points = self.combine(|step| (many.points.at(step), if covered[step] { ABSENT } else { fill }));
                 self.push(&many.labels, many.drop_name, None, points, results)?;
             }
         }
@@ -187,7 +188,7 @@ impl Match<'_> {
             let covered = self.covered(self.many, &group.many)?;
             for &one in &group.one {
                 let one = &self.one[one];
-                let points = self.combine(|step| (if covered[step] { ABSENT } else { fill }, one.points.floats[step]));
+                let points = self.combine(|step| (if covered[step] { ABSENT } else { fill }, one.points.at(step)));
                 self.push(&signature(&one.labels, self.matching), false, Some(&one.labels), points, results)?;
             }
         }
@@ -211,7 +212,7 @@ impl Match<'_> {
             (many, one) if self.swapped => self.operation.apply(one, many),
             (many, one) => self.operation.apply(many, one),
         };
-        Points::floats((0..self.steps.count).map(at).collect())
+        Points::of((0..self.steps.count).map(at).collect())
     }
 
     fn push(

@@ -21,6 +21,7 @@ mod matching;
 mod meter;
 mod naming;
 mod pick;
+pub(crate) mod points;
 mod read;
 mod result;
 mod scalar;
@@ -29,6 +30,7 @@ pub(crate) mod series;
 mod set;
 pub(crate) mod steps;
 mod subquery;
+mod sweep;
 mod threads;
 mod watch;
 pub(crate) mod window;
@@ -213,8 +215,7 @@ impl<'a> Eval<'a> {
             patience.spend_series()?;
             patience.spend(steps.count)?;
             if !row.points.is_empty() {
-                let points = row.points.clone();
-                rows.keep(Kept { labels: row.labels, drop_name: row.drop_name, points })?;
+                rows.copy(&row)?;
             }
             Ok(())
         })?;
@@ -286,8 +287,23 @@ pub(crate) struct Rows<'e> {
 
 impl Rows<'_> {
     /// Adds a series.
-    pub(crate) fn keep(&mut self, kept: Kept) -> Result<()> {
-        self.held.grow(kept.points.floats.len(), kept.size())?;
+    pub(crate) fn keep(&mut self, mut kept: Kept) -> Result<()> {
+        let count = kept.points.count();
+        if let Some(points) = kept.points.compact(count) {
+            kept.points = points;
+        }
+        self.push(kept, count)
+    }
+
+    /// Adds a copy of a series.
+    pub(crate) fn copy(&mut self, row: &Row<'_>) -> Result<()> {
+        let count = row.points.count();
+        let points = row.points.compact(count).unwrap_or_else(|| row.points.clone());
+        self.push(Kept { labels: row.labels.clone(), drop_name: row.drop_name, points }, count)
+    }
+
+    fn push(&mut self, kept: Kept, count: usize) -> Result<()> {
+        self.held.grow(count, kept.size())?;
         self.series.push(kept);
         Ok(())
     }

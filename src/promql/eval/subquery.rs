@@ -35,11 +35,13 @@ impl<'a> Eval<'a> {
         let patience = self.patience();
         self.stream(&subquery.expr, steps, &mut |row| {
             let (mut times, mut values) = (Vec::new(), Vec::new());
-            for (turn, floats) in row.points.floats.chunks(TURN).enumerate() {
-                patience.spend(floats.len())?;
-                for (place, &value) in floats.iter().enumerate().filter(|&(_, &value)| is_present(value)) {
-                    times.push(steps.time(turn * TURN + place));
-                    values.push(value);
+            for (first, run) in row.points.runs() {
+                for (turn, floats) in run.chunks(TURN).enumerate() {
+                    patience.spend(floats.len())?;
+                    for (place, &value) in floats.iter().enumerate().filter(|&(_, &value)| is_present(value)) {
+                        times.push(steps.time(first + turn * TURN + place));
+                        values.push(value);
+                    }
                 }
             }
             if times.is_empty() {
