@@ -173,6 +173,18 @@ impl Points {
         })
     }
 
+    /// What `merge` makes of the numbers of both at each step; `None` where that is no matter of one run beside another.
+    pub(crate) fn zip(&self, other: &Self, merge: impl Fn(f64, f64) -> f64) -> Option<Self> {
+        if !self.jumps.is_empty() || !other.jumps.is_empty() {
+            return None;
+        }
+        let first = self.first.max(other.first);
+        let (mine, theirs) = (self.floats.get(first - self.first..), other.floats.get(first - other.first..));
+        let pairs = mine.unwrap_or_default().iter().zip(theirs.unwrap_or_default());
+        let merged = pairs.map(|(&a, &b)| if is_present(a) && is_present(b) { merge(a, b) } else { ABSENT });
+        Some(Self::starting_at(first, merged.collect()))
+    }
+
     /// Bytes it takes in memory.
     pub(crate) fn size(&self) -> usize {
         let histograms: usize = self.histograms.iter().map(|(_, histogram)| histogram.size()).sum();

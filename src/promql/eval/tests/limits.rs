@@ -116,7 +116,7 @@ impl Source for Passing {
 fn steps_without_a_sample_are_no_samples_and_take_no_memory() {
     // At each step 10 of 2,000 series are there; places for all of them would be 4 million.
     let source = Passing(2000);
-    let options = Options { lookback: 10 * SECOND, samples_max: 60_000, ..Options::default() };
+    let options = Options { lookback: 10 * SECOND, samples_max: 100_000, ..Options::default() };
     for query in [
         "m",
         "m * 2",
@@ -148,6 +148,25 @@ fn steps_without_a_sample_are_no_samples_and_take_no_memory() {
     }
     let few = Options { samples_max: 19_000, ..options };
     assert!(range(&source, "m", 2009, &few).is_err(), "those that are there do count");
+}
+
+#[test]
+fn many_are_matched_once_however_many_take_turns_as_the_one() {
+    // A join of each with each would ask more than ten thousand times.
+    let source = Passing(500);
+    for (query, count) in [
+        ("m * on (le) group_left m", 500),
+        ("m * on (le) group_left (i) m", 500),
+        ("m * on (le) group_right (i) m", 500),
+        ("count by (le) (m + on (le) m)", 500),
+        ("m + on (le) fill_right (0) m", 500),
+    ] {
+        let asked = AtomicUsize::new(0);
+        let interrupt = || (asked.fetch_add(1, Relaxed) > 2000).then_some(Stop::Timeout);
+        let options = Options { lookback: SECOND, interrupt: Some(&interrupt), ..Options::default() };
+        let answer = range(&source, query, 509, &options).unwrap_or_else(|error| panic!("{query}: {error}"));
+        assert_eq!(points(&answer.value), count, "{query}");
+    }
 }
 
 #[test]
