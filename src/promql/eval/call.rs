@@ -1,7 +1,5 @@
 //! Function calls: the arguments a function's body works on.
 
-use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
-
 use crate::{
     model::Labels,
     promql::{
@@ -14,7 +12,7 @@ use crate::{
             steps::Steps,
             window::{Bounds, Frame, RawSeries, Windows},
         },
-        functions::{Body, Kernel, Naming, digest, rate::has_overlap},
+        functions::{Body, Kernel, Naming, digest, rate::has_overlap, time::part},
         quote,
     },
 };
@@ -201,11 +199,4 @@ fn check_extension(site: Site<'_>, arg: &Expr) -> Result<()> {
 pub(crate) fn range_arg<'a>(site: Site<'a>) -> &'a Expr {
     let found = site.call.args.iter().find(|arg| arg.value_type() == ValueType::Matrix);
     found.expect("a function over windows has a range vector among its arguments")
-}
-
-/// A part of the date and time, in UTC, that a number of Unix seconds is; NaN where that is no time.
-fn part(seconds: f64, field: fn(DateTime) -> f64) -> f64 {
-    // The cast cuts fractions off, as Prometheus does, and keeps huge numbers out of range.
-    let time = (!seconds.is_nan()).then(|| Timestamp::from_second(seconds as i64).ok()).flatten();
-    time.map_or(f64::NAN, |time| field(TimeZone::UTC.to_datetime(time)))
 }

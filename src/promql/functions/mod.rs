@@ -16,7 +16,7 @@ mod over_time;
 pub(crate) mod rate;
 mod regression;
 mod sliding;
-mod time;
+pub(crate) mod time;
 
 #[cfg(test)]
 mod tests;
@@ -54,7 +54,7 @@ pub(crate) enum Body {
     /// Each number of a vector, and the scalar arguments at its step; `None` takes the sample away.
     MapWith(fn(f64, &[f64]) -> Option<f64>),
     /// Each number of a vector as a date and time in UTC; the evaluation time where there is no argument.
-    Calendar(fn(jiff::civil::DateTime) -> f64),
+    Calendar(fn(&time::Civil) -> f64),
     /// The windows of a series.
     Window(Kernel, Naming),
     /// The query's times, or other numbers.
