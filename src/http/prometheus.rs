@@ -17,6 +17,7 @@ use crate::{
         texts,
     },
     metrics::{QueryRejection, QueryResult},
+    model::NANOS_PER_MILLI,
     promql::{
         self, Answer, Stop, Value, Watch,
         ast::{Expr, ValueType},
@@ -33,9 +34,14 @@ const REMARKS_MAX: usize = 10;
 pub(super) async fn instant(call: Call) -> Result<Reply, Error> {
     let (params, asker) = call.params().await?;
     let query = counted(&asker, Query::new(&params, &asker.server))?;
-    let time = counted(&asker, params.optional_time("time"))?.unwrap_or_else(now);
+    let time = counted(&asker, params.optional_time("time"))?.unwrap_or_else(this_millisecond);
     let steps = Steps { start: time, end: time, step: 0, count: 1 };
     query.answer(&asker, "query", steps, move |view, expr, options| promql::instant(view, expr, time, options)).await
+}
+
+/// Now, in nanoseconds that are whole milliseconds: the end of this one, so that what was written within it is seen.
+fn this_millisecond() -> i64 {
+    now().saturating_add(NANOS_PER_MILLI - 1) / NANOS_PER_MILLI * NANOS_PER_MILLI
 }
 
 /// `query_range`: an evaluation per step.
