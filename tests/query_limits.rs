@@ -216,7 +216,7 @@ fn queries_are_listed_and_ended_by_their_id() {
     scope(|scope| {
         let running = scope.spawn(|| get(&server, &path));
         active_when_reading(&server);
-        let waiting = scope.spawn(|| get(&server, "query?query=42&timeout=1m"));
+        let waiting = scope.spawn(|| get(&server, "query?query=answer&timeout=1m"));
         let queries = active_when(&server, |queries| queries.len() == 2);
         let (first, second) = (&queries[0], &queries[1]);
         for (name, value) in [
@@ -234,7 +234,7 @@ fn queries_are_listed_and_ended_by_their_id() {
             assert!(first[name].as_u64().unwrap() > 0, "{name}: {first}");
         }
         assert!(first["elapsed"].as_f64().unwrap() > second["elapsed"].as_f64().unwrap());
-        for (name, value) in [("query", json!("42")), ("state", json!("waiting")), ("timeout", json!(60.0))] {
+        for (name, value) in [("query", json!("answer")), ("state", json!("waiting")), ("timeout", json!(60.0))] {
             assert_eq!(second[name], value, "{name}");
         }
         assert_eq!(metric(&server, "plimsoll_queries_waiting"), 1.0);
@@ -333,11 +333,19 @@ fn queries_wait_in_line_so_long_and_so_many() {
     active_when(&server, |queries| queries.iter().any(|query| query["state"] == "running"));
     scope(|scope| {
         let began = Instant::now();
-        let late = scope.spawn(|| get(&server, "query?query=1"));
+        let late = scope.spawn(|| get(&server, "query?query=a"));
         active_when(&server, |queries| queries.len() == 2);
-        let impatient = scope.spawn(|| get(&server, "query?query=2&timeout=100ms"));
+        let impatient = scope.spawn(|| get(&server, "query?query=b&timeout=100ms"));
         active_when(&server, |queries| queries.len() == 3);
-        let one_too_many = get(&server, "query?query=3");
+        let one_too_many = get(&server, "query?query=c");
+        // What reads nothing and computes little waits for nobody.
+        assert_eq!(get(&server, "query?query=1%2B1").status, 200);
+        assert_eq!(get(&server, "query_range?query=vector(1)&start=0&end=1000&step=1").status, 200);
+        for much in
+            ["query?query=sum_over_time(vector(1)[1h:1s])", "query_range?query=1%2B1%2B1%2B1&start=0&end=9999&step=1"]
+        {
+            assert_eq!(get(&server, much).status, 503, "{much}");
+        }
         let (status, kind, error) = refusal(&one_too_many);
         assert_eq!((status, &*kind, &*error), (503, "unavailable", "2 queries are waiting for their turn already"));
         assert_eq!(one_too_many.header("retry-after"), "1");
@@ -349,13 +357,13 @@ fn queries_wait_in_line_so_long_and_so_many() {
         let took = began.elapsed();
         assert!((Duration::from_millis(300)..Duration::from_secs(5)).contains(&took), "{took:?}");
     });
-    for (reason, count) in [("queue_full", 1.0), ("queue_wait", 1.0), ("memory", 0.0)] {
+    for (reason, count) in [("queue_full", 3.0), ("queue_wait", 1.0), ("memory", 0.0)] {
         let name = format!("plimsoll_queries_rejected_total{{reason=\"{reason}\"}}");
         assert_eq!(metric(&server, &name), count, "{reason}");
     }
     // When the place is free, the next one has it.
     scope(|scope| {
-        let next = scope.spawn(|| get(&server, "query?query=5"));
+        let next = scope.spawn(|| get(&server, "query?query=e"));
         active_when(&server, |queries| queries.len() == 2);
         drop(running);
         assert_eq!(next.join().unwrap().status, 200);

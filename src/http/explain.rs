@@ -33,19 +33,16 @@ pub(super) struct Details {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Steps {
     pub(super) start: i64,
+    /// The end that was asked for, where the last of them need not be.
+    pub(super) end: i64,
     pub(super) step: i64,
     pub(super) count: usize,
 }
 
 impl Steps {
-    /// The last one.
-    pub(super) fn end(self) -> i64 {
-        self.start.saturating_add(self.step.saturating_mul(self.count.saturating_sub(1) as i64))
-    }
-
-    /// From the first to the last one.
+    /// From the first to the end.
     pub(super) fn range(self) -> Duration {
-        Duration::from_nanos(self.end().abs_diff(self.start))
+        Duration::from_nanos(self.end.abs_diff(self.start))
     }
 }
 

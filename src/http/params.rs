@@ -133,7 +133,8 @@ pub(super) fn decode(text: &str, plus_is_space: bool) -> Result<String, Error> {
     String::from_utf8(bytes).map_err(|_| Error::bad_data("error parsing parameters: not UTF-8"))
 }
 
-/// Unix seconds with decimals (kept to milliseconds) or RFC 3339, in nanoseconds. Times beyond what 64 bits of
+/// Unix seconds with decimals or RFC 3339, in nanoseconds that are whole milliseconds, as times of queries are in Prometheus:
+/// decimals are rounded to them, RFC 3339 is cut to them. Times beyond what 64 bits of
 /// nanoseconds can say become the first or last of those.
 pub(super) fn parse_time(text: &str) -> Option<i64> {
     if let Ok(seconds) = text.parse::<f64>() {
@@ -152,7 +153,10 @@ pub(super) fn parse_time(text: &str) -> Option<i64> {
     }
     let year: i32 = text.get(..4)?.parse().ok()?;
     match year {
-        1678..2262 => i64::try_from(text.parse::<jiff::Timestamp>().ok()?.as_nanosecond()).ok(),
+        1678..2262 => {
+            let nanos = i64::try_from(text.parse::<jiff::Timestamp>().ok()?.as_nanosecond()).ok()?;
+            Some(nanos.div_euclid(NANOS_PER_MILLI) * NANOS_PER_MILLI)
+        }
         // Beyond our range, and in part beyond jiff's: the rest is checked in a leap year.
         _ => {
             format!("2000{}", &text[4..]).parse::<jiff::Timestamp>().ok()?;

@@ -104,8 +104,8 @@ fn weight(asker: &Asker, selectors: &[Vec<Matcher>]) -> Weight {
 /// What a request asks, for the list of queries.
 fn listed(asker: &Asker, kind: &'static str, params: &Params, range: TimeRange) -> Result<Asked, Error> {
     let text = params.all("match[]").collect::<Vec<_>>().join(" ");
-    let step = range.end.saturating_sub(1).saturating_sub(range.start).max(0);
-    let steps = (range != TimeRange::ALL).then_some(Steps { start: range.start, step, count: 2 });
+    let (start, step) = (range.start, range.end.saturating_sub(1).saturating_sub(range.start).max(0));
+    let steps = (range != TimeRange::ALL).then(|| Steps { start, end: start.saturating_add(step), step, count: 2 });
     let timeout = prometheus::timeout(params, &asker.server)?;
     Ok(Asked { steps, timeout, ..asker.asked(kind, &text) })
 }

@@ -199,7 +199,7 @@ impl Entry {
             "kind": kind,
             "state": State::text(self.state.load(Relaxed)),
             "start": steps.map(|steps| seconds(steps.start)),
-            "end": steps.map(|steps| seconds(steps.end())),
+            "end": steps.map(|steps| seconds(steps.end)),
             "step": steps.map(|steps| Duration::from_nanos(steps.step.unsigned_abs()).as_secs_f64()),
             "client": client.as_ref().map(|peer| peer.address.to_string()),
             "elapsed": self.began.elapsed().as_secs_f64(),

@@ -2,7 +2,7 @@
 //!
 //! A query enters with [`Queries::enter`] and is listed from then on. It gets a seat at once, or waits for one in line: the
 //! line has a length, and a wait an end. With its seat it runs on a thread of its own, asks there whether to go on, and gives
-//! the seat back when it has its answer. It stays listed, and its memory counted, until its client has that answer.
+//! the seat back when it has its answer. One that takes next to nothing needs none ([`Queries::pass`]). It stays listed, and its memory counted, until its client has that answer.
 //!
 //! Always: whoever waits longest is next; a query whose client went away, that was canceled or is out of time gives back its
 //! seat within a few milliseconds.
@@ -88,16 +88,25 @@ impl Queries {
         unended.0 = None;
         self.metrics.query_wait.observe(entry.began().elapsed().as_secs_f64());
         match seat {
-            Ok(seat) => {
-                entry.set_state(State::Running);
-                self.metrics.queries_running.inc();
-                Ok(Ticket { seat: Seat { queries: Arc::clone(self), _permit: seat }, entry })
-            }
+            Ok(seat) => Ok(self.start(entry, Some(seat))),
             Err((result, error)) => {
                 entry.ended(result);
                 Err(error)
             }
         }
+    }
+
+    /// Lists a query that takes next to nothing, and lets it pass those that wait: it needs no seat.
+    pub(in crate::http) fn pass(self: &Arc<Self>, asked: Asked) -> Ticket {
+        let entry = self.list(asked);
+        self.metrics.query_wait.observe(entry.began().elapsed().as_secs_f64());
+        self.start(entry, None)
+    }
+
+    fn start(self: &Arc<Self>, entry: Arc<Entry>, permit: Option<OwnedSemaphorePermit>) -> Ticket {
+        entry.set_state(State::Running);
+        self.metrics.queries_running.inc();
+        Ticket { seat: Seat { queries: Arc::clone(self), _permit: permit }, entry }
     }
 
     #[allow(clippy::disallowed_methods)] // the edge: when a query came
@@ -187,7 +196,7 @@ impl Drop for Waiting<'_> {
 /// The right to run.
 struct Seat {
     queries: Arc<Queries>,
-    _permit: OwnedSemaphorePermit,
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Drop for Seat {

@@ -11,9 +11,11 @@ use crate::{
         eval::{
             Error, Eval, Held, Patience, Result,
             fold::{Fold, fold_for},
+            points::Points,
             scalar::text,
-            series::{ABSENT, Kept, Points, Row, Sink, is_metadata, is_present},
+            series::{Kept, Row, Sink, is_metadata, is_present},
             steps::Steps,
+            sweep::Sweep,
         },
         format, is_utf8,
         quantile::{self, quantile},
@@ -82,7 +84,7 @@ impl<'a> Eval<'a> {
     }
 
     fn stream_folded(&self, aggregate: &'a Aggregate, steps: Steps, sink: &mut Sink<'_>) -> Result<()> {
-        let new = || fold_for(aggregate.op, steps.count).expect("the others have functions of their own");
+        let new = || fold_for(aggregate.op).expect("the others have functions of their own");
         let patience = self.patience();
         let mut held = self.held();
         let mut groups: Groups<Box<dyn Fold>> = Groups::new();
@@ -94,15 +96,18 @@ impl<'a> Eval<'a> {
             let before = groups.groups.len();
             let place = groups.place(group_labels(&row.labels, aggregate), row.drop_name, new);
             if groups.groups.len() > before {
-                held.grow(steps.count, groups.size_of_last(|fold| fold.size()))?;
+                held.grow(0, groups.size_of_last(|_| 0))?;
             }
-            groups.groups[place].2.add(&row.points.floats);
-            Ok(())
+            let fold = &mut groups.groups[place].2;
+            let before = (fold.count(), fold.size());
+            fold.add(row.points);
+            let after = (fold.count(), fold.size());
+            if after != before { held.grow(after.0 - before.0, after.1 - before.1) } else { Ok(()) }
         })?;
         for (labels, drop_name, fold) in groups.groups {
             patience.spend(Patience::SERIES + steps.count)?;
-            let mut points = Points::floats(fold.finish());
-            held.shrink(steps.count, fold.size());
+            let mut points = fold.finish();
+            held.shrink(fold.count(), fold.size());
             drop(fold);
             sink(Row { labels, drop_name, points: &mut points })?;
         }
@@ -125,13 +130,17 @@ impl<'a> Eval<'a> {
         let (groups, _held) = self.members(&rows.series, aggregate)?;
         let mut values = Vec::new();
         for (labels, drop_name, members) in groups {
-            let mut points = Points::absent(steps.count);
-            for (step, out) in points.floats.iter_mut().enumerate() {
-                patience.spend(1 + members.len() * quantile::COST)?;
+            let mut points = Points::default();
+            let mut sweep = Sweep::new(&rows.series, &members, &patience)?;
+            for step in 0..steps.count {
+                let here = sweep.at(&rows.series, step);
+                patience.spend(1 + here.len() * quantile::COST)?;
                 values.clear();
-                let column = members.iter().map(|&index| rows.series[index].points.floats[step]);
+                let column = here.iter().map(|&index| rows.series[index].points.at(step));
                 values.extend(column.filter(|&value| is_present(value)));
-                *out = if values.is_empty() { ABSENT } else { quantile(wanted.at(step), &mut values) };
+                if !values.is_empty() {
+                    points.push(step, quantile(wanted.at(step), &mut values));
+                }
             }
             sink(Row { labels, drop_name, points: &mut points })?;
         }
@@ -171,12 +180,12 @@ impl<'a> Eval<'a> {
         }
         let patience = self.patience();
         let mut held = self.held();
-        let mut groups: Groups<Vec<f64>> = Groups::new();
+        let mut groups: Groups<Counts> = Groups::new();
         self.stream(&aggregate.expr, steps, &mut |row| {
             patience.spend_series()?;
             // Most series have few different values: look each up once.
             let mut places: HashMap<u64, usize> = HashMap::new();
-            for (step, &value) in row.points.floats.iter().enumerate().filter(|&(_, &value)| is_present(value)) {
+            for (step, value) in row.points.numbers() {
                 patience.spend(1)?;
                 let place = match places.get(&value.to_bits()) {
                     Some(&place) => place,
@@ -184,26 +193,57 @@ impl<'a> Eval<'a> {
                         let mut labels = row.labels.to_builder();
                         labels.set(label.clone(), format::plain(value));
                         let labels = group_labels(&labels.build(), &by);
-                        patience.spend(Patience::SERIES + steps.count)?;
+                        patience.spend_series()?;
                         let before = groups.groups.len();
-                        let place = groups.place(labels, row.drop_name, || vec![ABSENT; steps.count]);
+                        let place = groups.place(labels, row.drop_name, Counts::default);
                         if groups.groups.len() > before {
-                            held.grow(steps.count, groups.size_of_last(|counts| size_of_val(&**counts)))?;
+                            held.grow(0, groups.size_of_last(|_| 0))?;
                         }
                         places.insert(value.to_bits(), place);
                         place
                     }
                 };
-                let count = &mut groups.groups[place].2[step];
-                *count = if is_present(*count) { *count + 1.0 } else { 1.0 };
+                let counts = &mut groups.groups[place].2;
+                let before = counts.size();
+                if counts.add(step) {
+                    held.grow(1, counts.size() - before)?;
+                }
             }
             Ok(())
         })?;
         for (labels, drop_name, counts) in groups.groups {
-            patience.spend(Patience::SERIES + steps.count)?;
-            let mut points = Points::floats(counts);
+            patience.spend(Patience::SERIES + counts.0.len())?;
+            let mut points = Points::default();
+            counts.0.iter().for_each(|&(step, count)| points.push(step as usize, f64::from(count)));
+            held.shrink(counts.0.len(), counts.size());
+            drop(counts);
             sink(Row { labels, drop_name, points: &mut points })?;
         }
         Ok(())
+    }
+}
+
+/// The steps at which a value was seen, ascending, and how often. Many values are seen at a few steps only.
+#[derive(Default)]
+struct Counts(Vec<(u32, u32)>);
+
+impl Counts {
+    /// Counts it once more; whether it was new there.
+    fn add(&mut self, step: usize) -> bool {
+        let step = step as u32;
+        let place = match self.0.last() {
+            Some(&(last, _)) if last >= step => self.0.binary_search_by_key(&step, |&(at, _)| at),
+            _ => Err(self.0.len()),
+        };
+        match place {
+            Ok(place) => self.0[place].1 += 1,
+            Err(place) => self.0.insert(place, (step, 1)),
+        }
+        place.is_err()
+    }
+
+    /// Bytes it takes in memory.
+    fn size(&self) -> usize {
+        self.0.capacity() * size_of::<(u32, u32)>()
     }
 }

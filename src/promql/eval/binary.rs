@@ -4,7 +4,8 @@ use crate::promql::{
     ast::{Binary, BinaryOp, Span, ValueType},
     eval::{
         Eval, Patience, Result,
-        series::{ABSENT, Points, Sink},
+        points::Points,
+        series::{ABSENT, Sink},
         steps::Steps,
     },
 };

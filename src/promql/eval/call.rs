@@ -1,19 +1,18 @@
 //! Function calls: the arguments a function's body works on.
 
-use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
-
 use crate::{
     model::Labels,
     promql::{
         ast::{Call, Expr, MatrixSelector, Node, RangeExtension, Span, ValueType},
         eval::{
             Error, Eval, Patience, Result, Scalars,
+            points::Points,
             read::{Made, Reading},
-            series::{ABSENT, Points, Row, Sink},
+            series::{ABSENT, Row, Sink},
             steps::Steps,
             window::{Bounds, Frame, RawSeries, Windows},
         },
-        functions::{Body, Kernel, Naming, digest, rate::has_overlap},
+        functions::{Body, Kernel, Naming, digest, rate::has_overlap, time::part},
         quote,
     },
 };
@@ -51,7 +50,7 @@ impl<'a> Eval<'a> {
                 }),
                 None => {
                     let floats = (0..steps.count).map(|step| part(steps.seconds(step), field)).collect();
-                    let mut points = Points::floats(floats);
+                    let mut points = Points::of(floats);
                     sink(Row { labels: Labels::default(), drop_name: false, points: &mut points })
                 }
             },
@@ -100,11 +99,12 @@ impl<'a> Eval<'a> {
             let RawSeries { labels, drop_name, times, values, starts, digests } = &series;
             let bounds = bounds.of(frame, times);
             let windows = Windows { frame, times, values, starts, digests, bounds, args: &args, patience };
-            let mut points = Points::absent(steps.count);
+            let mut floats = vec![ABSENT; steps.count];
             match summary {
-                Some(of) if !digests.is_empty() => digest::each(&windows, of, &mut points.floats)?,
-                _ => kernel(&windows, &mut points.floats)?,
+                Some(of) if !digests.is_empty() => digest::each(&windows, of, &mut floats)?,
+                _ => kernel(&windows, &mut floats)?,
             }
+            let points = Points::of(floats);
             let overlaps = naming == Naming::Counter && has_overlap(&windows)?;
             let drop_name = *drop_name;
             Ok((!points.is_empty()).then(|| Computed { labels: labels.clone(), drop_name, points, overlaps }))
@@ -160,7 +160,7 @@ struct Computed {
 
 impl Made for Computed {
     fn size(&self) -> (usize, usize) {
-        (self.points.floats.len(), size_of::<Self>() + self.labels.size() + self.points.size())
+        (self.points.count(), size_of::<Self>() + self.labels.size() + self.points.size())
     }
 }
 
@@ -199,11 +199,4 @@ fn check_extension(site: Site<'_>, arg: &Expr) -> Result<()> {
 pub(crate) fn range_arg<'a>(site: Site<'a>) -> &'a Expr {
     let found = site.call.args.iter().find(|arg| arg.value_type() == ValueType::Matrix);
     found.expect("a function over windows has a range vector among its arguments")
-}
-
-/// A part of the date and time, in UTC, that a number of Unix seconds is; NaN where that is no time.
-fn part(seconds: f64, field: fn(DateTime) -> f64) -> f64 {
-    // The cast cuts fractions off, as Prometheus does, and keeps huge numbers out of range.
-    let time = (!seconds.is_nan()).then(|| Timestamp::from_second(seconds as i64).ok()).flatten();
-    time.map_or(f64::NAN, |time| field(TimeZone::UTC.to_datetime(time)))
 }

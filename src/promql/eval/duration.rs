@@ -56,7 +56,7 @@ impl Eval<'_> {
         let at = shift.at.map(|at| match at {
             At::Time(time) => time,
             At::Start => self.query.start,
-            At::End => self.query.end(),
+            At::End => self.end,
         });
         let offset = shift.offset.as_ref().map_or(Ok(0), |offset| self.duration(offset))?;
         Ok(Shift { at, offset })
@@ -88,7 +88,7 @@ impl Eval<'_> {
             DurationExpr::Literal(nanos) => seconds(*nanos),
             DurationExpr::Number(seconds) => *seconds,
             DurationExpr::Step(_) => seconds(self.query.step),
-            DurationExpr::Range(_) => seconds(self.query.end().saturating_sub(self.query.start)),
+            DurationExpr::Range(_) => seconds(self.end.saturating_sub(self.query.start)),
             DurationExpr::Paren(inner) => self.duration_seconds(inner)?,
             DurationExpr::Negate(inner, _) => -self.duration_seconds(inner)?,
             DurationExpr::MinOf(a, b, _) => self.duration_seconds(a)?.min(self.duration_seconds(b)?),

@@ -2,98 +2,121 @@
 
 use crate::promql::{
     ast::AggregateOp,
-    eval::series::{ABSENT, is_present},
+    eval::{
+        points::{Grown, Points},
+        series::{ABSENT, is_present},
+    },
     kahan::{Mean, Sum, Variance},
 };
 
-/// A group's state, one place per step.
+/// A group's state, with a place for each step from the first to the last that any of its series has.
 pub(super) trait Fold {
     /// Takes a series in.
-    fn add(&mut self, column: &[f64]);
-    /// The group's values, [`ABSENT`] where no series had one.
-    fn finish(&self) -> Vec<f64>;
+    fn add(&mut self, points: &Points);
+    /// The group's values.
+    fn finish(&self) -> Points;
+    /// At how many steps it has something.
+    fn count(&self) -> usize;
     /// Bytes it takes in memory.
     fn size(&self) -> usize;
 }
 
 /// An empty state for an aggregation that folds; `None` for the others.
-pub(super) fn fold_for(op: AggregateOp, steps: usize) -> Option<Box<dyn Fold>> {
+pub(super) fn fold_for(op: AggregateOp) -> Option<Box<dyn Fold>> {
     Some(match op {
-        AggregateOp::Sum => states(steps, Sum::add, Sum::value),
-        AggregateOp::Avg => states(steps, Mean::add, Mean::value),
-        AggregateOp::Stdvar => states(steps, Variance::add, Variance::value),
-        AggregateOp::Stddev => states(steps, Variance::add, |variance: Variance| variance.value().sqrt()),
-        AggregateOp::Count => numbers(steps, |_| 1.0, |count, _| count + 1.0),
-        AggregateOp::Group => numbers(steps, |_| 1.0, |one, _| one),
-        AggregateOp::Min => numbers(steps, |value| value, |a, b| if b < a || a.is_nan() { b } else { a }),
-        AggregateOp::Max => numbers(steps, |value| value, |a, b| if b > a || a.is_nan() { b } else { a }),
+        AggregateOp::Sum => states(Sum::add, Sum::value),
+        AggregateOp::Avg => states(Mean::add, Mean::value),
+        AggregateOp::Stdvar => states(Variance::add, Variance::value),
+        AggregateOp::Stddev => states(Variance::add, |variance: Variance| variance.value().sqrt()),
+        AggregateOp::Count => numbers(|_| 1.0, |count, _| count + 1.0),
+        AggregateOp::Group => numbers(|_| 1.0, |one, _| one),
+        AggregateOp::Min => numbers(|value| value, |a, b| if b < a || a.is_nan() { b } else { a }),
+        AggregateOp::Max => numbers(|value| value, |a, b| if b > a || a.is_nan() { b } else { a }),
         _ => return None,
     })
 }
 
 /// A state of several numbers per step.
 struct States<S, A, V> {
-    states: Vec<Option<S>>,
+    states: Grown<Option<S>>,
+    count: usize,
     add: A,
     value: V,
 }
 
-fn states<S, A, V>(steps: usize, add: A, value: V) -> Box<dyn Fold>
+fn states<S, A, V>(add: A, value: V) -> Box<dyn Fold>
 where
     S: Copy + Default + 'static,
     A: Fn(&mut S, f64) + 'static,
     V: Fn(S) -> f64 + 'static,
 {
-    Box::new(States { states: vec![None; steps], add, value })
+    Box::new(States { states: Grown::default(), count: 0, add, value })
 }
 
 impl<S: Copy + Default, A: Fn(&mut S, f64), V: Fn(S) -> f64> Fold for States<S, A, V> {
-    fn add(&mut self, column: &[f64]) {
-        for (state, &value) in self.states.iter_mut().zip(column) {
-            if is_present(value) {
+    fn add(&mut self, points: &Points) {
+        for (first, run) in points.runs() {
+            let states = self.states.reach(first, run.len(), None);
+            for (state, &value) in states.iter_mut().zip(run).filter(|(_, value)| is_present(**value)) {
+                self.count += usize::from(state.is_none());
                 (self.add)(state.get_or_insert_default(), value);
             }
         }
     }
 
-    fn finish(&self) -> Vec<f64> {
-        self.states.iter().map(|state| state.map_or(ABSENT, &self.value)).collect()
+    fn finish(&self) -> Points {
+        let floats = self.states.places().iter().map(|state| state.map_or(ABSENT, &self.value)).collect();
+        Points::starting_at(self.states.first(), floats)
+    }
+
+    fn count(&self) -> usize {
+        self.count
     }
 
     fn size(&self) -> usize {
-        size_of_val(&*self.states)
+        self.states.size()
     }
 }
 
 /// A state of one number per step.
 struct Numbers<F, N> {
-    column: Vec<f64>,
+    column: Grown<f64>,
+    count: usize,
     first: F,
     next: N,
 }
 
-fn numbers<F, N>(steps: usize, first: F, next: N) -> Box<dyn Fold>
+fn numbers<F, N>(first: F, next: N) -> Box<dyn Fold>
 where
     F: Fn(f64) -> f64 + 'static,
     N: Fn(f64, f64) -> f64 + 'static,
 {
-    Box::new(Numbers { column: vec![ABSENT; steps], first, next })
+    Box::new(Numbers { column: Grown::default(), count: 0, first, next })
 }
 
 impl<F: Fn(f64) -> f64, N: Fn(f64, f64) -> f64> Fold for Numbers<F, N> {
-    fn add(&mut self, column: &[f64]) {
-        for (state, &value) in self.column.iter_mut().zip(column) {
-            if is_present(value) {
-                *state = if is_present(*state) { (self.next)(*state, value) } else { (self.first)(value) };
+    fn add(&mut self, points: &Points) {
+        for (first, run) in points.runs() {
+            let column = self.column.reach(first, run.len(), ABSENT);
+            for (state, &value) in column.iter_mut().zip(run) {
+                if is_present(value) {
+                    let is_new = !is_present(*state);
+                    self.count += usize::from(is_new);
+                    *state = if is_new { (self.first)(value) } else { (self.next)(*state, value) };
+                }
             }
         }
     }
 
-    fn finish(&self) -> Vec<f64> {
-        self.column.clone()
+    fn finish(&self) -> Points {
+        Points::starting_at(self.column.first(), self.column.places().to_vec())
+    }
+
+    fn count(&self) -> usize {
+        self.count
     }
 
     fn size(&self) -> usize {
-        size_of_val(&*self.column)
+        self.column.size()
     }
 }

@@ -11,7 +11,8 @@ use crate::{
         eval::{
             Error, Eval, Patience, Result, Rows,
             binary::Operation,
-            series::{ABSENT, Kept, Points, Sink, is_metadata, is_present, merge_equal},
+            points::Points,
+            series::{Kept, Sink, is_metadata, is_present, merge_equal},
             steps::Steps,
         },
         quote,
@@ -47,6 +48,24 @@ struct Match<'m> {
     patience: &'m Patience<'m>,
 }
 
+/// The series of the side of one that are there, by their indices: at most one at each step at which anything is matched.
+enum Ones {
+    /// There is no other.
+    Always(usize),
+    /// One for each step; none where nothing is there at any.
+    AtStep(Vec<Option<usize>>),
+}
+
+impl Ones {
+    #[inline]
+    fn at(&self, step: usize) -> Option<usize> {
+        match self {
+            Self::Always(one) => Some(*one),
+            Self::AtStep(ones) => ones.get(step).copied().flatten(),
+        }
+    }
+}
+
 impl<'a> Eval<'a> {
     pub(super) fn stream_matched(
         &self,
@@ -71,8 +90,8 @@ impl<'a> Eval<'a> {
         let mut results = self.rows();
         for (labels, group) in matched.groups()? {
             patience.spend(Patience::SERIES + steps.count)?;
-            matched.check(&labels, &group)?;
-            matched.join(&group, &mut results)?;
+            let ones = matched.ones(&labels, &group)?;
+            matched.join(&group, &ones, &mut results)?;
         }
         let conflict = || Error::execution("multiple matches for labels: grouping labels must ensure unique matches");
         merge_equal(results.series, patience, conflict)?.into_iter().try_for_each(|mut kept| kept.send(sink))
@@ -120,23 +139,49 @@ impl Match<'_> {
         Ok(groups)
     }
 
-    /// Fails where a side has more series at a step than it may.
-    fn check(&self, labels: &Labels, group: &Group) -> Result<()> {
-        let one_to_one = self.matching.cardinality == Cardinality::OneToOne;
-        if group.one.len() < 2 && (group.many.len() < 2 || !one_to_one) {
+    /// Which series of the side of one is there at each step; fails where a side has more at a step than it may.
+    fn ones(&self, labels: &Labels, group: &Group) -> Result<Ones> {
+        if let [one] = group.one[..] {
+            self.check_many(group, |step| self.one[one].points.has(step), self.steps.count)?;
+            return Ok(Ones::Always(one));
+        }
+        let mut ones = vec![None; if group.one.is_empty() { 0 } else { self.steps.count }];
+        // Of several mistakes that of the earliest step is told.
+        let mut clash: Option<(usize, [usize; 2])> = None;
+        for &index in &group.one {
+            self.patience.spend(self.one[index].points.reach().len())?;
+            for step in self.one[index].points.steps().filter(|&step| self.active[step]) {
+                match ones[step] {
+                    None => ones[step] = Some(index),
+                    Some(first) if clash.is_none_or(|(earliest, _)| step < earliest) => {
+                        clash = Some((step, [first, index]));
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
+        let before = clash.map_or(self.steps.count, |(step, _)| step);
+        self.check_many(group, |step| ones.get(step).is_some_and(Option::is_some), before)?;
+        match clash {
+            Some((_, [first, second])) => {
+                Err(self.many_to_many(labels, &self.one[first].labels, &self.one[second].labels))
+            }
+            None => Ok(Ones::AtStep(ones)),
+        }
+    }
+
+    /// Fails where, at a step before some other, several series match one that may only match one.
+    fn check_many(&self, group: &Group, has_one: impl Fn(usize) -> bool, before: usize) -> Result<()> {
+        if group.many.len() < 2 || self.matching.cardinality != Cardinality::OneToOne {
             return Ok(());
         }
-        for step in (0..self.steps.count).filter(|&step| self.active[step]) {
-            self.patience.spend(group.one.len() + group.many.len())?;
-            let mut ones = group.one.iter().filter(|&&index| self.one[index].points.has(step));
-            let first = ones.next();
-            if let (Some(&first), Some(&second)) = (first, ones.next()) {
-                return Err(self.many_to_many(labels, &self.one[first].labels, &self.one[second].labels));
-            }
-            let matched = first.is_some() || self.fill_one().is_some();
-            if one_to_one && matched {
-                let many = group.many.iter().filter(|&&index| self.many[index].points.has(step)).count();
-                if many > 1 {
+        let mut seen = vec![false; self.steps.count];
+        for &index in &group.many {
+            self.patience.spend(self.many[index].points.reach().len())?;
+            let matches =
+                |&step: &usize| step < before && self.active[step] && (self.fill_one().is_some() || has_one(step));
+            for step in self.many[index].points.steps().filter(matches) {
+                if std::mem::replace(&mut seen[step], true) {
                     let reason = "multiple matches for labels: many-to-one matching must be explicit \
                                   (group_left/group_right)";
                     return Err(Error::execution(reason));
@@ -166,20 +211,19 @@ impl Match<'_> {
         self.matching.fill_right
     }
 
-    /// The results of a group: of each pair of series where both have something, and of what is filled in.
-    fn join(&self, group: &Group, results: &mut Rows<'_>) -> Result<()> {
+    /// The results of a group: where both sides have something, and of what is filled in.
+    fn join(&self, group: &Group, ones: &Ones, results: &mut Rows<'_>) -> Result<()> {
         for &many in &group.many {
-            for &one in &group.one {
-                let (many, one) = (&self.many[many], &self.one[one]);
-                let points = self.combine(|step| (many.points.floats[step], one.points.floats[step]));
-                self.push(&many.labels, many.drop_name, Some(&one.labels), points, results)?;
-            }
+            self.join_one(&self.many[many], ones, results)?;
         }
         if let Some(fill) = self.fill_one() {
             let covered = self.covered(self.one, &group.one)?;
             for &many in &group.many {
                 let many = &self.many[many];
-                let points = self.combine(|step| (many.points.floats[step], if covered[step] { ABSENT } else { fill }));
+                let mut points = Points::default();
+                for (step, value) in many.points.numbers().filter(|&(step, _)| !covered[step]) {
+                    self.combine(step, value, fill, &mut points);
+                }
                 self.push(&many.labels, many.drop_name, None, points, results)?;
             }
         }
@@ -187,9 +231,49 @@ impl Match<'_> {
             let covered = self.covered(self.many, &group.many)?;
             for &one in &group.one {
                 let one = &self.one[one];
-                let points = self.combine(|step| (if covered[step] { ABSENT } else { fill }, one.points.floats[step]));
+                let mut points = Points::default();
+                for (step, value) in one.points.numbers().filter(|&(step, _)| !covered[step]) {
+                    self.combine(step, fill, value, &mut points);
+                }
                 self.push(&signature(&one.labels, self.matching), false, Some(&one.labels), points, results)?;
             }
+        }
+        Ok(())
+    }
+
+    /// The results of one series: a single one, but where labels are taken over from several.
+    fn join_one(&self, many: &Kept, ones: &Ones, results: &mut Rows<'_>) -> Result<()> {
+        self.patience.spend(many.points.reach().len())?;
+        if let Ones::Always(one) = *ones {
+            let one = &self.one[one];
+            if let Some(points) = many.points.zip(&one.points, |many, one| self.apply(many, one)) {
+                return self.push(&many.labels, many.drop_name, Some(&one.labels), points, results);
+            }
+        }
+        let mut current: Option<(usize, Points)> = None;
+        let mut finished: HashMap<usize, Points> = HashMap::new();
+        for (step, value) in many.points.numbers() {
+            let Some(one) = ones.at(step) else { continue };
+            let other = self.one[one].points.at(step);
+            // Which series it was shows in labels taken over from it, and in nothing else.
+            let source = if self.matching.include.is_empty() { 0 } else { one };
+            let (_, points) = match current.take() {
+                Some(current) if current.0 == source => current,
+                before => {
+                    finished.extend(before);
+                    (source, finished.remove(&source).unwrap_or_default())
+                }
+            };
+            let (_, points) = current.insert((source, points));
+            if is_present(other) {
+                self.combine(step, value, other, points);
+            }
+        }
+        finished.extend(current);
+        let mut finished: Vec<(usize, Points)> = finished.into_iter().collect();
+        finished.sort_unstable_by_key(|&(source, _)| source);
+        for (source, points) in finished {
+            self.push(&many.labels, many.drop_name, Some(&self.one[source].labels), points, results)?;
         }
         Ok(())
     }
@@ -198,20 +282,23 @@ impl Match<'_> {
     fn covered(&self, side: &[Kept], members: &[usize]) -> Result<Vec<bool>> {
         let mut mask = vec![false; self.steps.count];
         for &index in members {
-            self.patience.spend(self.steps.count)?;
+            self.patience.spend(side[index].points.reach().len())?;
             side[index].points.mark(&mut mask);
         }
         Ok(mask)
     }
 
-    /// The results at steps where both sides (many, one) have a number.
-    fn combine(&self, pair: impl Fn(usize) -> (f64, f64)) -> Points {
-        let at = |step| match pair(step) {
-            (many, one) if !is_present(many) || !is_present(one) => ABSENT,
-            (many, one) if self.swapped => self.operation.apply(one, many),
-            (many, one) => self.operation.apply(many, one),
-        };
-        Points::floats((0..self.steps.count).map(at).collect())
+    #[inline]
+    fn apply(&self, many: f64, one: f64) -> f64 {
+        if self.swapped { self.operation.apply(one, many) } else { self.operation.apply(many, one) }
+    }
+
+    /// Adds the result of two numbers, if there is one.
+    fn combine(&self, step: usize, many: f64, one: f64, points: &mut Points) {
+        let value = self.apply(many, one);
+        if is_present(value) {
+            points.push(step, value);
+        }
     }
 
     fn push(
@@ -222,7 +309,7 @@ impl Match<'_> {
         points: Points,
         results: &mut Rows<'_>,
     ) -> Result<()> {
-        self.patience.spend(Patience::SERIES + self.steps.count)?;
+        self.patience.spend_series()?;
         if points.is_empty() {
             return Ok(());
         }

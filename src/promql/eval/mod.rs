@@ -21,6 +21,7 @@ mod matching;
 mod meter;
 mod naming;
 mod pick;
+pub(crate) mod points;
 mod read;
 mod result;
 mod scalar;
@@ -29,6 +30,7 @@ pub(crate) mod series;
 mod set;
 pub(crate) mod steps;
 mod subquery;
+mod sweep;
 mod threads;
 mod watch;
 pub(crate) mod window;
@@ -93,7 +95,7 @@ pub fn instant(
     options: &Options<'_>,
 ) -> std::result::Result<Answer, Error> {
     let own = Meter::default();
-    let eval = Eval::new(source, options, &own, Steps::instant(time));
+    let eval = Eval::new(source, options, &own, Steps::instant(time), time);
     let value = eval.instant_value(expr, time)?;
     Ok(eval.answer(value))
 }
@@ -124,7 +126,7 @@ pub fn range(
         return Err(Error::BadData(reason.to_owned()));
     }
     let own = Meter::default();
-    let eval = Eval::new(source, options, &own, Steps::range(start, end, step));
+    let eval = Eval::new(source, options, &own, Steps::range(start, end, step), end);
     eval.check_size(eval.query.count)?;
     let value = eval.range_value(expr)?;
     Ok(eval.answer(value))
@@ -135,15 +137,17 @@ pub(crate) struct Eval<'a> {
     source: &'a dyn Source,
     /// How.
     pub options: &'a Options<'a>,
-    /// The times of the whole query: what `start()`, `end()`, `step()` and `range()` mean.
+    /// The times of the whole query: what `start()` and `step()` mean.
     pub query: Steps,
+    /// The end it was asked for, which is what `end()` and `range()` mean, whether or not a step falls on it.
+    pub end: i64,
     notes: Mutex<Notes>,
     guard: Guard<'a>,
 }
 
 impl<'a> Eval<'a> {
     /// `own` is counted with where the options have no meter.
-    fn new(source: &'a dyn Source, options: &'a Options<'a>, own: &'a Meter, query: Steps) -> Self {
+    fn new(source: &'a dyn Source, options: &'a Options<'a>, own: &'a Meter, query: Steps, end: i64) -> Self {
         let guard = Guard {
             meter: options.meter.unwrap_or(own),
             samples_max: options.samples_max,
@@ -151,7 +155,7 @@ impl<'a> Eval<'a> {
             memory_max: options.memory_max,
             interrupt: options.interrupt,
         };
-        Self { source, options, query, notes: Mutex::default(), guard }
+        Self { source, options, query, end, notes: Mutex::default(), guard }
     }
 
     fn answer(self, value: Value) -> Answer {
@@ -211,8 +215,7 @@ impl<'a> Eval<'a> {
             patience.spend_series()?;
             patience.spend(steps.count)?;
             if !row.points.is_empty() {
-                let points = row.points.clone();
-                rows.keep(Kept { labels: row.labels, drop_name: row.drop_name, points })?;
+                rows.copy(&row)?;
             }
             Ok(())
         })?;
@@ -284,8 +287,23 @@ pub(crate) struct Rows<'e> {
 
 impl Rows<'_> {
     /// Adds a series.
-    pub(crate) fn keep(&mut self, kept: Kept) -> Result<()> {
-        self.held.grow(kept.points.floats.len(), kept.size())?;
+    pub(crate) fn keep(&mut self, mut kept: Kept) -> Result<()> {
+        let count = kept.points.count();
+        if let Some(points) = kept.points.compact(count) {
+            kept.points = points;
+        }
+        self.push(kept, count)
+    }
+
+    /// Adds a copy of a series.
+    pub(crate) fn copy(&mut self, row: &Row<'_>) -> Result<()> {
+        let count = row.points.count();
+        let points = row.points.compact(count).unwrap_or_else(|| row.points.clone());
+        self.push(Kept { labels: row.labels.clone(), drop_name: row.drop_name, points }, count)
+    }
+
+    fn push(&mut self, kept: Kept, count: usize) -> Result<()> {
+        self.held.grow(count, kept.size())?;
         self.series.push(kept);
         Ok(())
     }

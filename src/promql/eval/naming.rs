@@ -12,7 +12,8 @@ use crate::{
         ast::{AggregateOp, BinaryOp, Expr, Node, VectorSelector},
         eval::{
             Error, Eval, Patience, Result,
-            series::{Points, Row, Sink, merge_equal, without_metadata},
+            points::Points,
+            series::{Row, Sink, merge_equal, without_metadata},
             steps::Steps,
         },
         functions::{Body, Naming},

@@ -1,7 +1,5 @@
 //! Aggregations that pick series: `topk`, `bottomk`, `limitk`, `limit_ratio`.
 
-use std::cmp::Ordering;
-
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::{
@@ -10,8 +8,9 @@ use crate::{
         ast::{Aggregate, AggregateOp},
         eval::{
             Error, Eval, Patience, Result, Scalars,
-            series::{ABSENT, Kept, Sink, is_present},
+            series::{Kept, Sink, is_present},
             steps::Steps,
+            sweep::Sweep,
         },
         format, quantile,
     },
@@ -47,28 +46,26 @@ impl<'a> Eval<'a> {
         let (groups, _held) = self.members(&rows.series, aggregate)?;
         let patience = self.patience();
         let mut order = Vec::new();
-        let mut ranked: Vec<usize> = Vec::new();
+        let mut ranked: Vec<(f64, usize)> = Vec::new();
         for (.., members) in &groups {
+            let mut sweep = Sweep::new(&rows.series, members, &patience)?;
             for step in 0..steps.count {
-                patience.spend(1 + members.len() * quantile::COST)?;
+                let here = sweep.at(&rows.series, step);
+                patience.spend(1 + here.len() * quantile::COST)?;
                 ranked.clear();
-                ranked.extend(members.iter().filter(|&&index| is_present(rows.series[index].points.floats[step])));
-                let value = |index: usize| rows.series[index].points.floats[step];
-                let compare = |a: &usize, b: &usize| -> Ordering { rank(value(*a), value(*b)).then(a.cmp(b)) };
+                let column = here.iter().map(|&index| (rows.series[index].points.at(step), index));
+                ranked.extend(column.filter(|&(value, _)| is_present(value)));
+                let compare = |a: &(f64, usize), b: &(f64, usize)| rank(a.0, b.0).then(a.1.cmp(&b.1));
                 let limit = limits.at(step).max(0.0) as usize;
                 if limit < ranked.len() {
                     if limit > 0 {
                         ranked.select_nth_unstable_by(limit - 1, compare);
                     }
-                    for &index in &ranked[limit..] {
-                        rows.series[index].points.floats[step] = ABSENT;
-                    }
-                    ranked.truncate(limit);
+                    ranked.drain(limit..).for_each(|(_, index)| rows.series[index].points.remove(step));
                 }
                 if steps.count == 1 {
-                    let value = |index: usize| rows.series[index].points.floats[step];
-                    self.sort(&mut ranked, |a, b| rank(value(*a), value(*b)).then(a.cmp(b)))?;
-                    order.extend_from_slice(&ranked);
+                    self.sort(&mut ranked, compare)?;
+                    order.extend(ranked.iter().map(|&(_, index)| index));
                 }
             }
         }

@@ -1,13 +1,16 @@
 //! The end of a query: names that were to be dropped go, and columns become samples with times.
 
+use std::sync::Arc;
+
 use crate::{
     model::Labels,
     promql::{
         ast::{AggregateOp, Expr, Node, ValueType},
         eval::{
             Error, Eval, Patience, Result, Rows,
+            points::Points,
             scalar::text,
-            series::{Kept, Points, is_present, merge_equal, without_metadata},
+            series::{Kept, is_present, merge_equal, without_metadata},
             steps::Steps,
         },
         value::{MatrixSeries, Sample, Value, VectorSample},
@@ -56,10 +59,10 @@ impl<'a> Eval<'a> {
         let mut matrix = Vec::with_capacity(series.len());
         for kept in series {
             patience.spend(Patience::SERIES + steps.count)?;
-            let before = kept.size();
-            let series = matrix_series(kept.labels, &kept.points, steps);
+            let (count, before) = (kept.points.count(), kept.size());
+            let series = matrix_series(kept.labels, &kept.points, count, steps);
             held.grow(0, series.size())?;
-            held.shrink(steps.count, before);
+            held.shrink(count, before);
             matrix.push(series);
         }
         held.leave();
@@ -120,18 +123,21 @@ fn has_order(expr: &Expr) -> bool {
 }
 
 fn first_sample(kept: Kept, time: i64) -> VectorSample {
-    let sample = match kept.points.histograms.into_iter().next() {
-        Some((_, histogram)) => Sample::Histogram(histogram),
-        None => Sample::Float(kept.points.floats[0]),
+    let sample = match kept.points.histograms.first() {
+        Some((_, histogram)) => Sample::Histogram(Arc::clone(histogram)),
+        None => Sample::Float(kept.points.at(0)),
     };
     VectorSample { labels: kept.labels, time, sample }
 }
 
-fn matrix_series(labels: Labels, points: &Points, steps: Steps) -> MatrixSeries {
-    let present = points.floats.iter().enumerate().filter(|&(_, &value)| is_present(value));
+/// What is at `count` of the steps, with times.
+fn matrix_series(labels: Labels, points: &Points, count: usize, steps: Steps) -> MatrixSeries {
     // An answer may stay in memory for long: it has no room to spare.
-    let mut floats = Vec::with_capacity(present.clone().count());
-    floats.extend(present.map(|(step, &value)| (steps.time(step), value)));
+    let mut floats = Vec::with_capacity(count - points.histograms.len());
+    for (first, run) in points.runs() {
+        let present = run.iter().enumerate().filter(|&(_, &value)| is_present(value));
+        floats.extend(present.map(|(place, &value)| (steps.time(first + place), value)));
+    }
     MatrixSeries {
         labels,
         floats,

@@ -9,8 +9,9 @@ use crate::{
         eval::{
             Eval, Patience, Result,
             duration::Shift,
+            points::Points,
             read::{Made, Reading},
-            series::{ABSENT, Points, Row, Sink, TURN, is_present},
+            series::{ABSENT, Row, Sink, TURN, is_present},
             steps::{Steps, seconds},
         },
     },
@@ -63,7 +64,7 @@ impl Eval<'_> {
             let mut floats = self.absent(steps.count, patience)?;
             latest.fill(&series, pick, passed, patience, &mut floats)?;
             self.note_latest(steps, &floats);
-            let points = Points::floats(floats);
+            let points = Points::of(floats);
             Ok((!points.is_empty()).then_some((series.labels, points)))
         };
         // Of samples between which no step falls only the last one can be the newest.
@@ -82,7 +83,7 @@ impl Eval<'_> {
 /// A series' labels and column.
 impl Made for (Labels, Points) {
     fn size(&self) -> (usize, usize) {
-        (self.1.floats.len(), size_of::<Self>() + self.0.size() + self.1.size())
+        (self.1.count(), size_of::<Self>() + self.0.size() + self.1.size())
     }
 }
 
@@ -110,7 +111,7 @@ impl Latest {
     /// The time it needs, with some more behind the last step.
     fn range(&self, ahead: i64) -> TimeRange {
         let first = self.shift.apply(self.steps.start);
-        let last = self.shift.apply(self.steps.end());
+        let last = self.shift.apply(self.steps.last());
         TimeRange {
             start: first.saturating_sub(self.lookback).saturating_add(1),
             end: last.saturating_add(ahead).saturating_add(1),

@@ -9,14 +9,15 @@ use crate::{
         eval::{
             Error, Eval, Held, Patience, Result,
             matching::signature,
-            series::{Kept, Points, Sink, merge_equal},
+            points::{Grown, Points},
+            series::{Kept, Sink, is_present, merge_equal},
             steps::Steps,
         },
     },
 };
 
 /// For each signature, the steps at which some series has it.
-type Presence = HashMap<Labels, Vec<bool>>;
+type Presence = HashMap<Labels, Grown<bool>>;
 
 impl<'a> Eval<'a> {
     pub(super) fn stream_set(&self, binary: &'a Binary, steps: Steps, sink: &mut Sink<'_>) -> Result<()> {
@@ -47,7 +48,7 @@ impl<'a> Eval<'a> {
         self.stream(&binary.left, steps, &mut |row| {
             patience.spend(Patience::SERIES + steps.count)?;
             match presence.get(&signature(&row.labels, matching)) {
-                Some(mask) => row.points.retain(|step| mask[step] == wanted),
+                Some(mask) => row.points.retain(|step| mask.at(step).unwrap_or(false) == wanted),
                 None if wanted => return Ok(()),
                 None => {}
             }
@@ -69,7 +70,7 @@ impl<'a> Eval<'a> {
         for mut kept in right.series.drain(..) {
             patience.spend(Patience::SERIES + steps.count)?;
             if let Some(mask) = presence.get(&signature(&kept.labels, matching)) {
-                kept.points.retain(|step| !mask[step]);
+                kept.points.retain(|step| !mask.at(step).unwrap_or(false));
             }
             if !kept.points.is_empty() {
                 rows.series.push(kept);
@@ -82,10 +83,18 @@ impl<'a> Eval<'a> {
 
 /// Notes the steps at which a series has something.
 fn mark(presence: &mut Presence, signature: Labels, points: &Points, held: &mut Held<'_>) -> Result<()> {
-    let (before, steps, size) = (presence.len(), points.floats.len(), signature.size());
-    points.mark(presence.entry(signature).or_insert_with(|| vec![false; steps]));
-    if presence.len() > before {
-        held.grow(0, size + steps + size_of::<(Labels, Vec<bool>)>())?;
+    let (known, size) = (presence.len(), signature.size());
+    let mask = presence.entry(signature).or_default();
+    let before = mask.size();
+    for (first, run) in points.runs() {
+        for (mask, &value) in mask.reach(first, run.len(), false).iter_mut().zip(run) {
+            *mask |= is_present(value);
+        }
     }
-    Ok(())
+    points.histograms.iter().for_each(|&(step, _)| mask.reach(step as usize, 1, false)[0] = true);
+    let mut more = mask.size() - before;
+    if presence.len() > known {
+        more += size + size_of::<(Labels, Grown<bool>)>();
+    }
+    if more > 0 { held.grow(0, more) } else { Ok(()) }
 }

@@ -37,8 +37,8 @@ impl Steps {
         seconds(self.time(index))
     }
 
-    /// The last time; the first one where there is none.
-    pub(crate) fn end(self) -> i64 {
+    /// The last time; the first one where there is none. Not where a query ends: see [`super::Eval::end`].
+    pub(crate) fn last(self) -> i64 {
         self.time(self.count.saturating_sub(1))
     }
 }

@@ -25,7 +25,7 @@ impl<'a> Eval<'a> {
             None => self.options.subquery_step,
         };
         let first = frame.shift.apply(frame.steps.start).saturating_sub(frame.range);
-        let last = frame.shift.apply(frame.steps.end());
+        let last = frame.shift.apply(frame.steps.last());
         // The first multiple of the step behind the left edge, which is open.
         let start = first.div_euclid(step).saturating_add(1).saturating_mul(step);
         let steps = Steps::range(start, last, step);
@@ -35,11 +35,13 @@ impl<'a> Eval<'a> {
         let patience = self.patience();
         self.stream(&subquery.expr, steps, &mut |row| {
             let (mut times, mut values) = (Vec::new(), Vec::new());
-            for (turn, floats) in row.points.floats.chunks(TURN).enumerate() {
-                patience.spend(floats.len())?;
-                for (place, &value) in floats.iter().enumerate().filter(|&(_, &value)| is_present(value)) {
-                    times.push(steps.time(turn * TURN + place));
-                    values.push(value);
+            for (first, run) in row.points.runs() {
+                for (turn, floats) in run.chunks(TURN).enumerate() {
+                    patience.spend(floats.len())?;
+                    for (place, &value) in floats.iter().enumerate().filter(|&(_, &value)| is_present(value)) {
+                        times.push(steps.time(first + turn * TURN + place));
+                        values.push(value);
+                    }
                 }
             }
             if times.is_empty() {

@@ -54,7 +54,7 @@ impl Frame {
     pub(super) fn time_range(&self) -> TimeRange {
         let (before, after) = self.margins();
         let first = self.shift.apply(self.steps.start).saturating_sub(self.range).saturating_sub(before);
-        let last = self.shift.apply(self.steps.end()).saturating_add(after);
+        let last = self.shift.apply(self.steps.last()).saturating_add(after);
         TimeRange { start: first.saturating_add(1), end: last.saturating_add(1) }
     }
 }

@@ -8,7 +8,8 @@ use crate::{
         ast::{Expr, Node},
         eval::{
             Eval, Result, Site,
-            series::{ABSENT, Points, Row, Sink},
+            points::Points,
+            series::{ABSENT, Row, Sink},
             steps::Steps,
         },
     },
@@ -35,7 +36,7 @@ pub(super) fn absent_over_time<'a>(eval: &Eval<'a>, site: Site<'a>, steps: Steps
 /// Sends 1 at the steps without anything.
 fn send(arg: &Expr, present: &[bool], sink: &mut Sink<'_>) -> Result<()> {
     let floats = present.iter().map(|&present| if present { ABSENT } else { 1.0 });
-    let mut points = Points::floats(floats.collect());
+    let mut points = Points::of(floats.collect());
     sink(Row { labels: labels_asked_for(arg), drop_name: false, points: &mut points })
 }
 

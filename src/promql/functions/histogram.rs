@@ -9,7 +9,8 @@ use crate::{
         ast::{Expr, Span},
         eval::{
             Error, Eval, Result, Rows, Site,
-            series::{Kept, Points, Row, Sink, is_present, merge_equal},
+            points::Points,
+            series::{Kept, Row, Sink, is_present, merge_equal},
             steps::Steps,
             text,
         },
@@ -39,9 +40,9 @@ pub(super) fn quantile<'a>(eval: &Eval<'a>, site: Site<'a>, steps: Steps, sink: 
     eval.check_quantiles(quantiles.values(), wanted.span);
     let mut names = eval.name_dropper();
     each_histogram(eval, arg, steps, |rows, classic| {
-        let mut points = Points::absent(steps.count);
-        for_buckets(eval, rows, classic, steps, |step, buckets| {
-            points.floats[step] = eval.quantile_of(quantiles.at(step), classic, buckets, steps.time(step), arg.span);
+        let mut points = Points::default();
+        for_buckets(eval, rows, classic, |step, buckets| {
+            points.push(step, eval.quantile_of(quantiles.at(step), classic, buckets, steps.time(step), arg.span));
             Ok(())
         })?;
         let (labels, drop_name) = (classic.labels.clone(), classic.drop_name);
@@ -63,11 +64,15 @@ pub(super) fn quantiles<'a>(eval: &Eval<'a>, site: Site<'a>, steps: Steps, sink:
     each_histogram(eval, arg, steps, |rows, classic| {
         // A quantile may be another one at each step, and so its label.
         let mut columns: BTreeMap<String, Points> = BTreeMap::new();
-        for_buckets(eval, rows, classic, steps, |step, buckets| {
+        for_buckets(eval, rows, classic, |step, buckets| {
             for wanted in &wanted {
                 let q = wanted.at(step);
-                let column = columns.entry(format::open_metrics(q)).or_insert_with(|| Points::absent(steps.count));
-                column.floats[step] = eval.quantile_of(q, classic, buckets, steps.time(step), arg.span);
+                let value = eval.quantile_of(q, classic, buckets, steps.time(step), arg.span);
+                let column = columns.entry(format::open_metrics(q)).or_default();
+                // The same quantile may be asked for twice.
+                if !column.has(step) {
+                    column.push(step, value);
+                }
             }
             Ok(())
         })?;
@@ -92,12 +97,13 @@ pub(super) fn fraction<'a>(eval: &Eval<'a>, site: Site<'a>, steps: Steps, sink: 
     let bounds = eval.scalar_args(site, steps)?;
     let mut names = eval.name_dropper();
     each_histogram(eval, &site.call.args[2], steps, |rows, classic| {
-        let mut points = Points::absent(steps.count);
-        for_buckets(eval, rows, classic, steps, |step, buckets| {
-            points.floats[step] = match prepare(buckets) {
+        let mut points = Points::default();
+        for_buckets(eval, rows, classic, |step, buckets| {
+            let share = match prepare(buckets) {
                 Some(_) => bucket_fraction(bounds[0].at(step), bounds[1].at(step), buckets),
                 None => f64::NAN,
             };
+            points.push(step, share);
             Ok(())
         })?;
         let (labels, drop_name) = (classic.labels.clone(), classic.drop_name);
@@ -167,14 +173,16 @@ fn for_buckets(
     eval: &Eval<'_>,
     rows: &Rows<'_>,
     classic: &Classic,
-    steps: Steps,
     mut visit: impl FnMut(usize, &mut Vec<Bucket>) -> Result<()>,
 ) -> Result<()> {
     let patience = eval.patience();
     let mut buckets = Vec::with_capacity(classic.buckets.len());
-    for step in 0..steps.count {
+    let reaches = || classic.buckets.iter().map(|&(_, index)| rows.series[index].points.reach());
+    let first = reaches().map(|reach| reach.start).min().unwrap_or(0);
+    let end = reaches().map(|reach| reach.end).max().unwrap_or(0);
+    for step in first..end {
         patience.spend(classic.buckets.len())?;
-        let at = classic.buckets.iter().map(|&(upper, index)| (upper, rows.series[index].points.floats[step]));
+        let at = classic.buckets.iter().map(|&(upper, index)| (upper, rows.series[index].points.at(step)));
         buckets.clear();
         buckets.extend(at.filter(|&(_, count)| is_present(count)).map(|(upper, count)| Bucket { upper, count }));
         if !buckets.is_empty() {

@@ -8,7 +8,8 @@ use crate::{
         ast::{Expr, Node, TimeShift},
         eval::{
             Error, Eval, Pick, Result, Rows, Shift, Site,
-            series::{Kept, Points, Sink, is_metadata, is_present, merge_equal},
+            points::Points,
+            series::{Kept, Sink, is_metadata, is_present, merge_equal},
             steps::Steps,
         },
     },
@@ -75,9 +76,7 @@ fn read_infos<'e>(eval: &'e Eval<'_>, wanted: &Wanted, shift: Shift, steps: Step
     let must = wanted.data.iter().filter(|matcher| !matcher.matches_empty());
     let matchers: Vec<Matcher> = wanted.names.iter().chain(must).cloned().collect();
     let mut infos = eval.rows();
-    eval.stream_picked(&matchers, shift, steps, Pick::Time, &mut |row| {
-        infos.keep(Kept { labels: row.labels, drop_name: false, points: row.points.clone() })
-    })?;
+    eval.stream_picked(&matchers, shift, steps, Pick::Time, &mut |row| infos.copy(&row))?;
     eval.sort(&mut infos.series, |a, b| a.labels.cmp(&b.labels))?;
     Ok(infos)
 }
@@ -115,12 +114,11 @@ fn enrich(kept: &Kept, infos: &[Kept], wanted: &Wanted, results: &mut Rows<'_>) 
     let same = |info: &&Kept| IDENTIFYING.iter().all(|label| info.labels.get(label) == kept.labels.get(label));
     let identified = IDENTIFYING.iter().any(|label| !kept.labels.get(label).is_empty());
     let infos: Vec<&Kept> = infos.iter().filter(|_| identified).filter(same).collect();
-    let steps = kept.points.floats.len();
     let mut columns: BTreeMap<Vec<usize>, Points> = BTreeMap::new();
-    for (step, &value) in kept.points.floats.iter().enumerate().filter(|(_, value)| is_present(**value)) {
+    for (step, value) in kept.points.numbers() {
         let current = current_infos(&infos, step)?;
         if !current.is_empty() || wanted.data.iter().all(Matcher::matches_empty) {
-            columns.entry(current).or_insert_with(|| Points::absent(steps)).floats[step] = value;
+            columns.entry(current).or_default().push(step, value);
         }
     }
     for (current, points) in columns {
@@ -133,12 +131,12 @@ fn enrich(kept: &Kept, infos: &[Kept], wanted: &Wanted, results: &mut Rows<'_>) 
 /// Of the info series of each name, the one with the newest sample at a step.
 fn current_infos(infos: &[&Kept], step: usize) -> Result<Vec<usize>> {
     let mut current: Vec<usize> = Vec::new();
-    for (index, info) in infos.iter().enumerate().filter(|(_, info)| is_present(info.points.floats[step])) {
-        let time = info.points.floats[step];
+    for (index, info) in infos.iter().enumerate().filter(|(_, info)| is_present(info.points.at(step))) {
+        let time = info.points.at(step);
         match current.iter_mut().find(|other| infos[**other].labels.metric() == info.labels.metric()) {
             None => current.push(index),
-            Some(other) if infos[*other].points.floats[step] < time => *other = index,
-            Some(other) if infos[*other].points.floats[step] > time => {}
+            Some(other) if infos[*other].points.at(step) < time => *other = index,
+            Some(other) if infos[*other].points.at(step) > time => {}
             Some(other) => {
                 let (first, second) = (&infos[*other].labels, &info.labels);
                 return Err(Error::execution(format!("found duplicate series for info metric: {first}, {second}")));

@@ -16,7 +16,7 @@ mod over_time;
 pub(crate) mod rate;
 mod regression;
 mod sliding;
-mod time;
+pub(crate) mod time;
 
 #[cfg(test)]
 mod tests;
@@ -54,7 +54,7 @@ pub(crate) enum Body {
     /// Each number of a vector, and the scalar arguments at its step; `None` takes the sample away.
     MapWith(fn(f64, &[f64]) -> Option<f64>),
     /// Each number of a vector as a date and time in UTC; the evaluation time where there is no argument.
-    Calendar(fn(jiff::civil::DateTime) -> f64),
+    Calendar(fn(&time::Civil) -> f64),
     /// The windows of a series.
     Window(Kernel, Naming),
     /// The query's times, or other numbers.
@@ -148,7 +148,7 @@ pub static FUNCTIONS: &[Function] = &[
     Function { name: "delta", args: &[Matrix], optional: 0, returns: Vector, experimental: false, help: "Difference of last and first value, extrapolated to the window; for gauges.", body: Body::Window(rate::delta, Dropped) },
     Function { name: "deriv", args: &[Matrix], optional: 0, returns: Vector, experimental: false, help: "Slope per second by linear regression; for gauges.", body: Body::Window(regression::deriv, Dropped) },
     Function { name: "double_exponential_smoothing", args: &[Matrix, Scalar, Scalar], optional: 0, returns: Vector, experimental: true, help: "Smoothed value from a smoothing factor and a trend factor; for gauges.", body: Body::Vector(regression::double_exponential_smoothing) },
-    Function { name: "end", args: &[], optional: 0, returns: Scalar, experimental: true, help: "Last evaluation time of the query, in Unix seconds.", body: Body::Scalar(number::end) },
+    Function { name: "end", args: &[], optional: 0, returns: Scalar, experimental: true, help: "End of the query as asked for, in Unix seconds.", body: Body::Scalar(number::end) },
     Function { name: "exp", args: &[Vector], optional: 0, returns: Vector, experimental: false, help: "e to the power of the value.", body: Body::Map(f64::exp) },
     Function { name: "first_over_time", args: &[Matrix], optional: 0, returns: Vector, experimental: false, help: "Oldest value in the window.", body: Body::Window(over_time::first, Kept) },
     Function { name: "floor", args: &[Vector], optional: 0, returns: Vector, experimental: false, help: "Rounded down to an integer.", body: Body::Map(f64::floor) },
@@ -183,7 +183,7 @@ pub static FUNCTIONS: &[Function] = &[
     Function { name: "present_over_time", args: &[Matrix], optional: 0, returns: Vector, experimental: false, help: "1 for every series with a sample in the window.", body: Body::Window(over_time::present, Dropped) },
     Function { name: "quantile_over_time", args: &[Scalar, Matrix], optional: 0, returns: Vector, experimental: false, help: "Quantile of the values in the window.", body: Body::Vector(over_time::quantile) },
     Function { name: "rad", args: &[Vector], optional: 0, returns: Vector, experimental: false, help: "Degrees to radians.", body: Body::Map(f64::to_radians) },
-    Function { name: "range", args: &[], optional: 0, returns: Scalar, experimental: true, help: "Length of the query in seconds, from its first to its last evaluation time.", body: Body::Scalar(number::range) },
+    Function { name: "range", args: &[], optional: 0, returns: Scalar, experimental: true, help: "Length of the query as asked for, in seconds.", body: Body::Scalar(number::range) },
     Function { name: "rate", args: &[Matrix], optional: 0, returns: Vector, experimental: false, help: "Growth per second over the window, extrapolated to its edges; for counters.", body: Body::Window(rate::rate, Counter) },
     Function { name: "resets", args: &[Matrix], optional: 0, returns: Vector, experimental: false, help: "How often the value fell within the window; for counters.", body: Body::Window(over_time::resets, Dropped) },
     Function { name: "round", args: &[Vector, Scalar], optional: 1, returns: Vector, experimental: false, help: "Rounded to the nearest integer, or to a multiple of the second argument.", body: Body::MapWith(math::round) },

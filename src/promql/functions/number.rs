@@ -5,7 +5,8 @@ use crate::{
     promql::{
         eval::{
             Eval, Result, Scalars, Site,
-            series::{Points, Row, Sink, column, is_present},
+            points::Points,
+            series::{Row, Sink, column},
             steps::{Steps, seconds},
         },
         functions::math::{greater, lesser},
@@ -25,7 +26,7 @@ pub(super) fn start<'a>(eval: &Eval<'a>, _: Site<'a>, _: Steps) -> Result<Scalar
 }
 
 pub(super) fn end<'a>(eval: &Eval<'a>, _: Site<'a>, _: Steps) -> Result<Scalars> {
-    Ok(Scalars::Const(seconds(eval.query.end())))
+    Ok(Scalars::Const(seconds(eval.end)))
 }
 
 pub(super) fn step<'a>(eval: &Eval<'a>, _: Site<'a>, _: Steps) -> Result<Scalars> {
@@ -33,7 +34,7 @@ pub(super) fn step<'a>(eval: &Eval<'a>, _: Site<'a>, _: Steps) -> Result<Scalars
 }
 
 pub(super) fn range<'a>(eval: &Eval<'a>, _: Site<'a>, _: Steps) -> Result<Scalars> {
-    Ok(Scalars::Const(seconds(eval.query.end().saturating_sub(eval.query.start))))
+    Ok(Scalars::Const(seconds(eval.end.saturating_sub(eval.query.start))))
 }
 
 pub(super) fn min_of<'a>(eval: &Eval<'a>, site: Site<'a>, steps: Steps) -> Result<Scalars> {
@@ -50,9 +51,7 @@ pub(super) fn max_of<'a>(eval: &Eval<'a>, site: Site<'a>, steps: Steps) -> Resul
 pub(super) fn scalar<'a>(eval: &Eval<'a>, site: Site<'a>, steps: Steps) -> Result<Scalars> {
     let mut found = vec![(0u32, f64::NAN); steps.count];
     eval.stream(&site.call.args[0], steps, &mut |row| {
-        for (found, &value) in found.iter_mut().zip(&row.points.floats).filter(|(_, value)| is_present(**value)) {
-            *found = (found.0 + 1, value);
-        }
+        row.points.numbers().for_each(|(step, value)| found[step] = (found[step].0 + 1, value));
         Ok(())
     })?;
     Ok(Scalars::Each(found.into_iter().map(|(count, value)| if count == 1 { value } else { f64::NAN }).collect()))
@@ -62,6 +61,6 @@ pub(super) fn scalar<'a>(eval: &Eval<'a>, site: Site<'a>, steps: Steps) -> Resul
 pub(super) fn vector<'a>(eval: &Eval<'a>, site: Site<'a>, steps: Steps, sink: &mut Sink<'_>) -> Result<()> {
     let _held = eval.hold(steps.count)?;
     let scalars = eval.scalars(&site.call.args[0], steps)?;
-    let mut points = Points::floats(column(steps.count, &eval.patience(), |step| scalars.at(step))?);
+    let mut points = Points::of(column(steps.count, &eval.patience(), |step| scalars.at(step))?);
     sink(Row { labels: Labels::default(), drop_name: false, points: &mut points })
 }

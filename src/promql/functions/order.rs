@@ -39,7 +39,7 @@ fn by_value<'a>(
     compare: impl Fn(f64, f64) -> Option<Ordering>,
 ) -> Result<()> {
     let order = |a: &Kept, b: &Kept| {
-        let (a, b) = (a.points.floats[0], b.points.floats[0]);
+        let (a, b) = (a.points.at(0), b.points.at(0));
         compare(a, b).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
     };
     ordered(

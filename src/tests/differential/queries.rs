@@ -9,7 +9,7 @@ use crate::model::NANOS_PER_SECOND;
 #[derive(Clone, Copy, Debug)]
 pub(super) enum When {
     At(i64),
-    /// First, last, step.
+    /// Start, end, step; the end need not be a step.
     Range(i64, i64, i64),
 }
 
@@ -33,7 +33,8 @@ fn when(rng: &mut Rng) -> When {
     }
     let start = minute(rng, 0, SPAN / 120);
     let step = rng.i64(1..6) * 60 * NANOS_PER_SECOND;
-    When::Range(start, start + rng.i64(3..20) * step, step)
+    let rest = if rng.bool() { rng.i64(0..step / NANOS_PER_SECOND) * NANOS_PER_SECOND } else { 0 };
+    When::Range(start, start + rng.i64(3..20) * step + rest, step)
 }
 
 /// Writes queries.

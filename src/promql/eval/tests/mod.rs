@@ -1,4 +1,5 @@
 //! What the scripts do not reach.
 
 mod limits;
+mod points;
 mod steps;

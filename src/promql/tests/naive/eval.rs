@@ -134,6 +134,8 @@ impl Naive<'_> {
         let (name, args) = (call.function.name, &call.args);
         Ok(Value::Vector(match name {
             "time" => return Ok(Value::Scalar(time as f64 / 1e9)),
+            "end" => return Ok(Value::Scalar(self.end as f64 / 1e9)),
+            "range" => return Ok(Value::Scalar((self.end - self.start) as f64 / 1e9)),
             "scalar" => {
                 let vector = self.vector(&args[0], time)?;
                 return Ok(Value::Scalar(if vector.len() == 1 { vector[0].1 } else { f64::NAN }));

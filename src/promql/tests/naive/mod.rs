@@ -135,7 +135,7 @@ fn same(a: &Matrix, b: &Matrix) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.0 == b.0 && same_run(a.1, b.1))
 }
 
-/// Times of a query: one, or some steps.
+/// Times of a query: one, or some steps, with or without time left over behind the last.
 fn times(rng: &mut Rng) -> (i64, i64, i64) {
     let second = NANOS_PER_SECOND;
     let start = rng.i64(-300..SPAN + 300) * second;
@@ -143,7 +143,8 @@ fn times(rng: &mut Rng) -> (i64, i64, i64) {
         0 => (start, start, 0),
         _ => {
             let step = rng.choice([10, 15, 60, 97]).unwrap() * second;
-            (start, start + rng.i64(1..25) * step, step)
+            let rest = if rng.bool() { rng.i64(0..step / second) * second } else { 0 };
+            (start, start + rng.i64(1..25) * step + rest, step)
         }
     }
 }

@@ -179,7 +179,7 @@ impl Writer<'_> {
             return self.of(&["0", "1", "2", "-3", "0.5", "10", "Inf", "NaN"]).to_owned();
         }
         match self.0.u32(..5) {
-            0 => "time()".to_owned(),
+            0 => self.of(&["time()", "time()", "end()", "range()"]).to_owned(),
             1 => format!("scalar({})", self.vector(depth - 1)),
             2 => format!("({} {} {})", self.scalar(depth - 1), self.of(&ARITHMETIC), self.scalar(depth - 1)),
             3 => format!("({} {} bool {})", self.scalar(depth - 1), self.of(&COMPARISONS), self.scalar(depth - 1)),
