@@ -206,21 +206,12 @@ enum Values<'a> {
 
 impl<'a> Values<'a> {
     fn wanted_by(matcher: &'a Matcher) -> Self {
-        let value = &*matcher.value;
-        match matcher.op {
-            MatchOp::Equal | MatchOp::NotEqual => Self::Listed(vec![value]),
-            MatchOp::Regex | MatchOp::NotRegex if matches!(value, ".*" | ".+") => Self::All,
-            MatchOp::Regex | MatchOp::NotRegex if !value.contains(is_special) => {
-                Self::Listed(value.split('|').collect())
-            }
-            MatchOp::Regex | MatchOp::NotRegex => Self::Tested,
+        match matcher.listed() {
+            Some(values) => Self::Listed(values),
+            None if matches!(&*matcher.value, ".*" | ".+") => Self::All,
+            None => Self::Tested,
         }
     }
-}
-
-/// Whether a character has a meaning in a pattern, `|` aside.
-fn is_special(c: char) -> bool {
-    r"\.+*?()[]{}^$".contains(c)
 }
 
 fn is_negated(matcher: &Matcher) -> bool {

@@ -4,7 +4,10 @@ use std::{fmt, sync::Arc};
 
 use regex::Regex;
 
-use crate::model::pattern::{PatternError, anchored_regex};
+use crate::model::{
+    pattern::{PatternError, anchored_regex},
+    words::Words,
+};
 
 /// How a matcher compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,23 +42,46 @@ pub struct Matcher {
     pub op: MatchOp,
     /// The value or pattern as written.
     pub value: Arc<str>,
-    regex: Option<Regex>,
+    pattern: Option<Pattern>,
+}
+
+/// What values are tested with.
+#[derive(Clone)]
+enum Pattern {
+    Words(Arc<Words>),
+    Regex(Regex),
+}
+
+impl Pattern {
+    fn new(pattern: &str) -> Result<Self, PatternError> {
+        match Words::of_pattern(pattern) {
+            Some(words) => Ok(Self::Words(Arc::new(words))),
+            None => anchored_regex(pattern).map(Self::Regex),
+        }
+    }
+
+    fn matches(&self, value: &str) -> bool {
+        match self {
+            Self::Words(words) => words.contains(value),
+            Self::Regex(regex) => regex.is_match(value),
+        }
+    }
 }
 
 impl Matcher {
     /// A matcher; fails where a pattern does not compile.
     pub fn new(name: impl Into<Arc<str>>, op: MatchOp, value: impl Into<Arc<str>>) -> Result<Self, PatternError> {
         let value = value.into();
-        let regex = match op {
+        let pattern = match op {
             MatchOp::Equal | MatchOp::NotEqual => None,
-            MatchOp::Regex | MatchOp::NotRegex => Some(anchored_regex(&value)?),
+            MatchOp::Regex | MatchOp::NotRegex => Some(Pattern::new(&value)?),
         };
-        Ok(Self { name: name.into(), op, value, regex })
+        Ok(Self { name: name.into(), op, value, pattern })
     }
 
     /// `name="value"`
     pub fn equal(name: impl Into<Arc<str>>, value: impl Into<Arc<str>>) -> Self {
-        Self { name: name.into(), op: MatchOp::Equal, value: value.into(), regex: None }
+        Self { name: name.into(), op: MatchOp::Equal, value: value.into(), pattern: None }
     }
 
     /// Whether a label of this value (empty when absent) passes.
@@ -63,8 +89,8 @@ impl Matcher {
         match self.op {
             MatchOp::Equal => *self.value == *value,
             MatchOp::NotEqual => *self.value != *value,
-            MatchOp::Regex => self.pattern().is_match(value),
-            MatchOp::NotRegex => !self.pattern().is_match(value),
+            MatchOp::Regex => self.pattern().matches(value),
+            MatchOp::NotRegex => !self.pattern().matches(value),
         }
     }
 
@@ -73,8 +99,17 @@ impl Matcher {
         self.matches("")
     }
 
-    fn pattern(&self) -> &Regex {
-        self.regex.as_ref().expect("`new` compiles the pattern of every regex matcher")
+    /// The values that its value or pattern matches, negation aside, sorted; `None` where they cannot be listed.
+    pub fn listed(&self) -> Option<Vec<&str>> {
+        match &self.pattern {
+            None => Some(vec![&*self.value]),
+            Some(Pattern::Words(words)) => Some(words.iter().collect()),
+            Some(Pattern::Regex(_)) => None,
+        }
+    }
+
+    fn pattern(&self) -> &Pattern {
+        self.pattern.as_ref().expect("`new` compiles the pattern of every regex matcher")
     }
 }
 

@@ -15,6 +15,7 @@ mod position;
 mod samples;
 mod sort;
 mod time;
+mod words;
 
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,16 @@
 //! ASCII only, octal escapes, `\<` and `\>` are themselves, and in a class `[`, `&`, `~` are as ordinary as any character.
 //! What RE2 refuses is refused, in its words and with the part of the pattern that it names.
 
-use regex::Regex;
+use std::collections::HashSet;
+
+use regex::{Regex, RegexBuilder};
+
+/// Memory that any compiled pattern may take.
+const COMPILED_BYTES_MAX: usize = 10 << 20;
+
+/// Memory that it may take on top for each of its own bytes. A text of 1 MB thus gets at most 100 MB more, into however
+/// many patterns it is split.
+const COMPILED_BYTES_PER_BYTE: usize = 100;
 
 /// A pattern that is not a regular expression.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,7 +32,10 @@ pub struct PatternError {
 pub fn anchored_regex(pattern: &str) -> Result<Regex, PatternError> {
     let fail = |reason: &str, part: &str| PatternError { reason: reason.to_owned(), part: part.to_owned() };
     let translated = Translator::new(pattern).run().map_err(|Refusal(reason, part)| fail(reason, part))?;
-    Regex::new(&format!("^(?s:{translated})$")).map_err(|error| match error {
+    let anchored = RegexBuilder::new(&format!("^(?s:{translated})$"))
+        .size_limit(COMPILED_BYTES_MAX + pattern.len() * COMPILED_BYTES_PER_BYTE)
+        .build();
+    anchored.map_err(|error| match error {
         regex::Error::CompiledTooBig(_) => fail("expression too large", pattern),
         error => fail(&last_line(&error), pattern),
     })
@@ -64,6 +76,8 @@ struct Translator<'a> {
     group: Group,
     /// The text from the repetition on that was read last, if that was the last thing read.
     repeated: Option<&'a str>,
+    /// Names of Unicode classes that were found to be some.
+    classes: HashSet<&'a str>,
 }
 
 /// What is known of the items of a group.
@@ -85,7 +99,8 @@ impl Group {
 impl<'a> Translator<'a> {
     fn new(pattern: &'a str) -> Self {
         let (out, around) = (String::with_capacity(pattern.len()), Vec::new());
-        Self { pattern, rest: pattern, out, around, group: Group::default(), repeated: None }
+        let (group, classes) = (Group::default(), HashSet::new());
+        Self { pattern, rest: pattern, out, around, group, repeated: None, classes }
     }
 
     fn run(mut self) -> Outcome<'a, String> {
@@ -276,8 +291,11 @@ impl<'a> Translator<'a> {
         };
         let name = name.strip_prefix('^').inspect(|_| negated = !negated).unwrap_or(name);
         let class = format!("\\{}{{{name}}}", if negated { 'P' } else { 'p' });
-        if name.contains(['=', ':', '!']) || Regex::new(&class).is_err() {
-            return Err(Refusal(BAD_RANGE, self.since(from)));
+        if !self.classes.contains(name) {
+            if !is_spelled_as_class(name) || Regex::new(&class).is_err() {
+                return Err(Refusal(BAD_RANGE, self.since(from)));
+            }
+            self.classes.insert(name);
         }
         self.out.push_str(&class);
         Ok(())
@@ -394,6 +412,15 @@ impl<'a> Translator<'a> {
         self.out.push_str(self.since(from));
         Ok(true)
     }
+}
+
+/// Whether a name is spelled like those of Unicode classes, `Lu` or `Old_Italic`. The crate would take others for these.
+fn is_spelled_as_class(name: &str) -> bool {
+    let is_word = |word: &str| {
+        let (first, rest) = word.split_at_checked(1).unwrap_or_default();
+        first.chars().any(|c| c.is_ascii_uppercase()) && rest.chars().all(|c| c.is_ascii_lowercase())
+    };
+    name == "SignWriting" || (!name.is_empty() && name.split('_').all(is_word))
 }
 
 /// `2}`, `2,}` or `2,3}` behind a `{`, which makes that a repetition.

@@ -132,6 +132,21 @@ fn patterns_mean_what_re2_means_by_them() {
         ("(?)a(?i:B)(?P<n>c)(?<m>d)", "abcd", "aBCd"),
         ("(?s-i)a", "a", "A"),
         (r"(\Q\E|)a", "a", "b"),
+        (r"\p{Old_Italic}|\p{Greek}|\p{Greek}a|\p{^Lu}b", "\u{3b1}a", "Ab"),
+        ("^a$", "a", "^a$"),
+        (r"^a\$", "a$", "a"),
+        ("a|$", "", "$"),
+        ("a$|b", "a", "a$"),
+        (r"a\\|b\.c", r"a\", "bxc"),
+        ("x(a|b)y", "xby", "ab"),
+        ("x(?:a|)y", "xy", "x"),
+        ("x(a|b)y|z", "z", "xay|z"),
+        ("x(a(b|c))", "xac", "xa"),
+        ("x|(a|b)", "b", "xa"),
+        ("()", "", "()"),
+        ("(?i:a|b)", "B", "c"),
+        ("a]|b}", "a]", "a"),
+        ("\u{e4}(\u{df}|b)", "\u{e4}\u{df}", "\u{e4}"),
     ] {
         let matcher = Matcher::new("label", MatchOp::Regex, pattern).unwrap_or_else(|error| panic!("{error}"));
         assert!(matcher.matches(matching), "{pattern} does not match {matching:?}");
@@ -175,6 +190,11 @@ fn what_is_no_pattern_is_refused_in_the_words_of_re2() {
         (r"\pQ", "invalid character class range", r"\pQ"),
         (r"[\p{Nope}]", "invalid character class range", r"\p{Nope}"),
         (r"\p{Gre", "invalid character class range", r"\p{Gre"),
+        (r"\p{greek}", "invalid character class range", r"\p{greek}"),
+        (r"\p{gc=Lu}", "invalid character class range", r"\p{gc=Lu}"),
+        (r"\p{}", "invalid character class range", r"\p{}"),
+        ("a|b)", "unexpected )", "a|b)"),
+        ("x(a|b", "missing closing )", "x(a|b"),
         ("(?=a)", "invalid or unsupported Perl syntax", "(?="),
         ("(?i-)", "invalid or unsupported Perl syntax", "(?i-)"),
         ("(?x)", "invalid or unsupported Perl syntax", "(?x"),
@@ -186,6 +206,42 @@ fn what_is_no_pattern_is_refused_in_the_words_of_re2() {
         let error = anchored_regex(pattern).map(|_| pattern).unwrap_err().to_string();
         assert_eq!(error, format!("error parsing regexp: {reason}: `{part}`"), "{pattern}");
     }
+}
+
+#[test]
+fn patterns_that_are_words_are_listed_and_others_are_not() {
+    let listed = |pattern: &str| {
+        let matcher = Matcher::new("label", MatchOp::Regex, pattern).unwrap();
+        matcher.listed().map(|words| words.join(","))
+    };
+    let words = |words: &str| Some(words.to_owned());
+    assert_eq!(listed("b|a|b"), words("a,b"));
+    assert_eq!(listed("^node_(cpu|disk)_total$"), words("node_cpu_total,node_disk_total"));
+    assert_eq!(listed(r"(?:10\.0\.0\.1|)"), words(",10.0.0.1"));
+    for pattern in ["a.b", "a*", "(a|b)(c|d)", "a(b|c)|d", "(?i)a", r"\d", r"\Qa\E", "[a]", "a{2}", "(^a|b)"] {
+        assert_eq!(listed(pattern), None, "{pattern}");
+    }
+    let long = format!("{}({})", "x".repeat(5_000), vec!["y"; 1_000].join("|"));
+    assert_eq!(listed(&long), None, "the words would be far longer than the pattern");
+    assert_eq!(Matcher::equal("label", "a|b").listed(), Some(vec!["a|b"]));
+}
+
+#[test]
+fn thousands_of_names_are_a_pattern_and_many_classes_are_read_at_once() {
+    let names = |count: usize, size: usize, end: &str| {
+        let names: Vec<_> = (0..count).map(|i| format!("{i:0>size$}{end}")).collect();
+        names.join("|")
+    };
+    for (count, size, end) in [(5_000, 60, ""), (20_000, 20, ""), (5_000, 60, ".*"), (20_000, 20, "_[ab]")] {
+        let matcher = Matcher::new("label", MatchOp::Regex, names(count, size, end)).unwrap();
+        let name = format!("{:0>size$}", count / 2);
+        assert_eq!(matcher.matches(&name), end != "_[ab]", "{count} names and {end:?}");
+        assert_eq!(matcher.matches(&(name + "_a")), !end.is_empty(), "{count} names and {end:?}");
+        assert!(!matcher.matches("x"));
+    }
+    // Refused for its size, but not before each class was looked at.
+    let classes = Matcher::new("label", MatchOp::Regex, r"\p{Greek}".repeat(50_000));
+    assert!(classes.is_err_and(|error| error.to_string().contains("expression too large")));
 }
 
 #[test]
