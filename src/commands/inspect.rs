@@ -16,7 +16,7 @@ type Described = Result<String, Box<dyn std::error::Error>>;
 /// A kind of file: what it begins with, and who can read it.
 struct Format {
     magic: &'static [u8; 8],
-    describe: fn(Arc<dyn File>, &Path) -> Described,
+    describe: fn(&Arc<dyn File>, &Path) -> Described,
 }
 
 const FORMATS: [Format; 6] = [
@@ -36,7 +36,7 @@ pub(super) fn run(flags: &InspectFlags) -> Result<(), Failed> {
     let read = file.read_at(&mut magic, 0).map_err(|error| Failed::new(attempt(), &error))?;
     let format = FORMATS.iter().find(|format| read == magic.len() && magic == *format.magic);
     let text = match format {
-        Some(format) => (format.describe)(file, path).map_err(|error| Failed::new(attempt(), &*error))?,
+        Some(format) => (format.describe)(&file, path).map_err(|error| Failed::new(attempt(), &*error))?,
         None => current(path, &*file).ok_or_else(|| {
             Failed(format!(
                 "{} is no file of a data directory: it begins like no part, index part, log segment, container, \
@@ -56,12 +56,12 @@ pub(super) fn print(text: &str) -> Result<(), Failed> {
     }
 }
 
-fn part(file: Arc<dyn File>, _: &Path) -> Described {
+fn part(file: &Arc<dyn File>, _: &Path) -> Described {
     let size = file.size()?;
-    Ok(parts::describe(&parts::Part::open(file, 0, size)?).to_string())
+    Ok(parts::describe(&parts::Part::open(Arc::clone(file), 0, size)?).to_string())
 }
 
-fn index_part(file: Arc<dyn File>, _: &Path) -> Described {
+fn index_part(file: &Arc<dyn File>, _: &Path) -> Described {
     let part = IndexPart::open(file)?;
     let mut out = format!("index part {} of {}\n", part.id(), part.day());
     for entry in part.entries() {
@@ -72,19 +72,19 @@ fn index_part(file: Arc<dyn File>, _: &Path) -> Described {
     Ok(out)
 }
 
-fn stage_file(file: Arc<dyn File>, path: &Path) -> Described {
+fn stage_file(file: &Arc<dyn File>, path: &Path) -> Described {
     let mut out = String::new();
-    stage::describe(file, path, &mut out)?;
+    stage::describe(Arc::clone(file), path, &mut out)?;
     Ok(out)
 }
 
-fn manifest(_: Arc<dyn File>, path: &Path) -> Described {
+fn manifest(_: &Arc<dyn File>, path: &Path) -> Described {
     let mut out = String::new();
     engine::describe_manifest(&RealDisk, path, &mut out)?;
     Ok(out)
 }
 
-fn ledger(_: Arc<dyn File>, path: &Path) -> Described {
+fn ledger(_: &Arc<dyn File>, path: &Path) -> Described {
     let mut out = String::new();
     durability::describe_ledger(&RealDisk, path, &mut out)?;
     Ok(out)

@@ -21,6 +21,7 @@
 mod latch;
 mod probe;
 mod real;
+mod search;
 mod sim;
 
 #[cfg(test)]
@@ -28,6 +29,7 @@ mod tests;
 
 pub use probe::{Probe, SyncTimes, WriteCache};
 pub use real::RealDisk;
+pub use search::find_back;
 pub use sim::{CrashKind, Errno, Fault, Model, OpKind, SECTOR_SIZE, SimDisk};
 
 use std::{

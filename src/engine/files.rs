@@ -2,13 +2,14 @@
 
 use std::{
     collections::BTreeSet,
+    error::Error as StdError,
     io,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use super::{Error, FileEntry, Open, Paths, RecoveryPolicy, StoredPart, damage::Notice, directory::list, io_error};
-use crate::{index::IndexPart, model::Day, parts::Part};
+use crate::{disk::File, durability::error_chain, index::IndexPart, model::Day, parts::Part};
 
 impl Open {
     /// Opens what the manifest names. A file that cannot be read is set aside, and the rest is served.
@@ -49,7 +50,7 @@ impl Open {
     fn open_index_part(&mut self, entry: &FileEntry, path: &Path) -> Result<(), Error> {
         let file = self.disk.open(path).map_err(io_error("open", path))?;
         let failed = |source| Error::Index { action: "read index part", path: path.to_owned(), source };
-        let part = IndexPart::open(file).map_err(failed)?;
+        let part = IndexPart::open(&file).map_err(failed)?;
         // All of it first: of a part that cannot be read nothing may stay known.
         let (mut entries, mut damage, mut unread) = (Vec::with_capacity(part.entry_count()), None, None);
         for entry_of in part.entries() {
@@ -60,6 +61,7 @@ impl Open {
                 Err(error) => return Err(error),
             }
         }
+        self.mend(&*file, path, part.faults().map(|fault| (fault.offset, fault.bytes, fault.error)));
         if let Some(error) = damage {
             self.pass_over_pages(entry, path, part.entry_count() - entries.len(), &error)?;
         }
@@ -78,10 +80,26 @@ impl Open {
         Ok(())
     }
 
+    /// Writes again what is damaged of a file and stands in it twice: where each piece begins, what belongs there, and what
+    /// is wrong with it. Where that fails, the other copy is still there.
+    fn mend(&mut self, file: &dyn File, path: &Path, faults: impl Iterator<Item = (u64, Vec<u8>, impl StdError)>) {
+        let mut faults = faults.peekable();
+        let Some((.., first)) = faults.peek() else { return };
+        tracing::warn!("of {} something is damaged that stands in it twice: {}", path.display(), error_chain(first));
+        self.recovery.mended_files.push(path.to_owned());
+        if self.options.recovery == RecoveryPolicy::DryRun {
+            return;
+        }
+        let mended = faults.try_for_each(|(offset, bytes, _)| file.write_at(&bytes, offset));
+        if let Err(error) = mended.and_then(|()| file.sync_data()) {
+            tracing::warn!("{} is not mended: {error}", path.display());
+        }
+    }
+
     /// A file whose frame is whole, but not all of its pages: it stays where it is, since what is whole has no other place.
     fn pass_over_pages(&mut self, entry: &FileEntry, path: &Path, entries: usize, error: &Error) -> Result<(), Error> {
         self.refuse_if_strict(path, error)?;
-        tracing::error!("of {} a page is passed over: {}", path.display(), crate::durability::error_chain(error));
+        tracing::error!("of {} a page is passed over: {}", path.display(), error_chain(error));
         self.recovery.damaged_files.push(path.to_owned());
         let text =
             format!("index part {}/{:08} is damaged: up to {entries} series are left out", entry.day, entry.id.0);
@@ -108,7 +126,7 @@ impl Open {
         if self.options.recovery != RecoveryPolicy::Strict {
             return Ok(());
         }
-        let why = crate::durability::error_chain(error);
+        let why = error_chain(error);
         Err(Error::Damaged(format!("{} is damaged or missing: {why}", path.display())))
     }
 
@@ -127,7 +145,7 @@ impl Open {
             return Err(error);
         }
         self.refuse_if_strict(path, &error)?;
-        tracing::error!("{} is set aside: {}", path.display(), crate::durability::error_chain(&error));
+        tracing::error!("{} is set aside: {}", path.display(), error_chain(&error));
         self.recovery.damaged_files.push(path.to_owned());
         let target = self.paths.damaged(self.state.incarnation(), day, path);
         self.move_aside(path, target)

@@ -65,6 +65,8 @@ pub struct Recovery {
     pub damaged_files: Vec<PathBuf>,
     /// Parts and index parts that could not be read. They are kept, and read again by the next start.
     pub unread_files: Vec<PathBuf>,
+    /// Files of which something was damaged that stands in them twice: nothing is lost, and it was written again.
+    pub mended_files: Vec<PathBuf>,
     /// What the end of the start before took of what it had acknowledged; `None` at the first start.
     pub loss: Option<Loss>,
     /// Files that were moved to quarantine.

@@ -121,6 +121,7 @@ fn recovery(recovery: &Recovery) -> Value {
         "damaged_batches": recovery.damaged.iter().map(numbers).collect::<Value>(),
         "damaged_files": paths(&recovery.damaged_files),
         "unread_files": paths(&recovery.unread_files),
+        "mended_files": paths(&recovery.mended_files),
         "quarantined_files": paths(&recovery.quarantined),
         "loss": recovery.loss.as_ref().map(loss),
     })

@@ -34,7 +34,7 @@ mod tests;
 
 pub use cardinality::Cardinality;
 pub use keys::KEY_SIZE_MAX;
-pub use part::{Error, IndexEntry, IndexPart, IndexPartBuilder};
+pub use part::{Error, Fault, IndexEntry, IndexPart, IndexPartBuilder};
 pub use schema::{Layout, Schema, SchemaError, SchemaLimits};
 pub use select::Selection;
 pub use streams::Streams;

@@ -1,7 +1,8 @@
 //! Index parts: which streams, with which fields, are new in a partition.
 //!
 //! ```text
-//! file:      header | page* | directory | trailer
+//! file:      image | zeros | image          the same twice; the second begins at the next multiple of 4096
+//! image:     header | page* | directory | trailer
 //! header:    "PLIMINDX" | version u32 | crc32 u32 of the twelve bytes before
 //! page:      zstd frame of entries, about 32 KiB of them unpacked
 //! entry:     stream varint (delta to the entry before) | shared varint, rest bytes (key, front-coded against the entry
@@ -14,12 +15,18 @@
 //! The first entry of a page counts from stream 0 and an empty key, so a damaged page costs its own entries only. A set
 //! lists field names, by their place in the directory. A stream that gains fields gets another entry in a later index
 //! part of its day.
+//!
+//! Offsets count from the header of the image. A piece (header, page, or directory with trailer) that is damaged in one
+//! image is taken from the other, and a flipped bit, an unreadable sector or bytes cut off the end cost nothing. Where the
+//! second image begins is known from a directory, and a directory from a trailer, which is looked for from the end of the
+//! file on: bytes behind it do no harm. All this takes some 3 bytes a series, and up to 4 KiB a file. A file of one image is
+//! read, too; earlier versions of the program wrote such.
 
 use std::{io, sync::Arc};
 
 use crate::{
     codec::{self, Reader, put_bytes, put_i64, put_string, put_u64},
-    disk::File,
+    disk::{self, File},
     model::{Day, PartId, StreamId, StreamKey},
 };
 
@@ -33,6 +40,8 @@ const PAGE_SIZE: usize = 32 << 10;
 /// Larger pages are damage: a key is at most 64 KiB, and a page is closed once it has 32 KiB.
 const PAGE_SIZE_MAX: usize = 1 << 20;
 const ZSTD_LEVEL: i32 = 1;
+/// The second image begins at a multiple of this: what a disk cannot read, or a lost write leaves, is one such block.
+const BLOCK_SIZE: u64 = 4096;
 
 /// Why an index part could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +92,24 @@ pub struct IndexEntry {
     pub key: StreamKey,
     /// Names of its fields.
     pub fields: Arc<[Arc<str>]>,
+}
+
+/// A piece of one of the two images that is not what was written, or cannot be read.
+#[derive(Debug)]
+pub struct Fault {
+    /// Where in the file it begins.
+    pub offset: u64,
+    /// What belongs there.
+    pub bytes: Vec<u8>,
+    /// What is wrong.
+    pub error: Error,
+}
+
+impl Error {
+    /// Whether the disk does not give what is there, which may be whole.
+    pub fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Read { source, .. } if disk::is_unreadable(source))
+    }
 }
 
 struct PageRef {
@@ -189,6 +216,9 @@ impl IndexPartBuilder {
         self.bytes.extend_from_slice(&size.to_le_bytes());
         self.bytes.extend_from_slice(&crc32fast::hash(&directory).to_le_bytes());
         self.bytes.extend_from_slice(END_MAGIC);
+        let image_size = self.bytes.len();
+        self.bytes.resize(image_size.next_multiple_of(BLOCK_SIZE as usize), 0);
+        self.bytes.extend_from_within(..image_size);
         self.bytes
     }
 }
@@ -209,36 +239,70 @@ pub struct IndexPart {
     day: Day,
     sets: Vec<Arc<[Arc<str>]>>,
     pages: Vec<PageRef>,
+    /// Directory and trailer, as they stand in the file.
+    frame: Vec<u8>,
+    /// Where the images begin.
+    images: Vec<u64>,
 }
 
 impl IndexPart {
-    /// Opens a file: checks its frame and reads its directory.
-    pub fn open(file: Arc<dyn File>) -> Result<Self, Error> {
+    /// Opens a file: checks its frame and reads a directory.
+    pub fn open(file: &Arc<dyn File>) -> Result<Self, Error> {
         let size = file.size().map_err(|source| Error::Read { offset: 0, source })?;
-        if size < (HEADER_SIZE + TRAILER_SIZE) as u64 {
-            return Err(Error::NotAnIndexPart { size });
-        }
-        let header = read(&*file, 0, HEADER_SIZE)?;
-        if &header[..8] != MAGIC {
-            return Err(Error::NotAnIndexPart { size });
-        }
-        check(&header[..12], u32_at(&header, 12), 0)?;
-        if u32_at(&header, 8) > VERSION {
+        if let Ok(header) = read(&**file, 0, HEADER_SIZE.min(size as usize))
+            && is_header(&header)
+            && u32_at(&header, 8) > VERSION
+        {
             return Err(Error::Version(u32_at(&header, 8)));
         }
-        let trailer_at = size - TRAILER_SIZE as u64;
-        let trailer = read(&*file, trailer_at, TRAILER_SIZE)?;
-        let directory_at = trailer_at.checked_sub(u64::from(u32_at(&trailer, 0)));
-        let (Some(offset), true) = (directory_at, &trailer[8..] == END_MAGIC) else {
-            return Err(Error::NotAnIndexPart { size });
+        // Where the last trailer is damaged, or something stands behind it, one before it is as good.
+        let mut why = match Self::ending_at(file, size) {
+            Err(error) => error,
+            part => return part,
         };
-        let directory = read(&*file, offset, u32_at(&trailer, 0) as usize)?;
-        check(&directory, u32_at(&trailer, 4), offset)?;
-        let part = Self { file, id: PartId(0), day: Day(0), sets: Vec::new(), pages: Vec::new() };
-        part.with_directory(&directory, offset).map_err(|source| Error::Malformed { offset, source })
+        let mut end = size;
+        while let Some(at) = disk::find_back(&**file, END_MAGIC, end) {
+            match Self::ending_at(file, at + END_MAGIC.len() as u64) {
+                Ok(part) => return Ok(part),
+                Err(error) if error.is_unreadable() => why = error,
+                Err(_) => {}
+            }
+            end = at + END_MAGIC.len() as u64 - 1;
+        }
+        Err(why)
     }
 
-    fn with_directory(mut self, bytes: &[u8], end: u64) -> Result<Self, codec::Error> {
+    /// Reads the directory whose trailer ends at byte `end` of the file.
+    fn ending_at(file: &Arc<dyn File>, end: u64) -> Result<Self, Error> {
+        let none = || Error::NotAnIndexPart { size: end };
+        let trailer_at = end.checked_sub(TRAILER_SIZE as u64).ok_or_else(none)?;
+        let trailer = read(&**file, trailer_at, TRAILER_SIZE)?;
+        let directory_at = trailer_at.checked_sub(u64::from(u32_at(&trailer, 0)));
+        let (Some(offset), true) = (directory_at, &trailer[8..] == END_MAGIC) else { return Err(none()) };
+        let directory = read(&**file, offset, u32_at(&trailer, 0) as usize)?;
+        check(&directory, u32_at(&trailer, 4), offset)?;
+        let malformed = |source| Error::Malformed { offset, source };
+        let mut part = Self {
+            file: Arc::clone(file),
+            id: PartId(0),
+            day: Day(0),
+            sets: Vec::new(),
+            pages: Vec::new(),
+            frame: [&directory[..], &trailer].concat(),
+            images: Vec::new(),
+        };
+        part.read_directory(&directory, offset).map_err(malformed)?;
+        let (frame_at, frame_size) = (part.frame_at(), part.frame.len() as u64);
+        let second = (frame_at + frame_size).next_multiple_of(BLOCK_SIZE);
+        if ![frame_at, second + frame_at].contains(&offset) {
+            return Err(malformed(codec::Error::Invalid("directory in no image")));
+        }
+        let size = file.size().map_err(|source| Error::Read { offset: 0, source })?;
+        part.images = if size == frame_at + frame_size { vec![0] } else { vec![0, second] };
+        Ok(part)
+    }
+
+    fn read_directory(&mut self, bytes: &[u8], end: u64) -> Result<(), codec::Error> {
         let mut reader = Reader::new(bytes);
         self.id = PartId(reader.varint()?);
         self.day = Day(i32::try_from(reader.zigzag()?).map_err(|_| codec::Error::Invalid("day out of range"))?);
@@ -266,8 +330,12 @@ impl IndexPart {
             }
             self.pages.push(page);
         }
-        reader.finish()?;
-        Ok(self)
+        reader.finish()
+    }
+
+    /// Where in an image the directory begins: behind the last page.
+    fn frame_at(&self) -> u64 {
+        self.pages.last().map_or(HEADER_SIZE as u64, |page| page.offset + page.size as u64)
     }
 
     /// Its number.
@@ -293,9 +361,33 @@ impl IndexPart {
         })
     }
 
+    /// What of one image is not as it should be and stands whole in the other. Reads all of both.
+    pub fn faults(&self) -> impl Iterator<Item = Fault> {
+        let pages = self.pages.iter().filter_map(|page| Some((page.offset, self.packed(page).ok()?)));
+        let frame = [(0, header().to_vec()), (self.frame_at(), self.frame.clone())];
+        let pieces =
+            frame.into_iter().chain(pages).flat_map(|piece| self.images.iter().map(move |at| (at, piece.clone())));
+        pieces.filter_map(|(image, (offset, bytes))| {
+            let offset = image + offset;
+            let error = check_at(&*self.file, offset, bytes.len(), crc32fast::hash(&bytes)).err()?;
+            Some(Fault { offset, bytes, error })
+        })
+    }
+
+    /// A page as it stands in the file, from the first image that has it whole.
+    fn packed(&self, page: &PageRef) -> Result<Vec<u8>, Error> {
+        let read = |image: &u64| check_at(&*self.file, image + page.offset, page.size, page.crc);
+        let mut found: Vec<_> = self.images.iter().map(read).collect();
+        if let Some(whole) = found.iter().position(Result::is_ok) {
+            return found.swap_remove(whole);
+        }
+        // One that cannot be read may be whole: nothing is given up then.
+        let unreadable = found.iter().position(|error| error.as_ref().is_err_and(Error::is_unreadable));
+        found.swap_remove(unreadable.unwrap_or(0))
+    }
+
     fn page(&self, page: &PageRef) -> Result<Vec<IndexEntry>, Error> {
-        let packed = read(&*self.file, page.offset, page.size)?;
-        check(&packed, page.crc, page.offset)?;
+        let packed = self.packed(page)?;
         let malformed = |source| Error::Malformed { offset: page.offset, source };
         let raw = codec::unpack_frame(&packed, page.raw_size);
         let raw = raw.map_err(|_| malformed(codec::Error::Invalid("zstd frame")))?;
@@ -321,9 +413,21 @@ impl IndexPart {
     }
 }
 
+fn is_header(bytes: &[u8]) -> bool {
+    bytes.len() == HEADER_SIZE && bytes.starts_with(MAGIC) && u32_at(bytes, 12) == crc32fast::hash(&bytes[..12])
+}
+
 fn read(file: &dyn File, offset: u64, size: usize) -> Result<Vec<u8>, Error> {
     let mut bytes = vec![0; size];
-    file.read_exact_at(&mut bytes, offset).map_err(|source| Error::Read { offset, source })?;
+    match file.read_exact_at(&mut bytes, offset) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(Error::NotAnIndexPart { size: offset }),
+        read => read.map(|()| bytes).map_err(|source| Error::Read { offset, source }),
+    }
+}
+
+fn check_at(file: &dyn File, offset: u64, size: usize, crc: u32) -> Result<Vec<u8>, Error> {
+    let bytes = read(file, offset, size)?;
+    check(&bytes, crc, offset)?;
     Ok(bytes)
 }
 
