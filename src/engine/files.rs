@@ -130,11 +130,13 @@ impl Open {
         Err(Error::Damaged(format!("{} is damaged or missing: {why}", path.display())))
     }
 
-    fn open_part(&self, entry: &FileEntry, path: &Path) -> Result<Arc<StoredPart>, Error> {
+    fn open_part(&mut self, entry: &FileEntry, path: &Path) -> Result<Arc<StoredPart>, Error> {
         let file = self.disk.open(path).map_err(io_error("open", path))?;
         let size = file.size().map_err(io_error("measure", path))?;
         let failed = |source| Error::Part { action: "open part", path: path.to_owned(), source };
         let part = Part::open(Arc::clone(&file), 0, size).map_err(failed)?;
+        let faults = part.faults().map_err(failed)?;
+        self.mend(&*file, path, faults.into_iter().map(|fault| (fault.offset, fault.bytes, fault.error)));
         Ok(Arc::new(StoredPart::opened(part, file, entry.day, entry.numbers, entry.id, path.to_owned())))
     }
 

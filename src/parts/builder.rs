@@ -6,7 +6,7 @@ use crate::{
     codec::Level,
     model::StreamId,
     parts::{
-        Error, Footer, Sink, Summary, Table,
+        Error, Footer, Sink, Summary, Table, frame,
         image::{self, Directory, Footing, PageRef},
         page::{self, Column, Entry},
         store::Store,
@@ -85,11 +85,15 @@ impl<S: Sink> Builder<S> {
         let mut directory = Directory { fields: self.names.fields, tables: self.names.tables, pages: self.index.pages };
         directory.pages.iter_mut().for_each(|page| page.column.offset += pages_at);
         let (packed, directory_raw_size) = image::pack(&directory.encode());
-        let column = Column { offset: self.store.offset(), size: size_of_page(&packed), crc: crc32fast::hash(&packed) };
-        self.store.append(&packed)?;
-        let footing = Footing { footer, summary: self.summary, directory: column, directory_raw_size }.encode();
-        self.store.append(&footing)?;
-        self.store.append(&image::trailer(&footing))?;
+        let directory = Column { offset: 0, size: size_of_page(&packed), crc: crc32fast::hash(&packed) };
+        let footing = Footing { footer, summary: self.summary, directory, directory_raw_size };
+        self.store.append(&footing.tail(&packed, self.store.offset()))?;
+        if self.options.level == Level::Full {
+            let end = self.store.offset();
+            let at = frame::second_at(end);
+            self.store.append(&vec![0; (at - end) as usize])?;
+            self.store.append(&footing.tail(&packed, at))?;
+        }
         self.store.flush()?;
         Ok(Summary { len: self.store.offset(), ..self.summary })
     }

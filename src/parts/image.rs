@@ -28,7 +28,7 @@ pub(super) const TRAILER_SIZE: usize = 16;
 const RAW_SIZE_MAX: u32 = 1 << 28;
 
 const MAGIC: &[u8; 8] = b"PLIMPART";
-const END_MAGIC: &[u8; 8] = b"PLIMPEND";
+pub(super) const END_MAGIC: &[u8; 8] = b"PLIMPEND";
 
 /// Who a part is: what its builder is told, and what a lost manifest is rebuilt from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,7 +135,7 @@ pub(super) fn check_header(header: &[u8; HEADER_SIZE]) -> Header {
     }
 }
 
-pub(super) fn trailer(footer: &[u8]) -> [u8; TRAILER_SIZE] {
+fn trailer(footer: &[u8]) -> [u8; TRAILER_SIZE] {
     let mut trailer = [0; TRAILER_SIZE];
     let size = u32::try_from(footer.len()).expect("a footer is far below 4 GiB");
     trailer[..4].copy_from_slice(&size.to_le_bytes());
@@ -227,6 +227,13 @@ impl PageRef {
 }
 
 impl Footing {
+    /// Directory, footer and trailer, as they stand where the packed directory begins at byte `offset`.
+    pub(super) fn tail(&self, packed: &[u8], offset: u64) -> Vec<u8> {
+        let directory = Column { offset, ..self.directory };
+        let footer = Self { directory, ..self.clone() }.encode();
+        [packed, &footer, &trailer(&footer)].concat()
+    }
+
     pub(super) fn encode(&self) -> Vec<u8> {
         let (footer, summary) = (&self.footer, &self.summary);
         let mut out = Vec::with_capacity(128);

@@ -5,10 +5,11 @@
 //! image's first byte.
 //!
 //! ```text
-//! image:     header | payload* | index page* | directory | footer | trailer
+//! image:     header | payload* | index page* | tail, or at the full level: tail | zeros | tail (see `frame.rs`)
 //! header:    "PLIMPART" | version u32 | crc32 u32 of the twelve bytes before
 //! payload:   one encoded column; its length and CRC-32 stand in every index entry that refers to it
 //! page:      zstd frame of up to about 512 columns' entries, in columns (drawn in `page.rs`)
+//! tail:      directory | footer | trailer
 //! directory: zstd frame: field names, tables and their fields, and what each page covers (drawn in `image.rs`)
 //! footer:    who the part is, how much it holds, where the directory is (drawn in `image.rs`)
 //! trailer:   length of the footer u32 | crc32 u32 of the footer | "PLIMPEND"
@@ -37,6 +38,7 @@ mod aggregates;
 mod builder;
 mod damage;
 mod describe;
+mod frame;
 mod gather;
 mod image;
 mod page;
@@ -71,6 +73,17 @@ pub const BLOCK_ROWS_MAX: usize = 8192;
 pub const SINGLE_ROWS_MIN: usize = 1000;
 /// More rows than this in one block are taken for damage: nothing larger is allocated on a file's word.
 const BLOCK_ROWS_LIMIT: usize = codec::COUNT_MAX;
+
+/// A piece of a part that is not what was written, or cannot be read, and stands in it twice.
+#[derive(Debug)]
+pub struct Fault {
+    /// Where in the file it begins.
+    pub offset: u64,
+    /// What belongs there.
+    pub bytes: Vec<u8>,
+    /// What is wrong.
+    pub error: Error,
+}
 
 /// Why a part could not be written or read.
 #[derive(Debug, thiserror::Error)]

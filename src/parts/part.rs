@@ -1,6 +1,6 @@
 //! An open part: its footer and directory, and which blocks a query needs.
 
-use std::{collections::BTreeMap, io, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use parking_lot::Mutex;
 use roaring::RoaringBitmap;
@@ -10,8 +10,9 @@ use crate::{
     disk::File,
     model::{StreamId, TimeRange},
     parts::{
-        Aggregates, BlockReader, Damage, Error, Footer, Image, Place, Scan, Summary, Table,
-        image::{self, Directory, Footing, HEADER_SIZE, Header, PageRef, TRAILER_SIZE},
+        Aggregates, BlockReader, Damage, Error, Fault, Footer, Image, Place, Scan, Summary, Table,
+        frame::{self, Frame, ImageReader, malformed},
+        image::{self, Directory, Footing, HEADER_SIZE, PageRef, TRAILER_SIZE},
         page::{self, Column, Entry, FieldColumn, Streams, Values},
     },
 };
@@ -25,7 +26,7 @@ pub struct Part {
     file: Arc<dyn File>,
     base: u64,
     image: Image,
-    footer: Footer,
+    footing: Footing,
     summary: Summary,
     directory: Directory,
     /// Field numbers in the order of their names.
@@ -34,9 +35,6 @@ pub struct Part {
     /// What is wrong with columns and pages that were found damaged, by their first byte.
     damaged: Mutex<BTreeMap<u64, Error>>,
 }
-
-/// Bytes read at once from the end of an image: nearly every footer fits.
-const TAIL_SIZE: u64 = 512;
 
 /// A field's number in one part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,14 +54,15 @@ pub fn summarize(bytes: &[u8], base: u64) -> Result<Summary, Error> {
     let image = Image { part: None, base };
     let len = bytes.len() as u64;
     let header = bytes.first_chunk().ok_or(Error::CutShort { image, len })?;
-    check_header(image, header)?;
-    let footing = read_footing(image, len, bytes)?;
+    frame::check_header(image, header)?;
+    let footing = frame::read_footing(image, len, bytes)?;
     Ok(Summary { len, ..footing.summary })
 }
 
 impl Part {
     /// Opens the image of `len` bytes that begins at byte `base` of a file: checks its frame, reads footer and
-    /// directory. Errors tell a file that is no part, of another version, cut short, or damaged.
+    /// directory. Errors tell a file that is no part, of another version, cut short, or damaged. A damaged header, and bytes
+    /// behind the image, do no harm; a damaged tail does none where there is another.
     pub fn open(file: Arc<dyn File>, base: u64, len: u64) -> Result<Self, Error> {
         let mut image = Image { part: None, base };
         let there = file.size().map_err(|source| Error::Read { image, offset: 0, source })?.saturating_sub(base);
@@ -71,32 +70,15 @@ impl Part {
         if there < len || len < (HEADER_SIZE + TRAILER_SIZE) as u64 {
             return Err(cut_short());
         }
-        let mut reader = ImageReader { file: &*file, image };
-        let mut header = [0; HEADER_SIZE];
-        reader.fill(0, &mut header)?;
-        check_header(image, &header)?;
-
-        let mut bytes = reader.tail(len, TAIL_SIZE.min(len))?;
-        if let Some(size) = footer_size(&bytes).map(|size| size + TRAILER_SIZE as u64).filter(|size| *size <= len)
-            && size > bytes.len() as u64
-        {
-            bytes = reader.tail(len, size)?;
-        }
-        let footing = read_footing(image, len, &bytes)?;
-
+        let Frame { footing, directory } = Frame::read(&ImageReader { file: &*file, image }, len)?;
         image.part = Some(footing.footer.part);
-        reader.image = image;
-        let column = footing.directory;
-        reader.payload("directory", column, len, &mut bytes)?;
-        let directory = image::unpack(&bytes, footing.directory_raw_size).and_then(|raw| Directory::decode(&raw));
-        let directory = directory.map_err(|e| malformed(image, "directory", column.offset, e))?;
         let mut fields_by_name: Vec<u32> = (0..directory.fields.len() as u32).collect();
         fields_by_name.sort_by_key(|&field| &directory.fields[field as usize]);
         Ok(Self {
             base,
             image,
-            footer: footing.footer,
             summary: Summary { len, ..footing.summary },
+            footing,
             fields_by_name,
             pages: Mutex::new(vec![None; directory.pages.len()]),
             damaged: Mutex::default(),
@@ -107,7 +89,7 @@ impl Part {
 
     /// Who the part is.
     pub fn footer(&self) -> &Footer {
-        &self.footer
+        &self.footing.footer
     }
 
     /// How much it holds.
@@ -188,6 +170,12 @@ impl Part {
     /// Everything, in (table, stream) order.
     pub fn scan(&self) -> Scan<'_> {
         Scan::new(self)
+    }
+
+    /// What of the header and of the two tails is not as it should be, each with what belongs there. Reads them.
+    pub fn faults(&self) -> Result<Vec<Fault>, Error> {
+        let reader = ImageReader { file: &*self.file, image: self.image };
+        Frame::faults(&self.footing, &self.directory, &reader, self.summary.len)
     }
 
     /// Lets go of the unpacked index pages, except those that a [`BlockRef`] holds; they are read again when needed.
@@ -273,40 +261,6 @@ impl Part {
     }
 }
 
-fn check_header(image: Image, header: &[u8; HEADER_SIZE]) -> Result<(), Error> {
-    match image::check_header(header) {
-        Header::Readable => Ok(()),
-        Header::Foreign => Err(Error::NotAPart { image }),
-        Header::OtherVersion(found) => Err(Error::Version { image, found }),
-        Header::Damaged { expected, found } => {
-            Err(Error::Damaged { image, what: "header", offset: 0, expected, found })
-        }
-    }
-}
-
-/// How long the footer is, if these bytes end with a trailer.
-fn footer_size(tail: &[u8]) -> Option<u64> {
-    let (size, _) = image::read_trailer(tail.last_chunk()?)?;
-    Some(u64::from(size))
-}
-
-/// The footer of an image of `len` bytes, from those at its end; it must be whole among them unless it is damaged.
-fn read_footing(image: Image, len: u64, tail: &[u8]) -> Result<Footing, Error> {
-    let cut_short = || Error::CutShort { image, len };
-    let (before, trailer) = tail.split_last_chunk().ok_or_else(cut_short)?;
-    let (size, expected) = image::read_trailer(trailer).ok_or_else(cut_short)?;
-    let start = before.len().checked_sub(size as usize).ok_or_else(cut_short)?;
-    let (bytes, offset) = (&before[start..], len - TRAILER_SIZE as u64 - u64::from(size));
-    match crc32fast::hash(bytes) {
-        found if found != expected => Err(Error::Damaged { image, what: "footer", offset, expected, found }),
-        _ => Footing::decode(bytes).map_err(|source| malformed(image, "footer", offset, source)),
-    }
-}
-
-fn malformed(image: Image, what: &'static str, offset: u64, source: codec::Error) -> Error {
-    Error::Malformed { image, what, offset, source }
-}
-
 impl BlockRef {
     pub(super) fn entry(&self) -> &Entry {
         &self.page[self.index]
@@ -360,42 +314,5 @@ impl BlockRef {
     /// other than stale markers.
     pub fn aggregates(&self, field: FieldRef) -> Option<Aggregates> {
         self.entry().field(field.0)?.aggregates
-    }
-}
-
-/// Reads an image's checked bytes.
-struct ImageReader<'a> {
-    file: &'a dyn File,
-    image: Image,
-}
-
-impl ImageReader<'_> {
-    fn fill(&self, offset: u64, bytes: &mut [u8]) -> Result<(), Error> {
-        let image = self.image;
-        self.file.read_exact_at(bytes, image.base + offset).map_err(|source| match source.kind() {
-            io::ErrorKind::UnexpectedEof => Error::CutShort { image, len: offset },
-            _ => Error::Read { image, offset, source },
-        })
-    }
-
-    /// The last `size` of `len` bytes.
-    fn tail(&self, len: u64, size: u64) -> Result<Vec<u8>, Error> {
-        let mut bytes = vec![0; size as usize];
-        self.fill(len - size, &mut bytes)?;
-        Ok(bytes)
-    }
-
-    /// Reads `column` of an image of `len` bytes and compares its checksum.
-    fn payload(&self, what: &'static str, column: Column, len: u64, bytes: &mut Vec<u8>) -> Result<(), Error> {
-        let Column { offset, size, crc: expected } = column;
-        if offset.checked_add(u64::from(size)).is_none_or(|end| end > len) {
-            return Err(malformed(self.image, what, offset, codec::Error::Truncated));
-        }
-        bytes.resize(size as usize, 0);
-        self.fill(offset, bytes)?;
-        match crc32fast::hash(bytes) {
-            found if found == expected => Ok(()),
-            found => Err(Error::Damaged { image: self.image, what, offset, expected, found }),
-        }
     }
 }

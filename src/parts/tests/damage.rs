@@ -31,33 +31,78 @@ fn read_all(bytes: &[u8]) -> Result<(Footer, Summary, Samples, Samples, Vec<Stri
     Ok((part.footer().clone(), *part.summary(), scan(&part)?, selected, aggregates))
 }
 
+/// Where the index ends and the first tail begins.
+fn tails_at(part: &Part) -> usize {
+    let last = part.page_ref(part.page_count() - 1).column;
+    last.offset as usize + last.size as usize
+}
+
 #[test]
-fn every_changed_byte_is_noticed_or_changes_nothing() {
+fn every_changed_byte_is_noticed_and_those_of_the_frame_cost_nothing() {
     for level in [Level::Light, Level::Full] {
         let bytes = build(level, &small());
         let whole = read_all(&bytes).unwrap();
         assert_eq!(whole.2, expected(&small(), &all_streams(), TimeRange::ALL));
-        let mut noticed = 0;
+        let tails_at = tails_at(&open(&bytes).unwrap());
         for place in 0..bytes.len() {
+            let is_frame = place < 16 || (level == Level::Full && place >= tails_at);
             for flip in [0x01, 0x10, 0x80, 0xff] {
                 let mut damaged = bytes.clone();
                 damaged[place] ^= flip;
                 match read_all(&damaged) {
-                    Err(_) => noticed += 1,
-                    Ok(answer) => assert_eq!(answer, whole, "byte {place} ^ {flip:02x}"),
+                    Err(error) => assert!(!is_frame, "byte {place} ^ {flip:02x}: {error}"),
+                    Ok(answer) => assert!(is_frame && answer == whole, "byte {place} ^ {flip:02x} of {tails_at}"),
                 }
+                let Ok(part) = open(&damaged) else { continue };
+                let faults = part.faults().unwrap();
+                assert_eq!(faults.len(), usize::from(is_frame), "byte {place} ^ {flip:02x}");
+                for fault in faults {
+                    damaged[fault.offset as usize..][..fault.bytes.len()].copy_from_slice(&fault.bytes);
+                }
+                assert!(!is_frame || damaged == bytes, "byte {place} ^ {flip:02x} is not mended");
             }
         }
-        assert_eq!(noticed, bytes.len() * 4, "some byte of the image is not covered by a checksum");
     }
 }
 
+/// More than the 64 KiB from which on tails are a block apart.
+fn large() -> Vec<Input> {
+    (0..40).map(|n| input("t", n, seconds(0, 1000), &[("f", &values(u64::from(n), 1000))])).collect()
+}
+
 #[test]
-fn a_file_cut_short_says_so_at_every_length() {
+fn no_lost_block_takes_both_tails_and_what_is_cut_off_or_added_costs_nothing() {
+    let bytes = build(Level::Full, &large());
+    assert!(bytes.len() > 65_536);
+    let whole = read_all(&bytes).unwrap();
+    let tails_at = tails_at(&open(&bytes).unwrap());
+    for from in (tails_at.next_multiple_of(4096)..bytes.len()).step_by(4096) {
+        let mut damaged = bytes.clone();
+        let end = bytes.len().min(from + 4096);
+        damaged[from..end].fill(0);
+        assert_eq!(read_all(&damaged).unwrap(), whole, "block at {from}");
+        assert_eq!(open(&damaged).unwrap().faults().unwrap().len(), 1);
+    }
+    let of = |answer: (Footer, Summary, Samples, Samples, Vec<String>)| (answer.0, answer.2, answer.3, answer.4);
+    let answer = of(whole);
+    for added in [vec![0; 4096], vec![0xa5; 100], bytes.clone()] {
+        assert_eq!(of(read_all(&[&bytes[..], &added].concat()).unwrap()), answer, "{} bytes added", added.len());
+    }
+    assert_eq!(of(read_all(&bytes[..bytes.len() - 3]).unwrap()), answer);
+}
+
+#[test]
+fn a_file_without_a_whole_tail_is_cut_short_at_every_length() {
     let bytes = build(Level::Full, &small());
+    let part = open(&bytes).unwrap();
+    let tail_size = (bytes.len() - tails_at(&part)) / 2;
     for len in 0..bytes.len() {
-        let error = open(&bytes[..len]).err().unwrap();
-        assert!(matches!(error, Error::CutShort { len: found, .. } if found == len as u64), "{len}: {error}");
+        match open(&bytes[..len]) {
+            Ok(part) => assert!(len >= bytes.len() - tail_size && scan(&part).is_ok(), "{len}"),
+            Err(error) => {
+                assert!(matches!(error, Error::CutShort { len: found, .. } if found == len as u64), "{len}: {error}");
+            }
+        }
         let error = Part::open(file(&bytes[..len]), 0, bytes.len() as u64).err().unwrap();
         assert!(matches!(error, Error::CutShort { .. }), "{len}: {error}");
     }
@@ -66,13 +111,17 @@ fn a_file_cut_short_says_so_at_every_length() {
 #[test]
 fn a_foreign_file_and_another_version_are_told_from_damage() {
     let bytes = build(Level::Full, &small());
-    let with_header = |header: &[u8]| open(&[header, &bytes[header.len()..]].concat()).err().unwrap();
-    assert!(matches!(with_header(b"PLIMWAL_"), Error::NotAPart { .. }));
+    let with_header = |header: &[u8]| open(&[header, &bytes[header.len()..]].concat());
+    assert!(with_header(b"PLIMWAL_").is_ok(), "a damaged header costs nothing");
+    let foreign = [b"PLIMWAL_", &[7; 900][..]].concat();
+    assert!(matches!(open(&foreign), Err(Error::NotAPart { .. })));
     let mut header = bytes[..12].to_vec();
     header[8] = 2;
-    assert!(matches!(with_header(&header), Error::Damaged { what: "header", offset: 0, .. }));
+    assert!(with_header(&header).is_ok());
+    let headless = [&header[..], &[7; 900]].concat();
+    assert!(matches!(open(&headless), Err(Error::Damaged { what: "header", offset: 0, .. })));
     header.extend(crc32fast::hash(&header).to_le_bytes());
-    let error = with_header(&header);
+    let error = with_header(&header).err().unwrap();
     assert!(matches!(error, Error::Version { found: 2, .. }), "{error}");
 }
 
