@@ -24,7 +24,7 @@ use std::{
 };
 
 use crate::{
-    disk::{Disk, File},
+    disk::{self, Disk, File},
     durability::{AckLevel, Failure, Watermarks},
     metrics::Label,
     model::SeqNo,
@@ -116,8 +116,14 @@ impl Ledger {
             Err(error) if error.kind() == io::ErrorKind::NotFound => (disk.create(path)?, 0),
             file => {
                 let file = file?;
-                let serial = newest(&*file)?.map_or(0, |(serial, _)| serial);
-                (file, serial)
+                match newest(&*file) {
+                    // Where it cannot be read, a write may fail as well: the next is written elsewhere on the disk.
+                    Err(error) if disk::is_unreadable(&error) => {
+                        disk.remove(path)?;
+                        (disk.create(path)?, 0)
+                    }
+                    newest => (file, newest?.map_or(0, |(serial, _)| serial)),
+                }
             }
         };
         let ledger = Self { file, serial: AtomicU64::new(serial) };

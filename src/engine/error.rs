@@ -171,9 +171,9 @@ impl Error {
     /// Whether the disk does not read what is there: it may tomorrow.
     pub(super) fn is_unreadable(&self) -> bool {
         match self {
-            Self::Io { source, .. } | Self::Part { source: crate::parts::Error::Read { source, .. }, .. } => {
-                disk::is_unreadable(source)
-            }
+            Self::Io { source, .. }
+            | Self::Stage(crate::stage::Error::Io { source, .. })
+            | Self::Part { source: crate::parts::Error::Read { source, .. }, .. } => disk::is_unreadable(source),
             Self::Index { source, .. } => source.is_unreadable(),
             _ => false,
         }

@@ -1,6 +1,6 @@
 //! What a start makes of what it finds: it looks at everything, decides what counts, and changes nothing.
 
-use std::{cmp::Reverse, collections::BTreeSet};
+use std::{cmp::Reverse, collections::BTreeSet, path::Path};
 
 use super::{
     Error, FileEntry, Loss, Open, RecoveryPolicy, Verdict, io_error,
@@ -11,6 +11,7 @@ use super::{
     reindex::Reindexed,
 };
 use crate::{
+    disk,
     durability::{Failure, Ledger, LedgerRecord},
     model::SeqNo,
 };
@@ -55,13 +56,25 @@ impl Open {
     /// Reads the stage, decides what counts, and, but in a dry run, makes it durable; without a directory of the log that
     /// does not work, where the other copy is enough.
     pub(crate) fn find(&mut self) -> Result<Found, Error> {
+        let mut reads_around = false;
         loop {
             let is_dry = self.options.recovery == RecoveryPolicy::DryRun;
-            let found = self.examine();
+            let found = self.examine(reads_around);
+            let is_examined = found.is_ok();
             match found.and_then(|found| if is_dry { Ok(found) } else { found.make_durable() }) {
                 Err(error) => {
-                    self.logs.leave_out(error)?;
-                    self.logs.check_current(self.options.recovery)?;
+                    let unread = error.path().filter(|_| !is_examined && error.is_unreadable()).map(Path::to_owned);
+                    match (self.logs.leave_out(error), unread) {
+                        (Ok(()), _) => self.logs.check_current(self.options.recovery)?,
+                        (Err(error @ Error::Copy { .. }), Some(_)) if self.options.recovery.refuses() => {
+                            return Err(error);
+                        }
+                        (Err(error), Some(path)) if self.options.recovery.refuses() => {
+                            return Err(Error::Unreadable { path, source: Box::new(error) });
+                        }
+                        (Err(_), Some(_)) if !reads_around => reads_around = true,
+                        (Err(error), _) => return Err(error),
+                    }
                 }
                 found => return found,
             }
@@ -69,10 +82,10 @@ impl Open {
     }
 
     /// Reads the stage and decides what counts. Changes nothing; a strict start ends here where there is damage.
-    fn examine(&mut self) -> Result<Found, Error> {
-        let stage = StageContents::read(&*self.disk, &self.logs.read, &self.paths.containers(), &self.index)?;
-        let path = self.paths.ledger();
-        let ledger = Ledger::read(&*self.disk, &path).map_err(io_error("read", &path))?;
+    fn examine(&mut self, reads_around: bool) -> Result<Found, Error> {
+        let containers = self.paths.containers();
+        let stage = StageContents::read(&*self.disk, &self.logs.read, &containers, &self.index, reads_around)?;
+        let ledger = self.read_ledger()?;
         let here = (self.boot(), self.mount());
         // While the machine stays up and the file system mounted, the kernel keeps what was only written, too.
         let failure = |record: &LedgerRecord| match Stayed::between(record, here) {
@@ -141,6 +154,18 @@ impl Open {
         found.dropped = parts.into_iter().filter(|part| part.numbers.1 > end).collect();
         let Found { stage, verdict, flushed, .. } = &found;
         found.plan = Plan::new(&stage.runs, &stage.commits, verdict, *flushed, &self.lost_parts);
+    }
+
+    /// The newest record of the ledger. Of one that cannot be read nothing is known.
+    fn read_ledger(&self) -> Result<Option<LedgerRecord>, Error> {
+        let path = self.paths.ledger();
+        match Ledger::read(&*self.disk, &path) {
+            Err(error) if disk::is_unreadable(&error) => {
+                tracing::error!("{} cannot be read, so what was lost is not known: {error}", path.display());
+                Ok(None)
+            }
+            record => record.map_err(io_error("read", &path)),
+        }
     }
 
     /// This boot of the machine. Where that cannot be known, a number no other start has: then a ledger never counts as of

@@ -20,6 +20,7 @@ use std::{
 
 use crate::{
     disk::{self, Disk, File},
+    durability::error_chain,
     engine::edit::{Edit, State},
     model::counted,
 };
@@ -52,6 +53,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the disk does not give what is there.
+    fn is_unreadable(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if disk::is_unreadable(source))
+    }
+
     /// Whether there was no room.
     pub(crate) fn is_full(&self) -> bool {
         let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
@@ -85,7 +91,8 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    /// Reads the manifest that CURRENT names, or the newest there is where CURRENT does not help.
+    /// Reads the manifest that CURRENT names, or the newest there is where CURRENT does not help. A copy that cannot be read
+    /// counts as missing as long as the other is whole.
     pub(crate) fn read(disk: &dyn Disk, dir: &Path) -> Result<Self, Error> {
         let named = read_current(disk, dir)?;
         let mut numbers = list_manifests(disk, dir)?;
@@ -95,9 +102,17 @@ impl Loaded {
         }
         for number in numbers.into_iter().rev() {
             let copies = paths(dir, number).map(|path| read_copy(disk, &path));
-            let mut best: Option<(usize, Self)> = None;
+            let (mut best, mut unread): (Option<(usize, Self)>, _) = (None, None);
             for copy in copies {
-                let Some((records, clean)) = copy? else { continue };
+                let copy = match copy {
+                    Err(error) if error.is_unreadable() => {
+                        tracing::error!("a copy of the manifest cannot be read: {}", error_chain(&error));
+                        unread = Some(error);
+                        None
+                    }
+                    copy => copy?,
+                };
+                let Some((records, clean)) = copy else { continue };
                 let state = records.iter().fold(State::default(), |state, edit| state.apply(edit));
                 if records.len() > best.as_ref().map_or(0, |(records, _)| *records) {
                     best = Some((records.len(), Self { state, number, clean }));
@@ -107,6 +122,8 @@ impl Loaded {
                 sync_copies(disk, dir, number)?;
                 return Ok(best);
             }
+            // An older one would have files set aside that this one names.
+            unread.map_or(Ok(()), Err)?;
         }
         Ok(Self::default())
     }
@@ -248,7 +265,14 @@ fn list_manifests(disk: &dyn Disk, dir: &Path) -> Result<Vec<u64>, Error> {
 
 fn read_current(disk: &dyn Disk, dir: &Path) -> Result<Option<u64>, Error> {
     let path = dir.join("CURRENT");
-    let Some(bytes) = read_file(disk, &path)? else { return Ok(None) };
+    let bytes = match read_file(disk, &path) {
+        Err(error) if error.is_unreadable() => {
+            tracing::error!("the newest manifest that is whole is taken: {}", error_chain(&error));
+            None
+        }
+        bytes => bytes?,
+    };
+    let Some(bytes) = bytes else { return Ok(None) };
     let number = parse_current(&bytes);
     if number.is_none() {
         tracing::warn!("{} is damaged: the newest manifest that is whole is taken", path.display());

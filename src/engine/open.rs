@@ -63,7 +63,8 @@ pub struct Recovery {
     /// Parts and index parts that are damaged or missing; what was in them, and is not in the log any more, is gone from the
     /// answers.
     pub damaged_files: Vec<PathBuf>,
-    /// Parts and index parts that could not be read. They are kept, and read again by the next start.
+    /// Files that could not be read, or not all of them. All are kept: parts and index parts where they are, to be read
+    /// again by the next start, files of the stage in quarantine once what is whole of them is in parts.
     pub unread_files: Vec<PathBuf>,
     /// Files of which something was damaged that stands in them twice: nothing is lost, and it was written again.
     pub mended_files: Vec<PathBuf>,
@@ -214,6 +215,7 @@ impl Open {
         }
         self.notices.extend(reindexed.notices());
         self.recovery.damaged = damaged;
+        self.recovery.unread_files.extend(stage.unread.iter().cloned());
         self.recovery.damaged_bytes = stage.damage.iter().map(|(.., bytes)| bytes).sum::<u64>() + stage.torn_bytes;
         self.recovery.replayed_batches = plan.batches(&stage.commits, flushed);
         let engine = self.assemble(stage, plan, opened.fields, manifest, (ledger, first), lock)?;

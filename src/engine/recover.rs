@@ -14,7 +14,7 @@ use crate::{
     parts::{self, Summary},
     stage::{
         self, Definitions, FRAME_HEADER_SIZE, FileKind, Found, Frame, Kind, LayoutDefinition, Page, RowsDecoder, Scan,
-        decode_batch, decode_commit, decode_void, list_files,
+        Unread, decode_batch, decode_commit, decode_void, list_files,
     },
 };
 
@@ -86,11 +86,15 @@ pub(crate) struct StageContents {
     pub(crate) largest_stream: u32,
     /// Where something stands that is no valid frame, with valid ones behind it: file, first byte, how many.
     pub(crate) damage: Vec<(PathBuf, u64, u64)>,
+    /// Files of which something cannot be read: what they hold there is missing.
+    pub(crate) unread: Vec<PathBuf>,
     /// Bytes of frames at the ends of files that were begun and are not whole.
     pub(crate) torn_bytes: u64,
     /// Highest file number of each kind.
     pub(crate) last_ids: [u64; 2],
     decoder: RowsDecoder,
+    /// Whether what cannot be read is passed over.
+    reads_around: bool,
 }
 
 impl StageContents {
@@ -102,8 +106,17 @@ impl StageContents {
     /// it, which parts made safe meanwhile.
     ///
     /// The log may be in several directories: what a frame holds counts once, from whichever file it can be read.
-    pub(crate) fn read(disk: &dyn Disk, logs: &[PathBuf], containers: &Path, index: &Index) -> Result<Self, Error> {
-        let mut found = Self::default();
+    ///
+    /// What cannot be read is damage where `reads_around` says so, and an error elsewhere. Its file counts as damaged, so it
+    /// is kept whatever becomes of the rest.
+    pub(crate) fn read(
+        disk: &dyn Disk,
+        logs: &[PathBuf],
+        containers: &Path,
+        index: &Index,
+        reads_around: bool,
+    ) -> Result<Self, Error> {
+        let mut found = Self { reads_around, ..Self::default() };
         let logs = logs.iter().map(|dir| (FileKind::Log, dir.as_path()));
         for (kind, dir) in logs.chain([(FileKind::Container, containers)]) {
             for (id, path) in list_files(disk, dir, kind)? {
@@ -132,6 +145,13 @@ impl StageContents {
             }
         }
         self.torn_bytes += scan.torn_bytes()?;
+        let Some(Unread { bytes, error }) = scan.unread() else { return Ok(()) };
+        if !self.reads_around {
+            return Err(io_error("read", &leftover.path)(error));
+        }
+        tracing::error!("{bytes} bytes of {} cannot be read and are passed over: {error}", leftover.path.display());
+        leftover.is_damaged = true;
+        self.unread.push(leftover.path.clone());
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    fmt,
+    fmt, io,
     ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
@@ -10,7 +10,7 @@ use std::{
 
 use super::{Error, packed::unpack, segment::io_error};
 use crate::{
-    disk::File,
+    disk::{self, File},
     stage::{
         FILE_HEADER_SIZE, FRAME_HEADER_SIZE, FileHeader, Frame, FrameHeader, Kind,
         frame::{ALIGNMENT, MAGIC, checksum, padded, parse_header},
@@ -19,6 +19,10 @@ use crate::{
 
 /// How much is read at a time while looking for the next frame.
 const CHUNK: usize = 1 << 20;
+/// Of a chunk that cannot be read, what can be is read in blocks of this: a bad sector costs the frames it holds.
+const BLOCK: u64 = 4096;
+/// Blocks that could not be read after which the rest of such a chunk is given up at once: each may take a disk seconds.
+const UNREAD_BLOCKS_MAX: u64 = 64;
 
 /// What stands next in a file.
 #[derive(Debug, PartialEq, Eq)]
@@ -44,19 +48,38 @@ pub struct Scan {
     /// Bytes of the file from `chunk_at` on.
     chunk: Vec<u8>,
     chunk_at: u64,
+    unread: Option<Unread>,
+}
+
+/// What of a file the disk does not read. The scan finds nothing there, and goes on behind it.
+#[derive(Debug)]
+pub struct Unread {
+    /// How many bytes.
+    pub bytes: u64,
+    /// What the disk said of the first of them.
+    pub error: io::Error,
 }
 
 impl Scan {
     /// Starts at the first frame of the file with number `id`. Fails where a newer version wrote it.
     pub fn new(file: Arc<dyn File>, path: &Path, id: u64) -> Result<Self, Error> {
-        FileHeader::read(&*file, path)?;
-        Self::starting_at(file, path, id, FILE_HEADER_SIZE)
+        let mut scan = Self::starting_at(file, path, id, FILE_HEADER_SIZE)?;
+        match FileHeader::read(&*scan.file, path) {
+            Err(Error::Io { source, .. }) if disk::is_unreadable(&source) => scan.pass_over(FILE_HEADER_SIZE, source),
+            header => drop(header?),
+        }
+        Ok(scan)
     }
 
     /// Starts at the frame at `offset`, where an earlier scan of the file found one.
     pub fn starting_at(file: Arc<dyn File>, path: &Path, id: u64, offset: u64) -> Result<Self, Error> {
         let size = file.size().map_err(io_error("measure", path))?;
-        Ok(Self { file, path: path.to_owned(), id, size, at: offset, chunk: Vec::new(), chunk_at: 0 })
+        Ok(Self { file, path: path.to_owned(), id, size, at: offset, chunk: Vec::new(), chunk_at: 0, unread: None })
+    }
+
+    /// What could not be read so far, if anything.
+    pub fn unread(self) -> Option<Unread> {
+        self.unread
     }
 
     /// Where the frame that comes next would start: behind the last valid one.
@@ -121,12 +144,40 @@ impl Scan {
             }
             self.chunk_at = offset;
             self.chunk.resize(kept + CHUNK.max(len.saturating_sub(kept)), 0);
-            let tail = &mut self.chunk[kept..];
-            let read = self.file.read_at(tail, offset + kept as u64).map_err(io_error("read", &self.path))?;
+            let read = match self.file.read_at(&mut self.chunk[kept..], offset + kept as u64) {
+                Err(error) if disk::is_unreadable(&error) => self.read_around(kept, error)?,
+                read => read.map_err(io_error("read", &self.path))?,
+            };
             self.chunk.truncate(kept + read);
         }
         let start = (offset - self.chunk_at) as usize;
         Ok(&self.chunk[start..self.chunk.len().min(start + len)])
+    }
+
+    /// Reads what can be read of the chunk from its byte `kept` on, which failed as a whole; zeros in place of the rest.
+    fn read_around(&mut self, kept: usize, error: io::Error) -> Result<usize, Error> {
+        let mut at = self.chunk_at + kept as u64;
+        let end = self.size.min(self.chunk_at + self.chunk.len() as u64);
+        self.pass_over(0, error);
+        while at < end {
+            let next = end.min((at / BLOCK + 1) * BLOCK);
+            let block = &mut self.chunk[(at - self.chunk_at) as usize..(next - self.chunk_at) as usize];
+            let is_hopeless = self.unread.as_ref().is_some_and(|unread| unread.bytes >= UNREAD_BLOCKS_MAX * BLOCK);
+            let read = if is_hopeless { Ok(0) } else { self.file.read_at(block, at) };
+            let read = match read {
+                Err(error) if !disk::is_unreadable(&error) => return Err(io_error("read", &self.path)(error)),
+                read => read.unwrap_or(0),
+            };
+            block[read..].fill(0);
+            let missing = (block.len() - read) as u64;
+            self.unread.iter_mut().for_each(|unread| unread.bytes += missing);
+            at = next;
+        }
+        Ok((end - self.chunk_at) as usize - kept)
+    }
+
+    fn pass_over(&mut self, bytes: u64, error: io::Error) {
+        self.unread.get_or_insert(Unread { bytes: 0, error }).bytes += bytes;
     }
 
     /// The next offset behind `from` at which a valid frame starts.

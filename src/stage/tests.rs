@@ -1,3 +1,5 @@
+mod unread;
+
 use std::{path::Path, sync::Arc};
 
 use proptest::prelude::*;

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use crate::{
     disk::{CrashKind, Disk, Errno, Fault, OpKind, SimDisk},
     durability::Mode,
-    engine::{Engine, Error, Options, Receipt, RecoveryPolicy},
+    engine::{Ending, Engine, Error, Options, Receipt, RecoveryPolicy},
     metrics::Metrics,
     model::{Labels, MatchOp, Matcher, Position, SeqNo, TimeRange},
     select::{Series, Source, View},
@@ -16,8 +16,12 @@ const NOW: Duration = Duration::from_secs(60);
 const DAY: i64 = 86_400_000_000_000;
 
 fn open(disk: &SimDisk, recovery: RecoveryPolicy) -> Result<Arc<Engine>, Error> {
+    open_in(disk, recovery, Mode::WalSync)
+}
+
+fn open_in(disk: &SimDisk, recovery: RecoveryPolicy, mode: Mode) -> Result<Arc<Engine>, Error> {
     let options = Options {
-        mode: Mode::WalSync,
+        mode,
         recovery,
         generation_size: 1 << 20,
         chunk_size: 16 << 10,
@@ -181,4 +185,88 @@ fn what_could_not_be_read_keeps_its_place_in_the_order_of_the_parts() {
     let view = View::new(&engine);
     let series: Vec<_> = view.select(&everything, TimeRange::ALL).unwrap().map(Result::unwrap).collect();
     assert_eq!((series.len(), &*series[0].values), (1, &[5.0][..]), "the last one written wins");
+}
+
+/// Two batches in parts and two in the stage of a start that was killed.
+fn killed(mode: Mode) -> SimDisk {
+    let disk = SimDisk::new(1);
+    let engine = open_in(&disk, RecoveryPolicy::Salvage, mode).unwrap();
+    for time in 1..=4 {
+        put(&engine, "a", time);
+        if time == 2 {
+            flush(&engine);
+        }
+    }
+    drop(engine);
+    disk.crash(CrashKind::Process);
+    disk.restart();
+    disk
+}
+
+fn no_reading_of(name: &str) -> Fault {
+    Fault::new(Errno::IO).of(OpKind::Read).at(name).times(u64::MAX)
+}
+
+#[test]
+fn what_stands_twice_or_can_be_done_without_need_not_be_read() {
+    for (name, ending) in [(".copy", Ending::Process), ("CURRENT", Ending::Process), ("LEDGER", Ending::Unknown)] {
+        for policy in [RecoveryPolicy::Salvage, RecoveryPolicy::Strict] {
+            let disk = killed(Mode::WalSync);
+            disk.inject(no_reading_of(name));
+            let engine = open(&disk, policy).unwrap_or_else(|error| panic!("{name}: {error}"));
+            let loss = engine.recovery().loss.unwrap();
+            assert_eq!((ask(&engine, TimeRange::ALL), loss.ending), ((4, Vec::new()), ending), "{name}");
+            put(&engine, "a", 5);
+            drop(engine);
+            disk.crash(CrashKind::Process);
+            disk.restart();
+            // Where the ledger could not be read, a new one stands on other blocks of the disk.
+            disk.clear_faults();
+            let engine = open(&disk, RecoveryPolicy::Strict).unwrap();
+            let loss = engine.recovery().loss.unwrap();
+            assert_eq!(
+                (ask(&engine, TimeRange::ALL).0, loss.ending, loss.is_none()),
+                (5, Ending::Process, true),
+                "{name}"
+            );
+        }
+    }
+    let disk = killed(Mode::WalSync);
+    disk.inject(no_reading_of("MANIFEST"));
+    let error = open(&disk, RecoveryPolicy::Salvage).err().expect("without a manifest nothing is known");
+    assert!(error.to_string().contains("MANIFEST-000001"), "{error}");
+    disk.clear_faults();
+    assert_eq!(ask(&open(&disk, RecoveryPolicy::Strict).unwrap(), TimeRange::ALL), (4, Vec::new()));
+}
+
+#[test]
+fn a_file_of_the_stage_that_cannot_be_read_costs_what_only_it_holds_and_is_kept() {
+    for (mode, name) in [(Mode::WalSync, ".wal"), (Mode::WriteBehind, ".pages")] {
+        let disk = killed(mode);
+        let is_of_stage =
+            |path: &PathBuf| path.extension().is_some_and(|extension| name.ends_with(extension.to_str().unwrap()));
+        let stage = |disk: &SimDisk| disk.entries().into_iter().map(|entry| entry.path).find(is_of_stage).unwrap();
+        let (path, before) = (stage(&disk), disk.read_file(&stage(&disk)).unwrap());
+        disk.inject(no_reading_of(path.to_str().unwrap()));
+        let error = open_in(&disk, RecoveryPolicy::Strict, mode).err().unwrap();
+        assert!(matches!(&error, Error::Unreadable { path: found, .. } if *found == path), "{name}: {error}");
+        let engine = open_in(&disk, RecoveryPolicy::Salvage, mode).unwrap();
+        let (count, told) = ask(&engine, TimeRange::ALL);
+        assert_eq!((count, told.len()), (2, 1), "{name}: {told:?}");
+        assert_eq!(
+            (1..=4).map(|number| receipt(&engine, number)).collect::<Vec<_>>(),
+            [Receipt::Safe, Receipt::Safe, Receipt::Lost, Receipt::Lost]
+        );
+        assert_eq!(engine.recovery().unread_files, std::slice::from_ref(&path));
+        put(&engine, "a", 5);
+        engine.close().unwrap();
+        drop(engine);
+        disk.clear_faults();
+        let is_kept = |path: PathBuf| {
+            path.starts_with("/data/quarantine") && disk.read_file(&path).is_ok_and(|bytes| bytes == before)
+        };
+        assert!(disk.entries().into_iter().any(|entry| !entry.is_dir && is_kept(entry.path)), "{name} is gone");
+        let engine = open_in(&disk, RecoveryPolicy::Strict, mode).unwrap();
+        assert_eq!((ask(&engine, TimeRange::ALL).0, receipt(&engine, 3)), (3, Receipt::Lost), "{name}");
+    }
 }
