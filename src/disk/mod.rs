@@ -184,7 +184,7 @@ fn create_anew(disk: &dyn Disk, path: &Path) -> io::Result<Arc<dyn File>> {
 }
 
 /// The directory that holds `path`; `.` for a bare name.
-fn parent(path: &Path) -> &Path {
+pub(crate) fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(dir) if !dir.as_os_str().is_empty() => dir,
         _ => Path::new("."),

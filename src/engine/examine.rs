@@ -1,6 +1,6 @@
 //! What a start makes of what it finds: it looks at everything, decides what counts, and changes nothing.
 
-use std::{cmp::Reverse, collections::BTreeSet, path::Path};
+use std::{cmp::Reverse, collections::BTreeSet, io, path::Path};
 
 use super::{
     Error, FileEntry, Loss, Open, RecoveryPolicy, Verdict, io_error,
@@ -11,7 +11,7 @@ use super::{
     reindex::Reindexed,
 };
 use crate::{
-    disk,
+    disk::{self, Disk},
     durability::{Failure, Ledger, LedgerRecord},
     model::SeqNo,
 };
@@ -181,7 +181,7 @@ impl Open {
     /// of them cannot be told; then a loss is never told as exact.
     fn mount(&self) -> u64 {
         let dirs = [self.paths.root.as_path()].into_iter().chain(self.logs.written().map(|(_, dir)| dir));
-        let told: Result<BTreeSet<u64>, _> = dirs.map(|dir| self.disk.mount_id(dir)).collect();
+        let told: Result<BTreeSet<u64>, _> = dirs.map(|dir| mount_of(&*self.disk, dir)).collect();
         // Multiplied by an odd number, so that no two pairs of mounts are likely to give the same.
         told.map_or(0, |ids| ids.into_iter().fold(0, |mixed, id| (mixed ^ id).wrapping_mul(0x9e37_79b9_7f4a_7c15)))
     }
@@ -205,5 +205,15 @@ impl Open {
             samples: told.or(recorded),
             damaged_batches: damaged.map(|(from, to)| to.0 - from.0 + 1).sum(),
         }))
+    }
+}
+
+/// Which mount holds a directory, or is going to: one that is not made yet comes to be where its parent is.
+fn mount_of(disk: &dyn Disk, dir: &Path) -> io::Result<u64> {
+    match disk.mount_id(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && disk::parent(dir) != dir => {
+            mount_of(disk, disk::parent(dir))
+        }
+        told => told,
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use crate::{
     disk::{CrashKind, Disk, Errno, Fault, SimDisk},
     durability::{Ack, AckLevel, Mirror, Refused, Stopped, Ticket},
-    engine::{Engine, Error, Options},
+    engine::{Ending, Engine, Error, Options},
     metrics::Metrics,
     model::{Labels, MatchOp, Matcher, TimeRange},
     select::{Series, Source, View},
@@ -298,6 +298,19 @@ fn the_log_is_bounded_under_load_and_refuses_where_no_flush_helps() {
         assert!(engine.durability().log_size() <= capped.log_size_max + 2 * capped.segment_size);
     }
     assert!(engine.metrics().flushes.get() > 5);
+}
+
+#[test]
+fn the_end_of_the_first_start_with_a_directory_outside_is_told_exactly() {
+    for options in [outside("/fast/wal"), mirrored(Mirror::TwoOfTwo)] {
+        let disk = SimDisk::new(1);
+        drop(open(&disk, &options).map(|engine| write(&engine, &disk, 0..3)).unwrap());
+        disk.crash(CrashKind::Process);
+        disk.restart();
+        let engine = open(&disk, &options).unwrap();
+        let loss = engine.recovery().loss.unwrap();
+        assert_eq!((found(&engine).len(), loss.ending, loss.is_exact()), (3, Ending::Process, true), "{loss}");
+    }
 }
 
 #[test]
