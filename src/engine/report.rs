@@ -43,7 +43,8 @@ impl Open {
 
     fn report_loss(&self, loss: &Loss) {
         let metrics = &self.metrics;
-        let most = |max: Option<u64>| max.map_or(f64::INFINITY, |max| max as f64);
+        // Of what was answered behind the record that was found nothing is known, not even that there was nothing.
+        let most = |max: Option<u64>| max.filter(|_| loss.is_ledger_last()).map_or(f64::INFINITY, |max| max as f64);
         metrics.recovery_lost_samples_min.set(loss.samples.min as f64);
         metrics.recovery_lost_samples_max.set(most(loss.samples.max));
         metrics.recovery_ledger_timestamp.set(loss.clock as f64 / 1e9);

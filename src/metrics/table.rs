@@ -131,11 +131,11 @@ metrics! {
     recovery_damaged_numbers: IntGauge = gauge("recovery_damaged_numbers"),
     /// Acknowledged samples that the end of the start before took: at least so many.
     recovery_lost_samples_min: Gauge = float_gauge("recovery_lost_samples_min"),
-    /// Acknowledged samples that the end of the start before took: at most so many that the ledger knows; +Inf without one.
+    /// Acknowledged samples that the end of the start before took: at most so many; +Inf after a power cut.
     recovery_lost_samples_max: Gauge = float_gauge("recovery_lost_samples_max"),
     /// Acknowledged batches that the end of the start before took: at least so many.
     recovery_lost_batches_min: Gauge = float_gauge("recovery_lost_batches_min"),
-    /// Acknowledged batches that the end of the start before took: at most so many that the ledger knows; +Inf without one.
+    /// Acknowledged batches that the end of the start before took: at most so many; +Inf after a power cut.
     recovery_lost_batches_max: Gauge = float_gauge("recovery_lost_batches_max"),
     /// Unix time of the ledger record that these numbers are from; after a power cut nothing is known of later answers.
     recovery_ledger_timestamp: Gauge = float_gauge("recovery_ledger_timestamp_seconds"),

@@ -128,6 +128,10 @@ fn a_file_system_that_went_down_is_no_crash_of_the_process() {
             (survived, survived == 3, survived == 3),
             "{loss}"
         );
+        // What was answered behind the record that was found may be gone, too: an alert must not see a zero.
+        let metrics = engine.metrics();
+        let most = [metrics.recovery_lost_samples_max.get(), metrics.recovery_lost_batches_max.get()];
+        assert_eq!(most, if kind == CrashKind::Process { [0.0; 2] } else { [f64::INFINITY; 2] }, "{loss}");
         let is_told = loss.to_string().contains("its file system was mounted anew");
         assert_eq!(is_told, ending == Ending::FileSystem, "{loss}");
     }
