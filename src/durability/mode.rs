@@ -61,7 +61,8 @@ pub struct Policy {
 impl Policy {
     /// How long after its answer a write of this level may still be taken by a failure: zero where it is safe already,
     /// `None` where nothing bounds it. The window runs out, then the sync or commit that is running ends, then our own;
-    /// `longest` is how long one has taken at most, zero where none has ended yet.
+    /// `longest` is how long one has taken at most, zero where none has ended yet. So this is a bound as far as syncs have
+    /// shown: one that is slower than all before widens it, and nothing holds answers back for that, but with `loss_max`.
     pub fn window(&self, delivered: AckLevel, failure: Failure, longest: Duration) -> Option<Duration> {
         // In the log's modes a batch is in the kernel's hands before anybody hears of it.
         let delivered = if self.stage == StageKind::Log { delivered.max(AckLevel::Os) } else { delivered };
