@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    config::{Listen, ack_level, duration, listen, retention, size, wal_size},
+    config::{Listen, ack_level, duration, listen, memory_size, memtable_size, retention, size, wal_size},
     durability::{AckLevel, Mirror, Mode},
     engine, http, ingest,
     promql::Features,
@@ -151,11 +151,11 @@ pub struct ServeFlags {
     /// times
     #[arg(long, value_name = "FEATURES", value_parser = str::parse::<Features>)]
     pub enable_feature: Vec<Features>,
-    /// Rows in memory before they are written to parts
-    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size)]
+    /// Rows in memory before they are written to parts; 4MiB at least
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = memtable_size)]
     pub memtable_size: u64,
     /// Rows in memory in all, those being written to parts included; beyond it writes are answered 503 for a while
-    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = size)]
+    #[arg(long, value_name = "SIZE", default_value = "1GiB", value_parser = memory_size)]
     pub memory_size_max: u64,
     /// Streams (a table and one set of tags) in all
     #[arg(long, value_name = "COUNT", default_value = "50000000", value_parser = clap::value_parser!(u32).range(1..))]

@@ -15,4 +15,4 @@ mod tests;
 
 pub use cli::{Cli, Command, CrashtestFlags, DemoFlags, InspectFlags, QueryFlags, ServeFlags};
 pub use file::{Error, parse};
-pub use units::{Listen, ack_level, duration, listen, retention, size, wal_size};
+pub use units::{Listen, ack_level, duration, listen, memory_size, memtable_size, retention, size, wal_size};

@@ -66,6 +66,15 @@ fn a_log_smaller_than_a_segment_is_refused_with_the_smallest_size_there_is() {
 }
 
 #[test]
+fn a_memtable_of_a_few_chunks_is_refused_with_the_smallest_size_there_is() {
+    assert_eq!(serve(&["--memtable-size", "4MiB"]).engine().generation_size, 4 << 20);
+    for (flag, small, smallest) in [("--memtable-size", "4095KiB", "4MiB"), ("--memory-size-max", "15MiB", "16MiB")] {
+        let error = parse_line(&[flag, small]).unwrap_err().to_string();
+        assert!(error.contains(flag) && error.contains(&format!("the smallest is {smallest}")), "{error}");
+    }
+}
+
+#[test]
 fn an_address_may_leave_out_its_host() {
     assert_eq!(listen(":80").unwrap().0, ["0.0.0.0:80".parse().unwrap()]);
     assert_eq!(listen("[::1]:80").unwrap().0, ["[::1]:80".parse().unwrap()]);

@@ -39,6 +39,22 @@ pub fn wal_size(text: &str) -> Result<u64, String> {
         .ok_or_else(|| format!("{text:?} is too small; the smallest is {}MiB, a segment", min >> 20))
 }
 
+/// Bytes of rows in memory: less would be filled by a few chunks, and nearly every batch be written to parts alone.
+pub fn memtable_size(text: &str) -> Result<u64, String> {
+    at_least(text, engine::Options::GENERATION_SIZE_MIN as u64)
+}
+
+/// Bytes of all rows in memory: several memtables.
+pub fn memory_size(text: &str) -> Result<u64, String> {
+    at_least(text, 4 * engine::Options::GENERATION_SIZE_MIN as u64)
+}
+
+fn at_least(text: &str, min: u64) -> Result<u64, String> {
+    let is_enough = |size: &u64| *size >= min;
+    let size = size(text)?;
+    Some(size).filter(is_enough).ok_or_else(|| format!("{text:?} is too small; the smallest is {}MiB", min >> 20))
+}
+
 /// A duration: `250ms`, `5s`, `1h30m`.
 pub fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| format!("{text:?} is not a duration; write it as 250ms, 5s, 2m or 1h30m"))

@@ -54,6 +54,8 @@ pub struct Options {
 impl Options {
     /// Bytes of a log segment, where nothing else is said.
     pub const SEGMENT_SIZE: u64 = 32 << 20;
+    /// Bytes of a generation, at least: four chunks. One that a chunk or two fill is flushed with nearly every batch.
+    pub const GENERATION_SIZE_MIN: usize = 4 << 20;
 
     /// Sensible settings for a directory.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
