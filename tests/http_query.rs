@@ -96,7 +96,7 @@ fn times_are_seconds_or_rfc_3339_near_and_far() {
     ] {
         assert_eq!(scalar(time), json!({"resultType": "scalar", "result": shown}), "{time}");
     }
-    let now: f64 = scalar("")[1].as_str().unwrap().parse().unwrap();
+    let now: f64 = scalar("")["result"][1].as_str().unwrap().parse().unwrap();
     assert_eq!(now, (now * 1000.0).round() / 1000.0, "the time has whole milliseconds");
     let negative = api(&server, "query?query=vector(1)&time=-5.5").text();
     assert!(negative.contains(r#""value":[-5.500,"1"]"#), "{negative}");

@@ -191,7 +191,7 @@ fn a_query_ends_and_frees_its_place_when_its_client_goes_away() {
         drop(stream);
         active_when(&server, <[Value]>::is_empty);
         times.push(began.elapsed());
-        assert_eq!(get(&server, "query?query=1").status, 200, "the only place is free");
+        assert_eq!(get(&server, "query?query=a").status, 200, "the only place is free");
     }
     times.sort_unstable();
     println!("ended after {times:?}");
@@ -200,7 +200,7 @@ fn a_query_ends_and_frees_its_place_when_its_client_goes_away() {
     assert_eq!(metric(&server, "plimsoll_query_memory_bytes"), 0.0);
 
     // One that waits is gone at once, and so is its place in the line.
-    let (running, waiting) = (send(&server, &over_all(LONG)), send(&server, "query?query=2"));
+    let (running, waiting) = (send(&server, &over_all(LONG)), send(&server, "query?query=b"));
     active_when(&server, |queries| queries.iter().any(|query| query["state"] == "waiting"));
     drop(waiting);
     active_when(&server, |queries| queries.len() == 1);
@@ -309,12 +309,12 @@ fn a_query_ends_when_its_client_goes_away_behind_a_further_request() {
     let requests = |path: &str| {
         let mut stream = TcpStream::connect(server.address).unwrap();
         let request = |path: &str| format!("GET /api/v1/{path} HTTP/1.1\r\nHost: test\r\n\r\n");
-        stream.write_all((request(path) + &request("query?query=1")).as_bytes()).unwrap();
+        stream.write_all((request(path) + &request("query?query=a")).as_bytes()).unwrap();
         stream
     };
     let running = requests(&over_all(LONG));
     active_when_reading(&server);
-    let waiting = requests("query?query=2");
+    let waiting = requests("query?query=b");
     active_when(&server, |queries| queries.iter().any(|query| query["state"] == "waiting"));
     let began = Instant::now();
     drop(waiting);
