@@ -1,6 +1,6 @@
 //! What a start makes of what it finds: it looks at everything, decides what counts, and changes nothing.
 
-use std::{cmp::Reverse, collections::BTreeSet};
+use std::{cmp::Reverse, collections::BTreeSet, io};
 
 use super::{
     Error, FileEntry, Loss, Open, RecoveryPolicy, Verdict, io_error,
@@ -11,7 +11,7 @@ use super::{
     reindex::Reindexed,
 };
 use crate::{
-    durability::{Failure, Ledger, LedgerRecord},
+    durability::{Failure, Ledger, LedgerRecord, error_chain},
     model::SeqNo,
 };
 
@@ -36,18 +36,17 @@ pub(crate) struct Found {
     pub(super) dropped: Vec<FileEntry>,
     /// This boot of the machine, and the mounts.
     pub(super) here: (u128, u64),
-    /// A write or sync failed before: what is found may not be on the disk.
+    /// A write or sync failed before, or nothing says that none did: what is found may not be on the disk.
     is_troubled: bool,
 }
 
 impl Found {
     /// What is served from now on must not be lost to a power cut: it may be in the page cache only.
-    fn make_durable(self) -> Result<Self, Error> {
+    fn make_durable(&self) -> Result<(), Error> {
         if self.is_troubled {
             self.stage.write_again()?;
         }
-        self.stage.sync()?;
-        Ok(self)
+        self.stage.sync()
     }
 }
 
@@ -58,13 +57,28 @@ impl Open {
         loop {
             let is_dry = self.options.recovery == RecoveryPolicy::DryRun;
             let found = self.examine();
-            match found.and_then(|found| if is_dry { Ok(found) } else { found.make_durable() }) {
+            match found.and_then(|found| if is_dry { Ok(found) } else { self.make_durable(found) }) {
                 Err(error) => {
                     self.logs.leave_out(error)?;
                     self.logs.check_current(self.options.recovery)?;
                 }
                 found => return found,
             }
+        }
+    }
+
+    /// A sync that fails is not forgotten with this start: the next one would succeed, and make nothing durable.
+    fn make_durable(&self, found: Found) -> Result<Found, Error> {
+        let path = self.paths.ledger();
+        match found.make_durable() {
+            Ok(()) => Ok(found),
+            Err(error) => match Ledger::note_trouble(&*self.disk, &path) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    tracing::error!("{}", error_chain(&error));
+                    Err(io_error("note a failed sync in", &path)(source))
+                }
+                _ => Err(error),
+            },
         }
     }
 
@@ -96,7 +110,7 @@ impl Open {
         let mut damaged = [&verdict.damaged[..], &lost, &unread].concat();
         damaged.sort_unstable();
         damaged.dedup();
-        let (is_troubled, flushed) = (ledger.is_some_and(|record| record.is_troubled), self.state.flushed);
+        let (is_troubled, flushed) = (ledger.is_none_or(|record| record.is_troubled), self.state.flushed);
         let mut found = Found {
             stage,
             verdict,

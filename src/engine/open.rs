@@ -116,13 +116,17 @@ impl Engine {
         make_dirs(&*disk, &paths)?;
         let lock = take_lock(&*disk, &paths)?;
         let logs = LogDirs::check(&*disk, &paths, &options)?;
-        let loaded = Loaded::read(&*disk, &paths.root)?;
+        let mut loaded = Loaded::read(&*disk, &paths.root)?;
         if loaded.number == 0 && holds_data(&*disk, &paths, &logs)? {
             return Err(Error::NoManifest(paths.root));
         }
-        let mut open = Open::new(disk, paths, options, logs, metrics, loaded.state);
+        let mut open = Open::new(disk, paths, options, logs, metrics, loaded.state.clone());
         open.open_parts()?;
         let found = open.find()?;
+        if loaded.number > 0 {
+            let reserve = Reserve::new(Arc::clone(&open.disk), open.paths.reserve());
+            reserve.within(|| loaded.write_anew(&*open.disk, &open.paths.root))?;
+        }
         open.logs.claim(&*open.disk, &open.paths)?;
         open.quarantine_strays(loaded.clean)?;
         open.recover(found, loaded.number, lock)
@@ -276,11 +280,7 @@ impl Open {
         state.samples = samples;
         let number = manifest_number + 1;
         let create = || Manifest::create(Arc::clone(&self.disk), &self.paths.root, number, state.clone());
-        let reserve = Reserve::new(Arc::clone(&self.disk), self.paths.reserve());
-        let manifest = match create() {
-            Err(error) if error.is_full() && reserve.release() => create()?,
-            created => created?,
-        };
+        let manifest = Reserve::new(Arc::clone(&self.disk), self.paths.reserve()).within(create)?;
         manifest::remove_older(&*self.disk, &self.paths.root, number)?;
         Ok(manifest)
     }

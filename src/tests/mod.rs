@@ -20,4 +20,5 @@ mod retention;
 mod starts;
 mod stored;
 mod unread;
+mod vain;
 mod wal;
