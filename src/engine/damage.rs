@@ -145,6 +145,13 @@ impl Engine {
         texts
     }
 
+    /// Whether something is left out of a part that may hold rows of a batch.
+    pub(super) fn is_damaged(&self, number: SeqNo) -> bool {
+        let parts = self.parts();
+        let mut of_it = parts.iter().filter(|stored| (stored.numbers.0..=stored.numbers.1).contains(&number));
+        of_it.any(|stored| stored.has_left_out())
+    }
+
     /// What is gone of these times and tables, a sentence each.
     pub fn gone(&self, range: TimeRange, tables: &BTreeSet<&str>) -> Vec<String> {
         let notices = self.notices.lock();
