@@ -28,6 +28,7 @@ mod logdirs;
 mod lognote;
 mod loss;
 mod manifest;
+mod marks;
 mod names;
 mod open;
 mod options;
