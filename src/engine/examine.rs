@@ -56,7 +56,11 @@ impl Open {
     pub(crate) fn find(&mut self) -> Result<Found, Error> {
         loop {
             let is_dry = self.options.recovery == RecoveryPolicy::DryRun;
-            let found = self.examine();
+            let found = self.examine().and_then(|found| {
+                // What is missing here, the copy that is away may have.
+                self.logs.check_whole(found.verdict.damaged.is_empty())?;
+                Ok(found)
+            });
             match found.and_then(|found| if is_dry { Ok(found) } else { self.make_durable(found) }) {
                 Err(error) => {
                     self.logs.leave_out(error)?;
