@@ -289,3 +289,17 @@ fn what_vanished_before_replay_is_told_also_where_the_first_record_of_it_fails()
         assert_eq!((served, told.len(), receipt(&engine, 5)), (90, 1, Receipt::Lost), "{told:?}");
     }
 }
+
+#[test]
+fn a_query_before_the_end_of_replay_is_told_so() {
+    let disk = SimDisk::new(1);
+    let engine = start(&disk);
+    put(&engine, "m", 0..10);
+    drop(engine);
+    crash(&disk);
+    let engine = Engine::open(Arc::new(disk), options(Mode::WalSync), Metrics::new()).unwrap();
+    let (served, told) = ask(&engine);
+    assert!(served == 0 && told.len() == 1 && told[0].contains("replay is under way"), "{served}: {told:?}");
+    engine.finish_replay().unwrap();
+    assert_eq!(ask(&engine), (10, Vec::new()));
+}
