@@ -1,4 +1,4 @@
-//! The files that a manifest names, opened; those that are damaged, or that it does not name, set aside.
+//! The files that a manifest names, opened; those that are damaged, set aside.
 
 use std::{
     io,
@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Error, FileEntry, Open, Paths, RecoveryPolicy, StoredPart, damage::Notice, directory::list, io_error};
+use super::{Error, FileEntry, Open, RecoveryPolicy, StoredPart, damage::Notice, io_error};
 use crate::{index::IndexPart, model::Day, parts::Part};
 
 impl Open {
@@ -156,30 +156,6 @@ impl Open {
         self.disk.sync_dir(&self.paths.quarantine()).map_err(io_error("sync directory", &self.paths.quarantine()))?;
         self.disk.sync_dir(parent).map_err(io_error("sync directory", parent))?;
         self.recovery.quarantined.push(target);
-        Ok(())
-    }
-
-    /// Moves what no record names to quarantine; removes what was replaced durably.
-    pub(crate) fn quarantine_strays(&mut self, manifest_is_clean: bool) -> Result<(), Error> {
-        let mut strays = Vec::new();
-        for partition in list(&*self.disk, &self.paths.partitions())?.into_iter().filter(|entry| entry.is_dir) {
-            for file in list(&*self.disk, &partition.path)? {
-                let Some(id) = Paths::number(&file.path) else { continue };
-                self.last_file = self.last_file.max(id.0);
-                if !self.state.parts.contains_key(&id) && !self.state.index_parts.contains_key(&id) {
-                    strays.push((id, file.path));
-                }
-            }
-        }
-        for (id, path) in strays {
-            let was_replaced = manifest_is_clean && self.state.removed.contains(&id);
-            if !was_replaced {
-                tracing::warn!("{} is named by no manifest record: it belongs into quarantine", path.display());
-                self.quarantine(&path)?;
-            } else if self.options.recovery != RecoveryPolicy::DryRun {
-                self.disk.remove(&path).map_err(io_error("remove", &path))?;
-            }
-        }
         Ok(())
     }
 }

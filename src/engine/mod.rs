@@ -46,6 +46,7 @@ mod replay;
 mod report;
 mod reserve;
 mod retention;
+mod strays;
 mod threads;
 mod ticks;
 mod unread;

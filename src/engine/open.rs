@@ -127,7 +127,7 @@ impl Engine {
             reserve.within(|| loaded.write_anew(&*open.disk, &open.paths.root))?;
         }
         open.logs.claim(&*open.disk, &open.paths)?;
-        open.quarantine_strays(loaded.clean)?;
+        open.quarantine_strays(loaded.clean, &found)?;
         open.recover(found, loaded.number, lock)
     }
 }

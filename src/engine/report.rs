@@ -101,8 +101,8 @@ impl Engine {
         }
         let mut open = Open::new(disk, paths, options, logs, Metrics::new(), loaded.state);
         open.open_parts()?;
-        open.quarantine_strays(loaded.clean)?;
         let found = open.find()?;
+        open.quarantine_strays(loaded.clean, &found)?;
         Ok(open.describe(&found))
     }
 }

@@ -19,6 +19,7 @@ mod recovery;
 mod retention;
 mod starts;
 mod stored;
+mod strays;
 mod told;
 mod unread;
 mod vain;
