@@ -148,6 +148,16 @@ impl Ledger {
         self.file.sync_data()
     }
 
+    /// Notes in the newest record that a sync of the stage failed, for a start that ends before it has a ledger of its own.
+    /// The page cache is enough: with it goes what the note is about.
+    pub fn note_trouble(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+        let file = disk.open(path)?;
+        // Without any record the next start trusts nothing that it finds.
+        let Some((serial, record)) = newest(&*file)? else { return Ok(()) };
+        let ledger = Self { file, serial: AtomicU64::new(serial) };
+        ledger.write(&LedgerRecord { is_troubled: true, ..record })
+    }
+
     /// The newest valid record of a file; `None` where there is no file, or no such record.
     pub fn read(disk: &dyn Disk, path: &Path) -> io::Result<Option<LedgerRecord>> {
         match disk.open(path) {

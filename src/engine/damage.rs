@@ -8,7 +8,11 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{Engine, StoredPart, report::ranges};
+use super::{
+    Engine, Error, StoredPart,
+    marks::{last_day, mark_batches},
+    report::ranges,
+};
 use crate::{
     durability::error_chain,
     model::{Day, SeqNo, TimeRange},
@@ -16,7 +20,7 @@ use crate::{
 };
 
 /// Notices that are kept, so that they stay small whatever a disk does. What is beyond them is in the log.
-const NOTICES_MAX: usize = 1_000;
+pub(super) const NOTICES_MAX: usize = 1_000;
 
 /// What of one part image is left out.
 #[derive(Clone, Debug, Default)]
@@ -101,7 +105,7 @@ impl fmt::Display for Moment {
     }
 }
 
-/// Something that is gone for this start, and no part in use tells of.
+/// Something that is gone, and no part in use tells of.
 #[derive(Clone, Debug)]
 pub(crate) struct Notice {
     text: String,
@@ -109,17 +113,32 @@ pub(crate) struct Notice {
     times: TimeRange,
     /// Answers about other tables are whole; `None` where it may be any.
     tables: Option<BTreeSet<Arc<str>>>,
+    /// Nothing of it is of a later day.
+    last: Day,
+    /// The file it is about, by its name.
+    file: Option<String>,
 }
 
 impl Notice {
     /// A file of a day that cannot be read at all, or some series of it.
-    pub(crate) fn of_day(day: Day, text: String) -> Self {
-        Self { text, times: day.range(), tables: None }
+    pub(crate) fn of_file(day: Day, file: &str, what: &str, consequence: &str) -> Self {
+        let (text, file) = (format!("{what}: {consequence}"), Some(file.to_owned()));
+        Self { text, times: day.range(), tables: None, last: day, file }
     }
 
-    /// Something of which only the numbers are known.
-    pub(crate) fn of_batches(text: String) -> Self {
-        Self { text, times: TimeRange::ALL, tables: None }
+    /// Something of which only the numbers are known, and of which nothing is of a later day than `last`.
+    pub(crate) fn of_batches(text: String, last: Day) -> Self {
+        Self { text, times: TimeRange::ALL, tables: None, last, file: None }
+    }
+
+    /// The sentence.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it is about a file of a day.
+    pub(super) fn is_of(&self, day: Day, file: &str) -> bool {
+        self.last == day && self.file.as_deref() == Some(file)
     }
 
     fn concerns(&self, range: TimeRange, tables: &BTreeSet<&str>) -> bool {
@@ -141,26 +160,48 @@ impl Engine {
         let parts = self.parts();
         let left_out = parts.iter().map(|stored| (stored, stored.left_out())).filter(|(_, left)| !left.is_empty());
         let mut texts: Vec<_> = left_out.map(|(stored, left)| left.text(&stored.name(), "left out")).collect();
-        texts.extend(self.notices.lock().iter().map(|notice| notice.text.clone()));
+        let horizon = self.retention.horizon();
+        let notices = self.notices.lock();
+        texts.extend(notices.iter().filter(|notice| notice.last >= horizon).map(|notice| notice.text.clone()));
         texts
+    }
+
+    /// Whether something is left out of a part that may hold rows of a batch.
+    pub(super) fn is_damaged(&self, number: SeqNo) -> bool {
+        let parts = self.parts();
+        let mut of_it = parts.iter().filter(|stored| (stored.numbers.0..=stored.numbers.1).contains(&number));
+        of_it.any(|stored| stored.has_left_out())
     }
 
     /// What is gone of these times and tables, a sentence each.
     pub fn gone(&self, range: TimeRange, tables: &BTreeSet<&str>) -> Vec<String> {
+        let horizon = self.retention.horizon();
         let notices = self.notices.lock();
-        notices.iter().filter(|notice| notice.concerns(range, tables)).map(|notice| notice.text.clone()).collect()
+        let of_it = notices.iter().filter(|notice| notice.last >= horizon && notice.concerns(range, tables));
+        of_it.map(|notice| notice.text.clone()).collect()
     }
 
-    /// Batches that a start found whole, and that cannot be read any more: says so from now on.
-    pub(super) fn note_lost(&self, numbers: &[(SeqNo, SeqNo)]) {
+    /// Notes batches that a start found whole and that cannot be read any more, for this start and later ones.
+    pub(super) fn mark_lost(&self, numbers: &[(SeqNo, SeqNo)]) -> Result<Notice, Error> {
         let text = format!("{} had been safe and are damaged: what they held is left out", ranges(numbers));
-        tracing::error!("damage: {text}");
+        let last = last_day(self.parts().iter().map(|part| part.day));
+        mark_batches(&*self.disk, &self.paths, self.incarnation, last, numbers[0].0, &text)?;
+        Ok(Notice::of_batches(text, last))
+    }
+
+    /// Says that batches are gone, from now on.
+    pub(super) fn note_lost(&self, numbers: &[(SeqNo, SeqNo)], notice: Notice) {
+        tracing::error!("damage: {}", notice.text);
         self.metrics
             .recovery_damaged_numbers
             .add(numbers.iter().map(|(first, last)| (last.0 - first.0 + 1) as i64).sum());
+        self.push_notice(notice);
+    }
+
+    fn push_notice(&self, notice: Notice) {
         let mut notices = self.notices.lock();
         if notices.len() < NOTICES_MAX {
-            notices.push(Notice::of_batches(text));
+            notices.push(notice);
         }
     }
 
@@ -171,9 +212,6 @@ impl Engine {
         tracing::error!("{text}; the damaged file is kept in quarantine");
         let (first, last) = left_out.times();
         let times = TimeRange { start: first, end: last.saturating_add(1) };
-        let mut notices = self.notices.lock();
-        if notices.len() < NOTICES_MAX {
-            notices.push(Notice { text, times, tables: left_out.tables() });
-        }
+        self.push_notice(Notice { text, times, tables: left_out.tables(), last: Day::of(last), file: None });
     }
 }

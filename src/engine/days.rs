@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use parking_lot::RwLock;
 use roaring::RoaringBitmap;
 
+use super::flushing::NewFields;
 use crate::model::{Day, FieldId, StreamId, TimeRange};
 
 /// Streams by day and field. What a day's index parts say, in memory.
@@ -33,6 +34,15 @@ impl Days {
     pub(crate) fn knows(&self, day: Day, stream: StreamId, field: FieldId) -> bool {
         let days = self.0.read();
         days.get(&day).and_then(|on_day| on_day.by_field.get(&field)).is_some_and(|streams| streams.contains(stream.0))
+    }
+
+    /// Adds what is known of a day.
+    pub(super) fn add_fields(&self, day: Day, fields: &mut NewFields) {
+        for (field, streams) in self.0.read().get(&day).into_iter().flat_map(|on_day| &on_day.by_field) {
+            for stream in streams {
+                fields.entry(StreamId(stream)).or_default().insert(*field);
+            }
+        }
     }
 
     /// The first day that is known.

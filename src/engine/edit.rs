@@ -64,6 +64,9 @@ pub struct Edit {
     pub add_index_parts: Vec<FileEntry>,
     /// Numbers that do not count though their start got further: rejected, or damaged. Ranges, first and last.
     pub lost: Vec<(SeqNo, SeqNo)>,
+    /// Numbers of parts that were given up in part, since they were damaged: some of their rows are gone. They stay where
+    /// they are in the sequence. Ranges, first and last.
+    pub given_up: Vec<(SeqNo, SeqNo)>,
     /// What the end of a start took.
     pub losses: Vec<Loss>,
     /// Rows of days before this are gone, in batches up to this number.
@@ -109,6 +112,9 @@ pub struct State {
     pub removed: BTreeSet<PartId>,
     /// Numbers that do not count though their start got further: rejected, or damaged. Ranges, first and last, in order.
     pub lost: Vec<(SeqNo, SeqNo)>,
+    /// Numbers that count, and of which rows are gone with what was damaged of a part. Ranges, first and last, in order and
+    /// apart.
+    pub given_up: Vec<(SeqNo, SeqNo)>,
     /// What the ends of the last starts took, oldest first.
     pub losses: Vec<Loss>,
     /// Rows of days before this are gone, in batches up to this number; as long as some of those are not in parts.
@@ -142,6 +148,8 @@ impl State {
         self.lost.extend(&edit.lost);
         self.lost.sort_unstable();
         self.lost.dedup();
+        self.given_up.extend(&edit.given_up);
+        self.given_up = joined(std::mem::take(&mut self.given_up));
         self.losses.extend(&edit.losses);
         for (day, upto) in &edit.dropped {
             // A later horizon stands for all before it, but for one that was higher.
@@ -158,8 +166,11 @@ impl State {
     /// told any more.
     pub fn forget(&mut self) {
         self.losses.drain(..self.losses.len().saturating_sub(LOSSES_MAX));
-        let forgotten = self.lost.len().saturating_sub(LOST_MAX);
-        let told_from = self.lost.drain(..forgotten).next_back().map_or(SeqNo(0), |(_, last)| last.next());
+        let oldest = |ranges: &mut Vec<(SeqNo, SeqNo)>| {
+            let forgotten = ranges.len().saturating_sub(LOST_MAX);
+            ranges.drain(..forgotten).next_back().map_or(SeqNo(0), |(_, last)| last.next())
+        };
+        let told_from = oldest(&mut self.lost).max(oldest(&mut self.given_up));
         let count = self.incarnations.len();
         let mut index = 0;
         self.incarnations.retain(|start| {
@@ -170,6 +181,7 @@ impl State {
         });
         let first = self.incarnations.first().map_or(SeqNo(0), |start| start.first);
         self.lost.retain(|(_, last)| *last >= first);
+        self.given_up.retain(|(_, last)| *last >= first);
     }
 
     /// One edit that makes this state from nothing.
@@ -186,6 +198,7 @@ impl State {
             set_aside_parts: Vec::new(),
             add_index_parts: self.index_parts.values().copied().collect(),
             lost: self.lost.clone(),
+            given_up: self.given_up.clone(),
             losses: self.losses.clone(),
             dropped: self.dropped.clone(),
             mode: None,
@@ -232,10 +245,11 @@ enum Tag {
     Loss = 12,
     SetAsidePart = 13,
     Dropped = 14,
+    GivenUp = 15,
 }
 
 impl Tag {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 15] = [
         Self::Incarnation,
         Self::Flushed,
         Self::Samples,
@@ -250,6 +264,7 @@ impl Tag {
         Self::Mode,
         Self::SetAsidePart,
         Self::Dropped,
+        Self::GivenUp,
     ];
 }
 
@@ -286,8 +301,10 @@ impl Edit {
         self.remove_parts.iter().for_each(|id| field(Tag::RemovePart, &|out| put_u64(out, id.0)));
         self.set_aside_parts.iter().for_each(|id| field(Tag::SetAsidePart, &|out| put_u64(out, id.0)));
         self.add_index_parts.iter().for_each(|part| field(Tag::AddIndexPart, &|out| part.encode(out)));
-        for (first, last) in &self.lost {
-            field(Tag::Lost, &|out| [first.0, last.0].into_iter().for_each(|number| put_u64(out, number)));
+        let ranges = [(Tag::Lost, &self.lost), (Tag::GivenUp, &self.given_up)];
+        for (tag, (first, last)) in ranges.into_iter().flat_map(|(tag, ranges)| ranges.iter().map(move |of| (tag, of)))
+        {
+            field(tag, &|out| [first.0, last.0].into_iter().for_each(|number| put_u64(out, number)));
         }
         self.losses.iter().for_each(|loss| field(Tag::Loss, &|out| loss.encode(out)));
         for (day, upto) in &self.dropped {
@@ -335,6 +352,7 @@ impl Edit {
             Tag::SetAsidePart => self.set_aside_parts.push(PartId(field.varint()?)),
             Tag::AddIndexPart => self.add_index_parts.push(FileEntry::decode(field)?),
             Tag::Lost => self.lost.push((SeqNo(field.varint()?), SeqNo(field.varint()?))),
+            Tag::GivenUp => self.given_up.push((SeqNo(field.varint()?), SeqNo(field.varint()?))),
             Tag::Loss => self.losses.push(Loss::decode(field)?),
             Tag::Dropped => self.dropped.push((decode_day(field)?, SeqNo(field.varint()?))),
             Tag::Mode => {
@@ -344,6 +362,17 @@ impl Edit {
         }
         Ok(())
     }
+}
+
+/// Ranges in order, those that overlap or touch made one.
+fn joined(mut ranges: Vec<(SeqNo, SeqNo)>) -> Vec<(SeqNo, SeqNo)> {
+    ranges.sort_unstable();
+    ranges.dedup_by(|next, before| {
+        let is_one = next.0 <= before.1.next();
+        before.1 = if is_one { before.1.max(next.1) } else { before.1 };
+        is_one
+    });
+    ranges
 }
 
 fn narrow(number: u64) -> Result<u32, codec::Error> {
@@ -420,6 +449,7 @@ impl fmt::Display for Edit {
         parts.extend(self.set_aside_parts.iter().map(|id| format!("set damaged part {id} aside")));
         parts.extend(self.add_index_parts.iter().map(|part| format!("add index part {}/{}", part.day, part.id)));
         parts.extend(self.lost.iter().map(|(first, last)| format!("lost numbers {first}-{last}")));
+        parts.extend(self.given_up.iter().map(|(first, last)| format!("rows given up of numbers {first}-{last}")));
         parts.extend(self.losses.iter().map(|loss| format!("loss: {loss}")));
         parts.extend(
             self.dropped.iter().map(|(day, upto)| format!("days before {day} dropped from batches up to {upto}")),

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     disk::{self, Disk},
-    durability::{Failure, Ledger, LedgerRecord},
+    durability::{Failure, Ledger, LedgerRecord, error_chain},
     model::SeqNo,
 };
 
@@ -37,18 +37,17 @@ pub(crate) struct Found {
     pub(super) dropped: Vec<FileEntry>,
     /// This boot of the machine, and the mounts.
     pub(super) here: (u128, u64),
-    /// A write or sync failed before: what is found may not be on the disk.
+    /// A write or sync failed before, or nothing says that none did: what is found may not be on the disk.
     is_troubled: bool,
 }
 
 impl Found {
     /// What is served from now on must not be lost to a power cut: it may be in the page cache only.
-    fn make_durable(self) -> Result<Self, Error> {
+    fn make_durable(&self) -> Result<(), Error> {
         if self.is_troubled {
             self.stage.write_again()?;
         }
-        self.stage.sync()?;
-        Ok(self)
+        self.stage.sync()
     }
 }
 
@@ -61,7 +60,12 @@ impl Open {
             let is_dry = self.options.recovery == RecoveryPolicy::DryRun;
             let found = self.examine(reads_around);
             let is_examined = found.is_ok();
-            match found.and_then(|found| if is_dry { Ok(found) } else { found.make_durable() }) {
+            let found = found.and_then(|found| {
+                // What is missing here, the copy that is away may have.
+                self.logs.check_whole(found.verdict.damaged.is_empty())?;
+                Ok(found)
+            });
+            match found.and_then(|found| if is_dry { Ok(found) } else { self.make_durable(found) }) {
                 Err(error) => {
                     let unread = error.path().filter(|_| !is_examined && error.is_unreadable()).map(Path::to_owned);
                     match (self.logs.leave_out(error), unread) {
@@ -78,6 +82,21 @@ impl Open {
                 }
                 found => return found,
             }
+        }
+    }
+
+    /// A sync that fails is not forgotten with this start: the next one would succeed, and make nothing durable.
+    fn make_durable(&self, found: Found) -> Result<Found, Error> {
+        let path = self.paths.ledger();
+        match found.make_durable() {
+            Ok(()) => Ok(found),
+            Err(error) => match Ledger::note_trouble(&*self.disk, &path) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    tracing::error!("{}", error_chain(&error));
+                    Err(io_error("note a failed sync in", &path)(source))
+                }
+                _ => Err(error),
+            },
         }
     }
 
@@ -109,7 +128,7 @@ impl Open {
         let mut damaged = [&verdict.damaged[..], &lost, &unread].concat();
         damaged.sort_unstable();
         damaged.dedup();
-        let (is_troubled, flushed) = (ledger.is_some_and(|record| record.is_troubled), self.state.flushed);
+        let (is_troubled, flushed) = (ledger.is_none_or(|record| record.is_troubled), self.state.flushed);
         let mut found = Found {
             stage,
             verdict,

@@ -1,14 +1,13 @@
-//! The files that a manifest names, opened; those that are damaged, or that it does not name, set aside.
+//! The files that a manifest names, opened; those that are damaged, set aside.
 
 use std::{
-    collections::BTreeSet,
     error::Error as StdError,
     io,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use super::{Error, FileEntry, Open, Paths, RecoveryPolicy, StoredPart, damage::Notice, directory::list, io_error};
+use super::{Error, FileEntry, Open, RecoveryPolicy, StoredPart, damage::Notice, io_error};
 use crate::{disk::File, durability::error_chain, index::IndexPart, model::Day, parts::Part};
 
 impl Open {
@@ -24,7 +23,8 @@ impl Open {
                 }
                 self.set_aside_damage(entry.day, &path, error)?;
                 self.state.index_parts.remove(&entry.id);
-                self.tell(&entry, "index part", "series that only it names are left out");
+                let consequence = "series that only it names are left out";
+                self.tell(&entry, &path, "index part", "is damaged or missing", consequence);
                 self.lost_index.push(entry);
             }
         }
@@ -101,9 +101,7 @@ impl Open {
         self.refuse_if_strict(path, error)?;
         tracing::error!("of {} a page is passed over: {}", path.display(), error_chain(error));
         self.recovery.damaged_files.push(path.to_owned());
-        let text =
-            format!("index part {}/{:08} is damaged: up to {entries} series are left out", entry.day, entry.id.0);
-        self.notices.push(Notice::of_day(entry.day, text));
+        self.tell(entry, path, "index part", "is damaged", &format!("up to {entries} series are left out"));
         self.lost_index.push(*entry);
         Ok(())
     }
@@ -115,11 +113,12 @@ impl Open {
         Ok(())
     }
 
-    /// What queries about a file's day are told when the file is set aside.
-    pub(super) fn tell(&mut self, entry: &FileEntry, kind: &str, consequence: &str) {
-        let (day, id) = (entry.day, entry.id.0);
-        let text = format!("{kind} {day}/{id:08} is damaged or missing: {consequence}");
-        self.notices.push(Notice::of_day(day, text));
+    /// What queries about a file's day are told: once, whatever was told of it before.
+    pub(super) fn tell(&mut self, entry: &FileEntry, path: &Path, kind: &str, what: &str, consequence: &str) {
+        let name = path.file_name().expect("files have names").to_string_lossy();
+        self.notices.retain(|notice| !notice.is_of(entry.day, &name));
+        let what = format!("{kind} {}/{:08} {what}", entry.day, entry.id.0);
+        self.notices.push(Notice::of_file(entry.day, &name, &what, consequence));
     }
 
     fn refuse_if_strict(&self, path: &Path, error: &Error) -> Result<(), Error> {
@@ -153,29 +152,18 @@ impl Open {
         self.move_aside(path, target)
     }
 
-    /// What earlier starts set aside is still missing.
-    fn note_damaged_before(&mut self) -> Result<(), Error> {
-        let dir = self.paths.quarantine();
-        let entries = match self.disk.list(&dir) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            entries => entries.map_err(io_error("list", &dir))?,
-        };
-        // Starts that crashed before they had recorded it found the same once more.
-        let damaged: BTreeSet<_> = entries.iter().filter_map(|entry| Paths::parse_damaged(&entry.path)).collect();
-        for (day, name) in damaged {
-            let text = format!("{day}/{name} was found damaged and is in quarantine: what only it held is left out");
-            self.notices.push(Notice::of_day(day, text));
-        }
-        Ok(())
+    pub(super) fn quarantine(&mut self, path: &Path) -> Result<(), Error> {
+        self.move_aside(path, self.quarantined(path))
     }
 
-    pub(super) fn quarantine(&mut self, path: &Path) -> Result<(), Error> {
+    /// Where a file goes that is not said to be damaged.
+    pub(super) fn quarantined(&self, path: &Path) -> PathBuf {
         let name = path.file_name().expect("files have names").to_string_lossy();
         let day = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
-        self.move_aside(path, self.paths.quarantine().join(format!("{}-{day}-{name}", self.state.incarnation())))
+        self.paths.quarantine().join(format!("{}-{day}-{name}", self.state.incarnation()))
     }
 
-    fn move_aside(&mut self, path: &Path, target: PathBuf) -> Result<(), Error> {
+    pub(super) fn move_aside(&mut self, path: &Path, target: PathBuf) -> Result<(), Error> {
         let parent = path.parent().expect("files are in directories");
         if self.options.recovery == RecoveryPolicy::DryRun {
             self.recovery.quarantined.push(path.to_owned());
@@ -188,30 +176,6 @@ impl Open {
         self.disk.sync_dir(&self.paths.quarantine()).map_err(io_error("sync directory", &self.paths.quarantine()))?;
         self.disk.sync_dir(parent).map_err(io_error("sync directory", parent))?;
         self.recovery.quarantined.push(target);
-        Ok(())
-    }
-
-    /// Moves what no record names to quarantine; removes what was replaced durably.
-    pub(crate) fn quarantine_strays(&mut self, manifest_is_clean: bool) -> Result<(), Error> {
-        let mut strays = Vec::new();
-        for partition in list(&*self.disk, &self.paths.partitions())?.into_iter().filter(|entry| entry.is_dir) {
-            for file in list(&*self.disk, &partition.path)? {
-                let Some(id) = Paths::number(&file.path) else { continue };
-                self.last_file = self.last_file.max(id.0);
-                if !self.state.parts.contains_key(&id) && !self.state.index_parts.contains_key(&id) {
-                    strays.push((id, file.path));
-                }
-            }
-        }
-        for (id, path) in strays {
-            let was_replaced = manifest_is_clean && self.state.removed.contains(&id);
-            if !was_replaced {
-                tracing::warn!("{} is named by no manifest record: it belongs into quarantine", path.display());
-                self.quarantine(&path)?;
-            } else if self.options.recovery != RecoveryPolicy::DryRun {
-                self.disk.remove(&path).map_err(io_error("remove", &path))?;
-            }
-        }
         Ok(())
     }
 }

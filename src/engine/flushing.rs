@@ -241,8 +241,8 @@ impl Engine {
         let (damaged, whole): (Vec<_>, Vec<_>) = replaced.iter().partition(|part| is_given_up(part));
         written.edit.remove_parts.extend(whole.iter().filter_map(|part| Some(part.own_file()?.0)));
         written.edit.set_aside_parts.extend(damaged.iter().filter_map(|part| Some(part.own_file()?.0)));
-        // As of a part that is gone: of its batches some rows may be left, but to whoever asks they are lost.
-        written.edit.lost.extend(damaged.iter().map(|part| part.numbers));
+        // Of their batches rows are left, so they are no holes in the sequence.
+        written.edit.given_up.extend(damaged.iter().map(|part| part.numbers));
         // A record that failed may be there after a crash, so its files stay until a later one is durable.
         let recorded = self.mark_damaged(&written.given_up).and_then(|()| self.record(&written.edit));
         recorded.inspect_err(|_| self.abandoned.lock().extend(written.files.drain(..).map(|(_, path)| path)))?;

@@ -97,6 +97,16 @@ impl LogDirs {
         }
     }
 
+    /// Fails where a copy is left out and what is left of the log lacks batches that had been safe.
+    pub(crate) fn check_whole(&self, is_whole: bool) -> Result<(), Error> {
+        match (&self.out, self.written.first()) {
+            (Some((_, out, _)), Some((_, dir))) if !is_whole => {
+                Err(Error::StaleLog { dir: dir.clone(), other: out.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Notes that the copy in a directory, by its place among those written, failed and is behind. Durable when this
     /// returns.
     pub(crate) fn note_behind(&self, disk: &dyn Disk, paths: &Paths, lane: usize) -> Result<(), Error> {

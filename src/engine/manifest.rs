@@ -119,13 +119,21 @@ impl Loaded {
                 }
             }
             if let Some((_, best)) = best {
-                sync_copies(disk, dir, number)?;
                 return Ok(best);
             }
             // An older one would have files set aside that this one names.
             unread.map_or(Ok(()), Err)?;
         }
         Ok(Self::default())
+    }
+
+    /// Writes what was read as a new manifest and puts that in force. Its last record may be in the page cache only, and
+    /// where a sync of it has failed no other sync brings it to the disk: a start that removed files by it must not find it
+    /// gone after a power cut.
+    pub(crate) fn write_anew(&mut self, disk: &dyn Disk, dir: &Path) -> Result<(), Error> {
+        begin(disk, dir, self.number + 1, &self.state)?;
+        self.number += 1;
+        remove_older(disk, dir, self.number)
     }
 }
 
@@ -208,18 +216,6 @@ fn write_copy(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<Arc<dyn File
     file.write_at(bytes, 0).map_err(io_error("write", path))?;
     file.sync_data().map_err(io_error("sync", path))?;
     Ok(file)
-}
-
-/// Makes durable what was just read: a process killed before the sync of its last record leaves it to the page cache only,
-/// and a start that removed files by that record must not find it gone after a power cut.
-fn sync_copies(disk: &dyn Disk, dir: &Path, number: u64) -> Result<(), Error> {
-    for path in paths(dir, number) {
-        match disk.open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            file => file.and_then(|file| file.sync_data()).map_err(io_error("sync", &path))?,
-        }
-    }
-    Ok(())
 }
 
 /// Removes manifests older than `number`. What stays behind does no harm.

@@ -26,7 +26,6 @@ use super::{
     recorder::{NUMBERS_AHEAD, Recorder},
     recover::StageContents,
     replay::ReplayState,
-    report::ranges,
     reserve::Reserve,
     retention::Retention,
     threads::Threads,
@@ -119,15 +118,19 @@ impl Engine {
         make_dirs(&*disk, &paths)?;
         let lock = take_lock(&*disk, &paths)?;
         let logs = LogDirs::check(&*disk, &paths, &options)?;
-        let loaded = Loaded::read(&*disk, &paths.root)?;
+        let mut loaded = Loaded::read(&*disk, &paths.root)?;
         if loaded.number == 0 && holds_data(&*disk, &paths, &logs)? {
             return Err(Error::NoManifest(paths.root));
         }
-        let mut open = Open::new(disk, paths, options, logs, metrics, loaded.state);
+        let mut open = Open::new(disk, paths, options, logs, metrics, loaded.state.clone());
         open.open_parts()?;
         let found = open.find()?;
+        if loaded.number > 0 {
+            let reserve = Reserve::new(Arc::clone(&open.disk), open.paths.reserve());
+            reserve.within(|| loaded.write_anew(&*open.disk, &open.paths.root))?;
+        }
         open.logs.claim(&*open.disk, &open.paths)?;
-        open.quarantine_strays(loaded.clean)?;
+        open.quarantine_strays(loaded.clean, &found)?;
         open.recover(found, loaded.number, lock)
     }
 }
@@ -182,15 +185,23 @@ impl Open {
         self.state.flushed = flushed;
         self.leave_out(&dropped);
         let samples = stage.samples_at(verdict.end).map_or(0, |(_, samples)| samples).max(self.state.samples);
-        // What lies behind the end is told as a whole.
-        for part in self.lost_parts.clone().iter().filter(|part| part.numbers.0 <= verdict.end) {
-            self.tell(part, "part", "what the log does not hold of it is left out");
-        }
+        self.tell_lost_parts(&plan, &verdict)?;
         self.keep_refilled(&plan);
-        self.write_reindexed(&reindexed)?;
+        let replaced = self.write_reindexed(&reindexed)?;
+        let is_told = |range: &&(SeqNo, SeqNo)| lost.contains(range) || self.unread.numbers.contains(range);
+        let of_stage: Vec<_> = damaged.iter().filter(|range| !is_told(range)).copied().collect();
+        if !of_stage.is_empty() {
+            // The last frame of a file looks like one that a crash tore, also where it was whole once.
+            stage.files.iter_mut().for_each(|file| file.is_damaged = true);
+        }
+        self.tell_batches(&of_stage, "had been safe and are damaged: what they held is left out")?;
+        self.tell_batches(&nameless, "hold series that nothing names any more: these are left out")?;
         let manifest = self.begin(manifest_number, &verdict, &lost, stage.largest, stage.largest_stream, samples)?;
         for part in &dropped {
             self.quarantine(&self.paths.part(part.day, part.id))?;
+        }
+        for (path, target) in replaced {
+            self.move_aside(&path, target)?;
         }
         // What it told is in the manifest now, so the ledger can be used again.
         let marks = Watermarks { visible: verdict.end, process_safe: verdict.end, power_safe: verdict.end };
@@ -201,19 +212,6 @@ impl Open {
         let opened = Opened::new(&stage, &plan, &verdict, &self.state.dropped, &self.index)?;
         self.parts.change(&opened.pages, &[]);
         self.recovery.end = verdict.end;
-        let is_told = |range: &&(SeqNo, SeqNo)| lost.contains(range) || self.unread.numbers.contains(range);
-        let of_stage: Vec<_> = damaged.iter().filter(|range| !is_told(range)).copied().collect();
-        if !of_stage.is_empty() {
-            // The last frame of a file looks like one that a crash tore, also where it was whole once.
-            stage.files.iter_mut().for_each(|file| file.is_damaged = true);
-            let text = format!("{} had been safe and are damaged: what they held is left out", ranges(&of_stage));
-            self.notices.push(Notice::of_batches(text));
-        }
-        if !nameless.is_empty() {
-            let text = format!("{} hold series that nothing names any more: these are left out", ranges(&nameless));
-            self.notices.push(Notice::of_batches(text));
-        }
-        self.notices.extend(reindexed.notices());
         self.recovery.damaged = damaged;
         self.recovery.unread_files.extend(stage.unread.iter().cloned());
         self.recovery.damaged_bytes = stage.damage.iter().map(|(.., bytes)| bytes).sum::<u64>() + stage.torn_bytes;
@@ -223,6 +221,22 @@ impl Open {
             engine.remove_leftovers();
         }
         Ok(engine)
+    }
+
+    /// Says which lost parts are not put back as a whole: in this start, and in later ones.
+    fn tell_lost_parts(&mut self, plan: &Plan, verdict: &Verdict) -> Result<(), Error> {
+        // What lies behind the end is told as a whole.
+        for part in self.lost_parts.clone().iter().filter(|part| part.numbers.0 <= verdict.end) {
+            let path = self.paths.part(part.day, part.id);
+            if plan.is_put_back(part, verdict) {
+                self.unmark(part, &path)?;
+            } else {
+                self.mark_missing(part.day, &path)?;
+                let consequence = "what the log does not hold of it is left out";
+                self.tell(part, &path, "part", "is damaged or missing", consequence);
+            }
+        }
+        Ok(())
     }
 
     /// Of the lost parts those go on counting of which the log still holds something.
@@ -280,11 +294,7 @@ impl Open {
         state.samples = samples;
         let number = manifest_number + 1;
         let create = || Manifest::create(Arc::clone(&self.disk), &self.paths.root, number, state.clone());
-        let reserve = Reserve::new(Arc::clone(&self.disk), self.paths.reserve());
-        let manifest = match create() {
-            Err(error) if error.is_full() && reserve.release() => create()?,
-            created => created?,
-        };
+        let manifest = Reserve::new(Arc::clone(&self.disk), self.paths.reserve()).within(create)?;
         manifest::remove_older(&*self.disk, &self.paths.root, number)?;
         Ok(manifest)
     }

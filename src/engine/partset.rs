@@ -105,6 +105,11 @@ impl StoredPart {
         self.left_out.lock().note(damage)
     }
 
+    /// Whether damage was found.
+    pub(super) fn has_left_out(&self) -> bool {
+        !self.left_out.lock().is_empty()
+    }
+
     /// The damage found so far.
     pub fn left_out(&self) -> LeftOut {
         self.left_out.lock().clone()

@@ -113,6 +113,15 @@ impl Plan {
         lost.iter().filter_map(|part| Some((part.id, last(part)?))).collect()
     }
 
+    /// Whether all that a lost part held is put back.
+    pub(crate) fn is_put_back(&self, part: &FileEntry, verdict: &Verdict) -> bool {
+        let of_day = |gap: usize| self.gaps[gap].days.contains(&part.day);
+        let pieces = self.pieces.iter().filter(|piece| piece.gap.is_some_and(of_day));
+        let mut put_back: Vec<_> = pieces.map(|piece| piece.numbers).collect();
+        put_back.sort_unstable();
+        lacking(part.numbers, &put_back, verdict).is_empty()
+    }
+
     /// The numbers whose batches are gone, in whole or in part, with lost parts: those that counted, and are neither put
     /// back nor known to be lost since an earlier start.
     pub(crate) fn lost(&self, verdict: &Verdict) -> Vec<(SeqNo, SeqNo)> {
@@ -120,12 +129,7 @@ impl Plan {
         let mut holes: Vec<_> = verdict.voids.iter().copied().chain(put_back).collect();
         holes.sort_unstable();
         let mut lost = Vec::new();
-        for gap in &self.gaps {
-            for start in &verdict.incarnations {
-                let end = start.end.expect("the verdict ends every start");
-                lost.extend(without((gap.numbers.0.max(start.first), gap.numbers.1.min(end)), &holes));
-            }
-        }
+        self.gaps.iter().for_each(|gap| lost.extend(lacking(gap.numbers, &holes, verdict)));
         lost
     }
 }
@@ -136,12 +140,7 @@ impl Plan {
         let mut holes = [&verdict.voids[..], &self.lost(verdict)].concat();
         holes.sort_unstable();
         let mut rest = Vec::new();
-        for (from, to) in ranges.iter().copied() {
-            for start in &verdict.incarnations {
-                let end = start.end.expect("the verdict ends every start");
-                rest.extend(without((from.max(start.first), to.min(end)), &holes));
-            }
-        }
+        ranges.iter().for_each(|range| rest.extend(lacking(*range, &holes, verdict)));
         rest.sort_unstable();
         rest.dedup();
         rest
@@ -159,6 +158,16 @@ fn gaps(lost: &[FileEntry]) -> Vec<Gap> {
         Gap { days, ..gap }
     });
     with_days.filter(|gap| !gap.days.is_empty()).collect()
+}
+
+/// The numbers of a range that count and are not among those held, which are sorted.
+pub(super) fn lacking(range: (SeqNo, SeqNo), held: &[(SeqNo, SeqNo)], verdict: &Verdict) -> Vec<(SeqNo, SeqNo)> {
+    let mut lacking = Vec::new();
+    for start in &verdict.incarnations {
+        let end = start.end.expect("the verdict ends every start");
+        lacking.extend(without((range.0.max(start.first), range.1.min(end)), held));
+    }
+    lacking
 }
 
 /// A range of numbers without the holes, which are sorted.

@@ -13,6 +13,8 @@ pub enum Receipt {
     /// It is gone: a crash took it, a file was damaged, or it was rejected after it had its number. Of a file that cannot be
     /// read, as long as it cannot.
     Lost,
+    /// A part that it is in is damaged: some of its rows may be gone, or all, or none.
+    Damaged,
     /// No such position has been given out.
     Unknown,
     /// It is too long ago: nothing is remembered of that start.
@@ -26,6 +28,7 @@ impl Receipt {
             Self::Safe => "safe",
             Self::Pending => "pending",
             Self::Lost => "lost",
+            Self::Damaged => "damaged",
             Self::Unknown => "unknown",
             Self::Expired => "expired",
         }
@@ -44,6 +47,8 @@ pub(crate) struct Current {
     pub(crate) is_rejected: bool,
     /// Something of it is in a file that this start could not read.
     pub(crate) is_unread: bool,
+    /// Of a part it may be in something is known to be damaged, or cannot be read.
+    pub(crate) is_damaged: bool,
 }
 
 impl Current {
@@ -60,10 +65,19 @@ impl Current {
 
 /// Answers for any position, from what the manifest records and what the start in force knows.
 pub(crate) fn receipt(state: &State, current: Current, position: Position) -> Receipt {
-    let Position { incarnation, number } = position;
+    let number = position.number;
     if contains(&state.lost, number) || current.is_unread {
         return Receipt::Lost;
     }
+    match whereabouts(state, current, position) {
+        Receipt::Safe if current.is_damaged || contains(&state.given_up, number) => Receipt::Damaged,
+        receipt => receipt,
+    }
+}
+
+/// The answer where nothing is damaged.
+fn whereabouts(state: &State, current: Current, position: Position) -> Receipt {
+    let Position { incarnation, number } = position;
     if incarnation == current.incarnation {
         return current.receipt(number);
     }
@@ -97,6 +111,7 @@ impl Engine {
             power_safe: marks.power_safe,
             is_rejected: contains(self.durability.unrecorded_void().as_slice(), position.number),
             is_unread: contains(&self.unread.numbers, position.number),
+            is_damaged: self.is_damaged(position.number),
         };
         receipt(self.manifest.lock().state(), current, position)
     }

@@ -6,10 +6,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io,
+    path::PathBuf,
 };
 
-use super::{Error, FileEntry, Open, damage::Notice, flushing::NewFields, io_error, pages::read_fields};
+use super::{Error, FileEntry, Open, flushing::NewFields, io_error, pages::read_fields};
 use crate::{
     index::IndexPartBuilder,
     model::{Day, PartId, SeqNo},
@@ -23,7 +23,7 @@ pub(crate) struct Reindexed {
     /// Parts with streams that nothing names: the day, and the numbers they cover.
     nameless: Vec<(Day, (SeqNo, SeqNo))>,
     /// Parts that cannot be read to their end.
-    unread: Vec<(Day, String)>,
+    unread: Vec<FileEntry>,
 }
 
 impl Reindexed {
@@ -32,10 +32,13 @@ impl Reindexed {
         self.nameless.iter().filter(|(day, _)| is_wanted(*day)).map(|(_, numbers)| *numbers).collect()
     }
 
-    /// What queries are told of parts that could not be looked through.
-    pub(super) fn notices(&self) -> impl Iterator<Item = Notice> {
-        let text = |name: &str| format!("{name} cannot be read now: series of it that nothing else tells are left out");
-        self.unread.iter().map(move |(day, name)| Notice::of_day(*day, text(name)))
+    /// Whether the parts of a day were all looked through.
+    fn is_whole(&self, day: Day) -> bool {
+        self.unread.iter().all(|entry| entry.day != day)
+    }
+
+    fn is_nameless(&self, day: Day) -> bool {
+        self.nameless.iter().any(|(of, _)| *of == day)
     }
 }
 
@@ -45,15 +48,16 @@ impl Open {
         let days: BTreeSet<Day> = self.lost_index.iter().map(|entry| entry.day).collect();
         let mut reindexed = Reindexed::default();
         for stored in self.parts.load().iter().filter(|stored| days.contains(&stored.day)) {
-            let Some((_, path)) = stored.own_file() else { continue };
+            let Some((id, path)) = stored.own_file() else { continue };
             let mut fields = NewFields::new();
             let read = stored.part().map_err(|damage| damage.error);
             let read = read.and_then(|part| read_fields(part, &self.index, &mut fields));
             match read.map_err(|source| Error::Part { action: "read", path: path.to_owned(), source }) {
                 Ok(true) => {}
                 Ok(false) => reindexed.nameless.push((stored.day, stored.numbers)),
-                Err(error) if error.is_unreadable() && !self.options.recovery.refuses() => {
-                    reindexed.unread.push((stored.day, stored.name()));
+                // Of a part with a damaged block the streams in it stay unknown; that does not keep the rest from being served.
+                Err(error) if (error.is_unreadable() || error.is_damage()) && !self.options.recovery.refuses() => {
+                    reindexed.unread.push(FileEntry { id, day: stored.day, numbers: stored.numbers });
                 }
                 Err(error) => return Err(error),
             }
@@ -68,20 +72,56 @@ impl Open {
         Ok(reindexed)
     }
 
-    /// Writes the index parts, durably, for the manifest of the new start to name, and notes what they tell.
-    pub(super) fn write_reindexed(&mut self, reindexed: &Reindexed) -> Result<(), Error> {
-        for (day, fields) in reindexed.fields.iter().filter(|(_, fields)| !fields.is_empty()) {
-            self.write_index(*day, fields)?;
-            for (stream, fields) in fields {
-                fields.iter().for_each(|field| self.days.note(*day, *stream, *field));
+    /// Writes the index parts, durably, for the manifest of the new start to name, and notes what they tell. A damaged file
+    /// of which some pages were whole is not needed any more then: all that is known of its day is in the new one.
+    ///
+    /// Returns those files, each with the place in quarantine where it goes once the manifest does not name it.
+    pub(super) fn write_reindexed(&mut self, reindexed: &Reindexed) -> Result<Vec<(PathBuf, PathBuf)>, Error> {
+        let mut replaced = Vec::new();
+        let days: BTreeSet<Day> = self.lost_index.iter().map(|entry| entry.day).collect();
+        for day in days {
+            let of_day: Vec<_> = self.lost_index.iter().filter(|entry| entry.day == day).copied().collect();
+            // What cannot be read now may tell more tomorrow, and may need what a damaged file tells of.
+            let is_settled = reindexed.is_whole(day) && !self.unread.is_of(day);
+            let mut fields = reindexed.fields.get(&day).cloned().unwrap_or_default();
+            let is_named = |entry: &&FileEntry| is_settled && self.state.index_parts.contains_key(&entry.id);
+            let in_place: Vec<_> = of_day.iter().filter(is_named).map(|entry| entry.id).collect();
+            if !in_place.is_empty() {
+                self.days.add_fields(day, &mut fields);
+            }
+            if !fields.is_empty() {
+                self.write_index(day, &fields)?;
+            }
+            for entry in of_day {
+                let path = self.paths.index_part(day, entry.id);
+                let is_in_place = in_place.contains(&entry.id);
+                let is_gone = !is_settled || reindexed.is_nameless(day);
+                match (is_gone, is_in_place) {
+                    (false, _) => self.unmark(&entry, &path)?,
+                    (true, true) => self.mark(day, &path)?,
+                    (true, false) => self.mark_missing(day, &path)?,
+                }
+                if is_in_place {
+                    self.state.index_parts.remove(&entry.id);
+                    let damaged = self.paths.damaged(self.state.incarnation(), day, &path);
+                    replaced.push((path, if is_gone { damaged } else { damaged.with_extension("") }));
+                }
+            }
+            for (stream, fields) in &fields {
+                fields.iter().for_each(|field| self.days.note(day, *stream, *field));
             }
         }
-        for (day, _) in &reindexed.nameless {
-            let is_lost = |entry: &&FileEntry| entry.day == *day && !self.state.index_parts.contains_key(&entry.id);
-            let missing: Vec<_> = self.lost_index.iter().filter(is_lost).copied().collect();
-            missing.iter().try_for_each(|entry| self.mark_missing(entry))?;
+        for entry in &reindexed.unread {
+            let path = self.paths.part(entry.day, entry.id);
+            self.tell(
+                entry,
+                &path,
+                "part",
+                "cannot be read to its end",
+                "series of it that nothing else tells are left out",
+            );
         }
-        Ok(())
+        Ok(replaced)
     }
 
     fn write_index(&mut self, day: Day, fields: &NewFields) -> Result<(), Error> {
@@ -101,22 +141,6 @@ impl Open {
         let numbers = (SeqNo(0), SeqNo(0));
         self.state.index_parts.insert(id, FileEntry { id, day, numbers });
         tracing::warn!("{} tells again of {} series what a lost index part told", path.display(), fields.len());
-        Ok(())
-    }
-
-    /// Leaves an empty file in the place of one that is not even damaged, so that later starts tell of it, too.
-    fn mark_missing(&self, entry: &FileEntry) -> Result<(), Error> {
-        let path = self.paths.index_part(entry.day, entry.id);
-        let mark = self.paths.damaged(self.state.incarnation(), entry.day, &path);
-        let is_absent = |path| match self.disk.open(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
-            opened => opened.map(|_| false).map_err(io_error("look for", path)),
-        };
-        if is_absent(&path)? && is_absent(&mark)? {
-            self.disk.create(&mark).map_err(io_error("create", &mark))?;
-            let dir = self.paths.quarantine();
-            self.disk.sync_dir(&dir).map_err(io_error("sync directory", &dir))?;
-        }
         Ok(())
     }
 }

@@ -150,7 +150,9 @@ impl Engine {
             return Ok(Replaying::Waits);
         }
         let has_more = job.step(&self.index, &self.memtable, generations)?;
-        self.give_up_vanished(&std::mem::take(&mut job.vanished))?;
+        // Where it fails, the next step tries it again.
+        self.give_up_vanished(&job.vanished)?;
+        job.vanished = Vanished::default();
         self.tell_progress(job);
         if has_more {
             self.replay.floor.store(job.floor().0, Ordering::Release);
@@ -175,11 +177,12 @@ impl Engine {
         if vanished.numbers.is_empty() {
             return Ok(());
         }
+        let notice = self.mark_lost(&vanished.numbers)?;
         self.record(&Edit { lost: vanished.numbers.clone(), ..Edit::default() })?;
         let mut leftovers = self.leftovers.lock();
         leftovers.iter_mut().filter(|(path, _)| vanished.files.contains(path)).for_each(|left| left.1 = true);
         drop(leftovers);
-        self.note_lost(&vanished.numbers);
+        self.note_lost(&vanished.numbers, notice);
         Ok(())
     }
 

@@ -57,8 +57,15 @@ impl Open {
     }
 }
 
+/// So many ranges are told one by one.
+const RANGES_MAX: usize = 100;
+
 /// "batches 3 to 4 and batch 9"
 pub(crate) fn ranges(ranges: &[(SeqNo, SeqNo)]) -> String {
+    if let Some((told, rest @ [.., last])) = ranges.split_at_checked(RANGES_MAX) {
+        let count = rest.iter().map(|(first, last)| last.0 - first.0 + 1).sum();
+        return format!("{} and {} more up to {}", self::ranges(told), batches(count), last.1);
+    }
     let range = |(first, last): &(SeqNo, SeqNo)| match first == last {
         true => format!("batch {first}"),
         false => format!("batches {first} to {last}"),
@@ -95,8 +102,8 @@ impl Engine {
         }
         let mut open = Open::new(disk, paths, options, logs, Metrics::new(), loaded.state);
         open.open_parts()?;
-        open.quarantine_strays(loaded.clean)?;
         let found = open.find()?;
+        open.quarantine_strays(loaded.clean, &found)?;
         Ok(open.describe(&found))
     }
 }

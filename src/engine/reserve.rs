@@ -3,6 +3,7 @@
 
 use std::{io, path::PathBuf, sync::Arc};
 
+use super::manifest;
 use crate::disk::Disk;
 
 /// Enough for a new manifest, twice, of a hundred thousand parts.
@@ -24,6 +25,17 @@ impl Reserve {
     /// Bytes it holds when it is there.
     pub(crate) const fn size() -> u64 {
         SIZE
+    }
+
+    /// Writes to the manifest; on a full disk once more, in its space.
+    pub(crate) fn within<T>(
+        &self,
+        mut write: impl FnMut() -> Result<T, manifest::Error>,
+    ) -> Result<T, manifest::Error> {
+        match write() {
+            Err(error) if error.is_full() && self.release() => write(),
+            written => written,
+        }
     }
 
     /// Gives its space back to the disk. Whether there was any.

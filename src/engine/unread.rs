@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Error, FileEntry, Open, damage::Notice};
+use super::{Error, FileEntry, Open};
 use crate::{
     durability::error_chain,
     model::{Day, SeqNo},
@@ -41,9 +41,7 @@ impl Open {
             return Err(Error::Unreadable { path: path.to_owned(), source: Box::new(error) });
         }
         tracing::error!("{} is passed over, and kept: {}", path.display(), error_chain(&error));
-        let (day, id) = (entry.day, entry.id.0);
-        let text = format!("{kind} {day}/{id:08} cannot be read now: what only it holds is left out until it can be");
-        self.notices.push(Notice::of_day(day, text));
+        self.tell(entry, path, kind, "cannot be read now", "what only it holds is left out until it can be");
         self.unread.files.push(path.to_owned());
         self.recovery.unread_files.push(path.to_owned());
         Ok(())

@@ -195,6 +195,11 @@ pub(super) async fn wait(call: Call) -> Result<Reply, Error> {
                 .map_err(|stopped| Error::overloaded(stopped.to_string(), RETRY_SECONDS))?;
         }
         Receipt::Lost => return Err(Error::new(Kind::Gone, format!("the batch at position {position} is lost"))),
+        Receipt::Damaged => {
+            let text =
+                format!("a part with rows of the batch at position {position} is damaged: some may be gone, or all");
+            return Err(Error::new(Kind::Gone, text));
+        }
         Receipt::Expired => {
             return Err(Error::new(Kind::Gone, format!("position {position} is of a start nothing is remembered of")));
         }

@@ -6,6 +6,7 @@ use roaring::RoaringBitmap;
 
 use super::{Batch, Error, Reads, Request, Source, left_out::Gaps, plan, reads::Counters};
 use crate::{
+    durability::Watermarks,
     engine::{Engine, PartSet, StoredPart},
     index::Index,
     memtable::Generation,
@@ -23,20 +24,20 @@ pub struct View {
     parts: Arc<PartSet>,
     counters: Counters,
     gaps: Gaps,
+    /// Replay was not done when it was taken: some of what survived the last end is not seen.
+    is_early: bool,
 }
 
 impl View {
     /// A view of everything that is visible now.
     pub fn new(engine: &Arc<Engine>) -> Self {
-        let upto = engine.watermarks().visible;
-        Self::upto(engine, upto)
+        Self::upto(engine, |marks| marks.visible)
     }
 
     /// A view of what is visible now and a power cut would leave.
     pub fn durable(engine: &Arc<Engine>) -> Self {
-        let marks = engine.watermarks();
         // What was just made safe may not be shown yet, after a start above all.
-        Self::upto(engine, marks.power_safe.min(marks.visible))
+        Self::upto(engine, |marks| marks.power_safe.min(marks.visible))
     }
 
     /// What its queries took so far.
@@ -46,12 +47,14 @@ impl View {
 
     /// The order matters: rows go from generations to parts, so whoever looks at generations first finds a row that
     /// moves meanwhile in one or in both. Found twice, it is the same row.
-    fn upto(engine: &Arc<Engine>, upto: SeqNo) -> Self {
+    fn upto(engine: &Arc<Engine>, upto: impl FnOnce(Watermarks) -> SeqNo) -> Self {
+        let is_early = !engine.is_replayed();
+        let upto = upto(engine.watermarks());
         let kept = engine.kept(TimeRange::ALL);
         let generations = engine.generations();
         let parts = engine.parts();
         let (counters, gaps) = (Counters::default(), Gaps::default());
-        Self { engine: Arc::clone(engine), upto, kept, generations, parts, counters, gaps }
+        Self { engine: Arc::clone(engine), upto, kept, generations, parts, counters, gaps, is_early }
     }
 
     /// Where what is read is counted.
@@ -183,6 +186,7 @@ impl Source for View {
     }
 
     fn left_out(&self) -> Vec<String> {
-        self.gaps.texts()
+        let replay = "replay is under way: batches that are on their way back from the log are not seen yet";
+        self.is_early.then(|| replay.to_owned()).into_iter().chain(self.gaps.texts()).collect()
     }
 }

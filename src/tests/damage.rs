@@ -207,7 +207,7 @@ fn a_frame_damaged_between_a_start_and_its_replay_is_told_and_its_segment_kept()
 }
 
 #[test]
-fn receipts_of_batches_given_up_by_a_merge_stay_lost_for_every_start_they_are_of() {
+fn receipts_of_batches_given_up_by_a_merge_say_so_for_every_start_they_are_of() {
     let disk = SimDisk::new(1);
     let mut positions = Vec::new();
     // Four parts of four starts, merged to one.
@@ -230,7 +230,7 @@ fn receipts_of_batches_given_up_by_a_merge_stay_lost_for_every_start_they_are_of
     let receipts =
         |engine: &Engine| positions.iter().map(|(start, number)| receipt(engine, *start, number.0)).collect();
     let before: Vec<_> = receipts(&engine);
-    assert_eq!(before, vec![Receipt::Lost; 4]);
+    assert_eq!(before, vec![Receipt::Damaged; 4]);
     drop(engine);
     crash(&disk, CrashKind::PowerNone);
     let after: Vec<_> = receipts(&start(&disk));

@@ -9,7 +9,7 @@ use crate::{
     metrics::{Directory, Metrics},
     model::{Labels, MatchOp, Matcher, TimeRange},
     select::{Series, Source, View},
-    stage::{FileKind, list_files},
+    stage::{FRAME_HEADER_SIZE, FileKind, Found, Scan, list_files},
     tests::stored,
 };
 
@@ -276,6 +276,21 @@ fn where_it_cannot_be_noted_that_a_copy_failed_nobody_counts_on_the_other_alone(
         rename(&disk, FAST, "/unmounted");
         assert_eq!(found(&open(&disk, Mirror::OneOfTwo).unwrap()), 1, "{kind:?}");
     }
+}
+
+#[test]
+fn a_copy_that_lacks_what_had_been_safe_is_not_enough_where_the_other_is_away() {
+    let disk = with_five(Mirror::OneOfTwo);
+    let (id, segment) = list_files(&disk, Path::new(MIRROR), FileKind::Log).unwrap().remove(0);
+    let mut scan = Scan::new(disk.open(&segment).unwrap(), &segment, id).unwrap();
+    let Some(Found::Frame(first)) = scan.next().unwrap() else { panic!("no frame in {}", segment.display()) };
+    disk.corrupt(&segment, first.header.place.offset + FRAME_HEADER_SIZE as u64 + 3, 1).unwrap();
+    rename(&disk, FAST, "/unmounted");
+    let error = open(&disk, Mirror::OneOfTwo).err().expect("it starts without what only the other has");
+    assert!(matches!(error, Error::StaleLog { .. }), "{error}");
+    rename(&disk, "/unmounted", FAST);
+    let engine = open(&disk, Mirror::OneOfTwo).unwrap();
+    assert_eq!((found(&engine), engine.recovery().damaged.len()), (5, 0));
 }
 
 #[test]

@@ -19,5 +19,8 @@ mod recovery;
 mod retention;
 mod starts;
 mod stored;
+mod strays;
+mod told;
 mod unread;
+mod vain;
 mod wal;

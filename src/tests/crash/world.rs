@@ -419,6 +419,18 @@ impl World {
         before_crash.is_some_and(|operation| operation.contains(name))
     }
 
+    /// Now and then, a start in which a sync fails; it is killed, or refuses. The next one may find in the page cache what no
+    /// sync brings to the disk any more.
+    fn start_in_vain(&mut self) {
+        if self.rng.u8(..4) == 0 {
+            self.disk.inject(Fault::new(Errno::IO).of(OpKind::SyncData).after(self.rng.u64(0..10)));
+            drop(self.open());
+            self.disk.clear_faults();
+            self.disk.crash(CrashKind::Process);
+            self.disk.restart();
+        }
+    }
+
     /// One life: open, run, crash, and now and then crash while opening again.
     pub(super) fn live(&mut self, crash: Crash, steps: usize, context: &str) {
         let engine = self.check(context);
@@ -440,6 +452,7 @@ impl World {
             self.crashed = self.crashed.map(|(incarnation, _)| (incarnation, false));
         }
         self.disk.restart();
+        self.start_in_vain();
         if let Some(again) = crash.again {
             self.disk.crash_at(self.disk.ops() + again, crash.kind);
             drop(self.open());

@@ -1,0 +1,305 @@
+//! What is gone is told by every start, until its note is taken away; what is all there again is not.
+
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use crate::{
+    disk::{CrashKind, Disk, Errno, Fault, OpKind, SimDisk},
+    durability::Mode,
+    engine::{Engine, Options, Receipt, RecoveryPolicy},
+    metrics::Metrics,
+    model::{Labels, MatchOp, Matcher, Position, SeqNo, TimeRange},
+    select::{Series, Source, View},
+    stage::{FRAME_HEADER_SIZE, FileKind, Found, Scan, list_files},
+    tests::stored,
+};
+
+const DAY: i64 = 86_400_000_000_000;
+const NOW: Duration = Duration::from_secs(60);
+const WAL: &str = "/data/wal";
+const CONTAINERS: &str = "/data/containers";
+
+fn options(mode: Mode) -> Options {
+    Options { mode, chunk_size: 16 << 10, segment_size: 64 << 10, probe: false, ..Options::new("/data") }
+}
+
+fn open(disk: &SimDisk, options: &Options) -> Arc<Engine> {
+    let engine = Engine::open(Arc::new(disk.clone()), options.clone(), Metrics::new()).unwrap();
+    engine.finish_replay().unwrap();
+    engine
+}
+
+fn start(disk: &SimDisk) -> Arc<Engine> {
+    open(disk, &options(Mode::WalSync))
+}
+
+/// One that gives nothing up.
+fn strict(disk: &SimDisk) -> Arc<Engine> {
+    open(disk, &Options { recovery: RecoveryPolicy::Strict, ..options(Mode::WalSync) })
+}
+
+fn put(engine: &Arc<Engine>, name: &str, times: Range<i64>) {
+    let values = times.clone().map(|time| time as f64).collect::<Vec<_>>();
+    stored::write(
+        engine,
+        &[Series::new(Labels::from([("__name__", name)]), times.collect::<Vec<_>>(), values)],
+        |_| true,
+    );
+    engine.sync_step(Duration::from_secs(1_000));
+}
+
+fn flush(engine: &Engine) {
+    engine.durability().request_rotation();
+    engine.commit_step(NOW);
+    while engine.flush_step(NOW).unwrap() {}
+}
+
+/// How many samples queries get, and what they are told.
+fn ask(engine: &Arc<Engine>) -> (usize, Vec<String>) {
+    let everything = [Matcher::new("__name__", MatchOp::Regex, ".+").unwrap()];
+    let view = View::new(engine);
+    let count = view.select(&everything, TimeRange::ALL).unwrap().map(|series| series.unwrap().times.len()).sum();
+    (count, view.left_out())
+}
+
+fn files(disk: &SimDisk, dir: &str, ending: &str) -> Vec<PathBuf> {
+    let paths = disk.entries().into_iter().map(|entry| entry.path).filter(|path| path.starts_with(dir));
+    paths.filter(|path| path.to_string_lossy().ends_with(ending)).collect()
+}
+
+fn crash(disk: &SimDisk) {
+    disk.crash(CrashKind::PowerNone);
+    disk.restart();
+}
+
+fn remove_log(disk: &SimDisk) {
+    for (_, path) in list_files(disk, Path::new(WAL), FileKind::Log).unwrap() {
+        disk.remove(&path).unwrap();
+    }
+}
+
+fn receipt(engine: &Engine, number: u64) -> Receipt {
+    engine.receipt(Position { incarnation: 1, number: SeqNo(number) })
+}
+
+/// Flips a bit in the payload of a frame of the stage's first file, by its place among them.
+fn damage_frame(disk: &SimDisk, dir: &str, kind: FileKind, place: usize) {
+    let (id, path) = list_files(disk, Path::new(dir), kind).unwrap().remove(0);
+    let mut scan = Scan::new(disk.open(&path).unwrap(), &path, id).unwrap();
+    let mut offsets = Vec::new();
+    while let Some(Found::Frame(frame)) = scan.next().unwrap() {
+        offsets.push(frame.header.place.offset);
+    }
+    disk.corrupt(&path, offsets[place] + FRAME_HEADER_SIZE as u64 + 3, 1).unwrap();
+}
+
+#[test]
+fn damage_of_the_stage_is_told_by_every_start_even_if_the_first_one_told_nobody() {
+    for (mode, dir, kind) in [(Mode::WalSync, WAL, FileKind::Log), (Mode::WriteBehind, CONTAINERS, FileKind::Container)]
+    {
+        let disk = SimDisk::new(1);
+        let engine = open(&disk, &options(mode));
+        (0..10).for_each(|turn| put(&engine, "m", turn * 10..turn * 10 + 10));
+        drop(engine);
+        crash(&disk);
+        damage_frame(&disk, dir, kind, 4);
+        drop(Engine::open(Arc::new(disk.clone()), options(mode), Metrics::new()).unwrap());
+        crash(&disk);
+        for turn in 2..5 {
+            let engine = open(&disk, &options(mode));
+            let (served, told) = ask(&engine);
+            assert_eq!(
+                (served, told.len(), receipt(&engine, 5)),
+                (90, 1, Receipt::Lost),
+                "{mode}, start {turn}: {told:?}"
+            );
+            assert!(told[0].contains("batch 5 had been safe") && engine.damage() == told, "{told:?}");
+            flush(&engine);
+            engine.close().unwrap();
+        }
+        for mark in files(&disk, "/data/quarantine", ".damaged") {
+            disk.remove(&mark).unwrap();
+        }
+        assert_eq!(ask(&open(&disk, &options(mode))), (90, Vec::new()), "{mode}: the note was taken away");
+    }
+}
+
+#[test]
+fn nothing_is_told_of_damage_of_days_that_retention_has_dropped() {
+    let disk = SimDisk::new(1);
+    let engine = start(&disk);
+    (0..3).for_each(|turn| put(&engine, "m", turn * 10..turn * 10 + 10));
+    drop(engine);
+    crash(&disk);
+    damage_frame(&disk, WAL, FileKind::Log, 1);
+    let engine = open(&disk, &Options { retention: Some(Duration::from_secs(3_600)), ..options(Mode::WalSync) });
+    assert_eq!(engine.damage().len(), 1);
+    let in_a_week = jiff::Timestamp::now().as_nanosecond() as i64 + 7 * DAY;
+    while engine.retain_step(in_a_week).unwrap() {}
+    assert_eq!((engine.damage(), ask(&engine).1), (Vec::new(), Vec::new()));
+}
+
+#[test]
+fn a_part_that_is_missing_is_told_by_every_start() {
+    let disk = SimDisk::new(1);
+    let engine = start(&disk);
+    for turn in 0..2 {
+        put(&engine, "m", turn * DAY..turn * DAY + 10);
+        flush(&engine);
+    }
+    engine.close().unwrap();
+    drop(engine);
+    remove_log(&disk);
+    disk.remove(&files(&disk, "/data/partitions", ".part")[0]).unwrap();
+    drop(Engine::open(Arc::new(disk.clone()), options(Mode::WalSync), Metrics::new()).unwrap());
+    crash(&disk);
+    for turn in 2..5 {
+        let engine = start(&disk);
+        let (served, told) = ask(&engine);
+        assert_eq!((served, told.len(), engine.damage().len()), (10, 1, 1), "start {turn}: {told:?}");
+        assert_eq!((receipt(&engine, 1), receipt(&engine, 2)), (Receipt::Lost, Receipt::Safe));
+    }
+}
+
+#[test]
+fn a_part_that_the_log_puts_back_as_a_whole_is_told_by_nobody() {
+    for is_missing in [true, false] {
+        let disk = SimDisk::new(1);
+        let engine = start(&disk);
+        put(&engine, "m", 0..10);
+        flush(&engine);
+        drop(engine);
+        crash(&disk);
+        let part = files(&disk, "/data/partitions", ".part").remove(0);
+        match is_missing {
+            true => disk.remove(&part).unwrap(),
+            false => disk.truncate(&part, 20).unwrap(),
+        }
+        for turn in 1..4 {
+            let engine = start(&disk);
+            assert_eq!((ask(&engine), engine.damage()), ((10, Vec::new()), Vec::new()), "start {turn}");
+            assert_eq!(engine.recovery().damaged_files.len(), usize::from(turn == 1));
+            flush(&engine);
+            engine.close().unwrap();
+        }
+        let kept = files(&disk, "/data/quarantine", ".part");
+        assert_eq!(kept.len(), usize::from(!is_missing), "the damaged file is kept");
+    }
+}
+
+#[test]
+fn rows_that_a_merge_gave_up_are_no_hole_when_the_merged_part_is_lost_too() {
+    let disk = SimDisk::new(1);
+    let engine = start(&disk);
+    for turn in 0..4 {
+        put(&engine, "m", turn * 10..turn * 10 + 10);
+        flush(&engine);
+    }
+    let first = files(&disk, "/data/partitions", ".part").remove(0);
+    disk.corrupt(&first, 20, 0x40).unwrap();
+    assert!(engine.compact_step().unwrap());
+    assert_eq!((ask(&engine).0, receipt(&engine, 1), receipt(&engine, 2)), (30, Receipt::Damaged, Receipt::Safe));
+    drop(engine);
+    crash(&disk);
+    let merged = files(&disk, "/data/partitions", ".part").remove(0);
+    disk.remove(&merged).unwrap();
+    assert_eq!(ask(&start(&disk)).0, 40, "the log has all of it");
+}
+
+/// A disk with a flushed batch on each of some days, and without a log; an index part is in each day.
+fn indexed(days: i64) -> SimDisk {
+    let disk = SimDisk::new(1);
+    let engine = start(&disk);
+    (0..days).for_each(|day| put(&engine, "a", day * DAY..day * DAY + 10));
+    flush(&engine);
+    engine.close().unwrap();
+    drop(engine);
+    remove_log(&disk);
+    disk
+}
+
+#[test]
+fn an_index_part_that_was_made_anew_is_not_called_damaged_any_more_wherever_it_was() {
+    let size = indexed(2).read_file(&files(&indexed(2), "/data/partitions", ".index")[0]).unwrap().len() as u64;
+    let mut repaired = 0;
+    for offset in 16..size {
+        let disk = indexed(2);
+        disk.corrupt(&files(&disk, "/data/partitions", ".index")[0], offset, 0x04).unwrap();
+        let first = start(&disk);
+        assert_eq!(ask(&first), (20, Vec::new()), "at {offset}: all was told again");
+        repaired += first.recovery().damaged_files.len();
+        first.close().unwrap();
+        drop(first);
+        let engine = strict(&disk);
+        assert_eq!((ask(&engine), engine.damage()), ((20, Vec::new()), Vec::new()), "at {offset}");
+        assert_eq!(files(&disk, "/data/partitions", ".index").len(), 2, "at {offset}: one a day");
+    }
+    assert!(repaired as u64 > size / 2, "{repaired} of {size}");
+}
+
+#[test]
+fn an_index_part_that_nothing_tells_again_is_told_by_every_start_and_read_around_by_the_first_alone() {
+    let size = indexed(1).read_file(&files(&indexed(1), "/data/partitions", ".index")[0]).unwrap().len() as u64;
+    for offset in 16..size {
+        let disk = indexed(1);
+        disk.corrupt(&files(&disk, "/data/partitions", ".index")[0], offset, 0x04).unwrap();
+        let first = start(&disk);
+        let (served, is_told) = (ask(&first).0, !ask(&first).1.is_empty());
+        assert_eq!(served == 10, !is_told, "at {offset}");
+        first.close().unwrap();
+        drop(first);
+        let engine = strict(&disk);
+        let (again, told) = ask(&engine);
+        assert_eq!((again, !told.is_empty()), (served, is_told), "at {offset}: {told:?}");
+        assert!(engine.recovery().damaged_files.is_empty(), "at {offset}");
+    }
+}
+
+#[test]
+fn a_damaged_block_does_not_keep_a_start_from_serving_what_a_damaged_index_part_leaves() {
+    let disk = indexed(2);
+    disk.truncate(&files(&disk, "/data/partitions", ".index")[0], 20).unwrap();
+    disk.corrupt(&files(&disk, "/data/partitions", ".part")[0], 20, 0x40).unwrap();
+    let engine = start(&disk);
+    let (served, told) = ask(&engine);
+    assert!(served == 10 && !told.is_empty(), "{served}: {told:?}");
+}
+
+#[test]
+fn what_vanished_before_replay_is_told_also_where_the_first_record_of_it_fails() {
+    let disk = SimDisk::new(1);
+    let engine = start(&disk);
+    (0..10).for_each(|turn| put(&engine, "m", turn * 10..turn * 10 + 10));
+    drop(engine);
+    crash(&disk);
+    let engine = Engine::open(Arc::new(disk.clone()), options(Mode::WalSync), Metrics::new()).unwrap();
+    damage_frame(&disk, WAL, FileKind::Log, 4);
+    disk.inject(Fault::new(Errno::IO).of(OpKind::SyncData).at("MANIFEST"));
+    assert!(engine.finish_replay().is_err(), "the record fails");
+    engine.finish_replay().unwrap();
+    for engine in [engine, {
+        crash(&disk);
+        start(&disk)
+    }] {
+        let (served, told) = ask(&engine);
+        assert_eq!((served, told.len(), receipt(&engine, 5)), (90, 1, Receipt::Lost), "{told:?}");
+    }
+}
+
+#[test]
+fn a_query_before_the_end_of_replay_is_told_so() {
+    let disk = SimDisk::new(1);
+    let engine = start(&disk);
+    put(&engine, "m", 0..10);
+    drop(engine);
+    crash(&disk);
+    let engine = Engine::open(Arc::new(disk), options(Mode::WalSync), Metrics::new()).unwrap();
+    let (served, told) = ask(&engine);
+    assert!(served == 0 && told.len() == 1 && told[0].contains("replay is under way"), "{served}: {told:?}");
+    engine.finish_replay().unwrap();
+    assert_eq!(ask(&engine), (10, Vec::new()));
+}
