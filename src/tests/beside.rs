@@ -1,101 +1,32 @@
 //! Damage and loss beside the batches themselves: small files, copies of the log that lag, file systems that go down, and
 //! what queries and starts are told of what is set aside.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use crate::{
     disk::{CrashKind, Disk, SimDisk},
     durability::{Mirror, Mode},
     engine::{Ending, Engine, Error, Options, Receipt, RecoveryPolicy},
-    metrics::Metrics,
-    model::{Labels, MatchOp, Matcher, Position, SeqNo, TimeRange},
-    select::{Series, Source, View},
+    model::{Labels, SeqNo},
+    select::Series,
     stage::{FileKind, list_files},
-    tests::stored,
+    tests::{
+        scene::{PARTITIONS, ask, copy_of, crash, files, flush, open, options, put, receipt},
+        stored,
+    },
 };
 
-const NOW: Duration = Duration::from_secs(60);
-
-fn options() -> Options {
-    Options {
-        generation_size: 1 << 20,
-        chunk_size: 16 << 10,
-        segment_size: 64 << 10,
-        probe: false,
-        ..Options::new("/data")
-    }
-}
-
-fn open(disk: &SimDisk, options: &Options) -> Result<Arc<Engine>, Error> {
-    let engine = Engine::open(Arc::new(disk.clone()), options.clone(), Metrics::new())?;
-    engine.finish_replay()?;
-    Ok(engine)
-}
-
-fn put(engine: &Arc<Engine>, name: &str, times: std::ops::Range<i64>) {
-    let times: Vec<i64> = times.collect();
-    let values = times.iter().map(|time| *time as f64).collect::<Vec<_>>();
-    stored::write(engine, &[Series::new(Labels::from([("__name__", name)]), times, values)], |_| true);
-    engine.sync_step(Duration::from_secs(1_000));
-}
-
-fn flush(engine: &Engine) {
-    engine.durability().request_rotation();
-    engine.commit_step(NOW);
-    while engine.flush_step(NOW).unwrap() {}
-}
-
 fn count(engine: &Arc<Engine>) -> usize {
-    let everything = [Matcher::new("__name__", MatchOp::Regex, ".+").unwrap()];
-    let view = View::new(engine);
-    view.select(&everything, TimeRange::ALL).unwrap().map(|series| series.unwrap().times.len()).sum()
+    ask(engine).0
 }
 
 /// What queries for everything are told.
 fn told(engine: &Arc<Engine>) -> Vec<String> {
-    let everything = [Matcher::new("__name__", MatchOp::Regex, ".+").unwrap()];
-    let view = View::new(engine);
-    view.select(&everything, TimeRange::ALL).unwrap().for_each(|series| drop(series.unwrap()));
-    view.left_out()
-}
-
-fn files(disk: &SimDisk, extension: &str) -> Vec<PathBuf> {
-    let has = |path: &PathBuf| path.extension().is_some_and(|found| found == extension);
-    disk.entries()
-        .into_iter()
-        .map(|entry| entry.path)
-        .filter(|path| path.starts_with("/data/partitions"))
-        .filter(has)
-        .collect()
+    ask(engine).1
 }
 
 fn cut_power(disk: &SimDisk) {
-    disk.crash(CrashKind::PowerNone);
-    disk.restart();
-}
-
-fn receipt(engine: &Engine, incarnation: u32, number: SeqNo) -> Receipt {
-    engine.receipt(Position { incarnation, number })
-}
-
-/// What is on a disk, durably on another.
-fn copy_of(disk: &SimDisk) -> SimDisk {
-    let copy = SimDisk::new(1);
-    for entry in disk.entries() {
-        if entry.is_dir {
-            copy.create_dir_all(&entry.path).unwrap();
-        } else if !entry.path.ends_with("RESERVE") {
-            let file = copy.create(&entry.path).unwrap();
-            file.write_at(&disk.read_file(&entry.path).unwrap(), 0).unwrap();
-            file.sync_data().unwrap();
-        }
-    }
-    copy
+    crash(disk, CrashKind::PowerNone);
 }
 
 fn dry_run(disk: &SimDisk, options: &Options) -> Result<String, Error> {
@@ -110,7 +41,7 @@ fn a_file_system_that_went_down_is_no_crash_of_the_process() {
         (CrashKind::PowerNone, Ending::Power),
     ] {
         let disk = SimDisk::new(1);
-        let options = Options { mode: Mode::WalOs, ..options() };
+        let options = Options { mode: Mode::WalOs, ..options(Mode::WalSync) };
         let engine = open(&disk, &options).unwrap();
         for name in ["a", "b", "c"] {
             stored::write(&engine, &[Series::new(Labels::from([("__name__", name)]), [1], vec![1.0])], |_| true);
@@ -141,7 +72,7 @@ fn a_file_system_that_went_down_is_no_crash_of_the_process() {
 fn one_flipped_bit_of_current_keeps_nothing_from_starting() {
     let disk = SimDisk::new(1);
     for _ in 0..3 {
-        let engine = open(&disk, &options()).unwrap();
+        let engine = open(&disk, &options(Mode::WalSync)).unwrap();
         put(&engine, "m", 0..10);
         engine.close().unwrap();
     }
@@ -151,10 +82,10 @@ fn one_flipped_bit_of_current_keeps_nothing_from_starting() {
         for bit in 0..8 {
             disk.corrupt(Path::new("/data/CURRENT"), place, 1 << bit).unwrap();
             let text = String::from_utf8_lossy(&disk.read_file(Path::new("/data/CURRENT")).unwrap()).into_owned();
-            if let Err(error) = dry_run(&disk, &options()) {
+            if let Err(error) = dry_run(&disk, &options(Mode::WalSync)) {
                 failed.push(format!("{text:?}: {error}"));
             }
-            match open(&copy_of(&disk), &options()) {
+            match open(&copy_of(&disk), &options(Mode::WalSync)) {
                 Ok(engine) => assert_eq!(count(&engine), 10),
                 Err(error) => failed.push(format!("{text:?}: start: {error}")),
             }
@@ -171,7 +102,7 @@ fn no_flipped_bit_and_no_cut_of_a_small_file_keeps_from_starting() {
         wal_dir: Some("/fast/wal".into()),
         wal_mirror_dir: Some("/other/wal".into()),
         wal_mirror: Mirror::TwoOfTwo,
-        ..options()
+        ..options(Mode::WalSync)
     };
     for _ in 0..3 {
         let engine = open(&disk, &options).unwrap();
@@ -225,7 +156,7 @@ fn where_both_copies_of_a_note_are_damaged_it_is_said_what_to_do_and_that_works(
         wal_dir: Some("/fast/wal".into()),
         wal_mirror_dir: Some("/other/wal".into()),
         wal_mirror: Mirror::TwoOfTwo,
-        ..options()
+        ..options(Mode::WalSync)
     };
     let disk = SimDisk::new(1);
     let engine = open(&disk, &options).unwrap();
@@ -252,15 +183,15 @@ fn where_both_copies_of_a_note_are_damaged_it_is_said_what_to_do_and_that_works(
 #[test]
 fn without_a_manifest_a_dry_run_refuses_what_a_start_would() {
     let disk = SimDisk::new(1);
-    let engine = open(&disk, &options()).unwrap();
+    let engine = open(&disk, &options(Mode::WalSync)).unwrap();
     put(&engine, "m", 0..10);
     drop(engine);
     cut_power(&disk);
     for name in ["/data/MANIFEST-000001", "/data/MANIFEST-000001.copy"] {
         disk.remove(Path::new(name)).unwrap();
     }
-    assert!(matches!(dry_run(&disk, &options()), Err(Error::NoManifest(_))));
-    assert!(matches!(open(&disk, &options()), Err(Error::NoManifest(_))));
+    assert!(matches!(dry_run(&disk, &options(Mode::WalSync)), Err(Error::NoManifest(_))));
+    assert!(matches!(open(&disk, &options(Mode::WalSync)), Err(Error::NoManifest(_))));
 }
 
 #[test]
@@ -272,7 +203,7 @@ fn a_stale_copy_alone_is_not_enough_to_give_up_what_the_other_copy_holds() {
         wal_dir: Some(FAST.into()),
         wal_mirror_dir: Some(MIRROR.into()),
         wal_mirror: Mirror::OneOfTwo,
-        ..options()
+        ..options(Mode::WalSync)
     };
     let rename = |from: &str, to: &str| {
         disk.rename(Path::new(from), Path::new(to)).unwrap();
@@ -287,7 +218,7 @@ fn a_stale_copy_alone_is_not_enough_to_give_up_what_the_other_copy_holds() {
     let engine = open(&disk, &options).unwrap();
     put(&engine, "a", 10..20);
     let number = engine.first_number();
-    assert_eq!((count(&engine), receipt(&engine, 2, number)), (20, Receipt::Safe));
+    assert_eq!((count(&engine), receipt(&engine, 2, number.0)), (20, Receipt::Safe));
     drop(engine);
     cut_power(&disk);
     rename("/away", FAST);
@@ -301,7 +232,7 @@ fn a_stale_copy_alone_is_not_enough_to_give_up_what_the_other_copy_holds() {
     drop(engine);
     rename("/away", MIRROR);
     let engine = open(&disk, &options).unwrap();
-    assert_eq!((count(&engine), receipt(&engine, 2, number)), (20, Receipt::Safe), "both copies are whole and there");
+    assert_eq!((count(&engine), receipt(&engine, 2, number.0)), (20, Receipt::Safe), "both copies are whole and there");
     // What only the mirror held is in parts from here on, so either copy is enough again.
     flush(&engine);
     drop(engine);
@@ -313,7 +244,8 @@ fn a_stale_copy_alone_is_not_enough_to_give_up_what_the_other_copy_holds() {
 #[test]
 fn both_copies_of_a_damaged_segment_are_kept_where_the_mirror_is_inside_the_data_directory() {
     let disk = SimDisk::new(1);
-    let options = Options { wal_mirror_dir: Some("/data/mirror".into()), wal_mirror: Mirror::TwoOfTwo, ..options() };
+    let options =
+        Options { wal_mirror_dir: Some("/data/mirror".into()), wal_mirror: Mirror::TwoOfTwo, ..options(Mode::WalSync) };
     let engine = open(&disk, &options).unwrap();
     put(&engine, "a", 0..100);
     put(&engine, "b", 0..100);
@@ -341,15 +273,15 @@ fn a_crash_between_the_record_and_the_quarantine_of_a_damaged_part_silences_noth
     for kind in [CrashKind::Process, CrashKind::PowerNone] {
         for after in 0.. {
             let disk = SimDisk::new(1);
-            let engine = open(&disk, &options()).unwrap();
+            let engine = open(&disk, &options(Mode::WalSync)).unwrap();
             for turn in 0..4 {
                 put(&engine, "m", turn * 2_000..turn * 2_000 + 2_000);
                 flush(&engine);
             }
             engine.close().unwrap();
             drop(engine);
-            let engine = open(&disk, &options()).unwrap();
-            disk.corrupt(&files(&disk, "part")[1], 40, 0x40).unwrap();
+            let engine = open(&disk, &options(Mode::WalSync)).unwrap();
+            disk.corrupt(&files(&disk, PARTITIONS, "part")[1], 40, 0x40).unwrap();
             let before = disk.ops();
             disk.crash_at(before + after, kind);
             let done = engine.compact_step().is_ok() && !disk.is_down();
@@ -359,7 +291,7 @@ fn a_crash_between_the_record_and_the_quarantine_of_a_damaged_part_silences_noth
                 disk.crash(kind);
             }
             disk.restart();
-            let engine = open(&disk, &options()).unwrap();
+            let engine = open(&disk, &options(Mode::WalSync)).unwrap();
             let (samples, told) = (count(&engine), told(&engine));
             assert!(
                 samples == 8_000 || !told.is_empty(),
@@ -375,7 +307,7 @@ fn a_crash_between_the_record_and_the_quarantine_of_a_damaged_part_silences_noth
 #[test]
 fn page_damage_that_was_dropped_is_told_to_queries_after_a_restart_too() {
     let disk = SimDisk::new(1);
-    let options = Options { mode: Mode::WriteBehind, ..options() };
+    let options = Options { mode: Mode::WriteBehind, ..options(Mode::WalSync) };
     let engine = open(&disk, &options).unwrap();
     for turn in 0..4 {
         put(&engine, "m", turn * 2_000..turn * 2_000 + 2_000);

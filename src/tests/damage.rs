@@ -1,103 +1,31 @@
 //! Damage costs what it hit, and what is gone is said to be: by the start, to queries, and by receipts of every later start.
 
-use std::{
-    ops::Range,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{ops::Range, path::Path, sync::Arc};
 
 use crate::{
     disk::{CrashKind, Disk, SimDisk},
     durability::Mode,
     engine::{Engine, Error, Options, Receipt, RecoveryPolicy},
     metrics::Metrics,
-    model::{Labels, MatchOp, Matcher, Position, SeqNo, TimeRange},
-    select::{Series, Source, View},
-    stage::{FRAME_HEADER_SIZE, FileKind, Found, Scan, list_files},
-    tests::stored,
+    model::{Labels, SeqNo},
+    select::Series,
+    stage::{FileKind, list_files},
+    tests::{
+        scene::{
+            CONTAINERS, DAY, PARTITIONS, WAL, ask, crash, damage_frame, files, flush, frames, open, options, put,
+            receipt,
+        },
+        stored,
+    },
 };
-
-const DAY: i64 = 86_400_000_000_000;
-const NOW: Duration = Duration::from_secs(60);
-const WAL: &str = "/data/wal";
-
-fn options(mode: Mode) -> Options {
-    Options {
-        mode,
-        generation_size: 1 << 20,
-        chunk_size: 16 << 10,
-        segment_size: 64 << 10,
-        probe: false,
-        ..Options::new("/data")
-    }
-}
-
-fn open(disk: &SimDisk, options: &Options) -> Result<Arc<Engine>, Error> {
-    let engine = Engine::open(Arc::new(disk.clone()), options.clone(), Metrics::new())?;
-    engine.finish_replay()?;
-    Ok(engine)
-}
 
 fn start(disk: &SimDisk) -> Arc<Engine> {
     open(disk, &options(Mode::WalSync)).unwrap()
 }
 
-/// Writes a batch, and syncs it where the mode does.
-fn put(engine: &Arc<Engine>, name: &str, times: Range<i64>) {
-    let times: Vec<i64> = times.collect();
-    let values = times.iter().map(|time| *time as f64).collect::<Vec<_>>();
-    stored::write(engine, &[Series::new(Labels::from([("__name__", name)]), times, values)], |_| true);
-    engine.sync_step(Duration::from_secs(1_000));
-}
-
-fn flush(engine: &Engine) {
-    engine.durability().request_rotation();
-    engine.commit_step(NOW);
-    while engine.flush_step(NOW).unwrap() {}
-}
-
-/// How many samples queries get, and what they are told.
-fn ask(engine: &Arc<Engine>) -> (usize, Vec<String>) {
-    let everything = [Matcher::new("__name__", MatchOp::Regex, ".+").unwrap()];
-    let view = View::new(engine);
-    let count = view.select(&everything, TimeRange::ALL).unwrap().map(|series| series.unwrap().times.len()).sum();
-    (count, view.left_out())
-}
-
-fn files(disk: &SimDisk, extension: &str) -> Vec<PathBuf> {
-    let paths = disk.entries().into_iter().map(|entry| entry.path).filter(|path| path.starts_with("/data/partitions"));
-    paths.filter(|path| path.extension().is_some_and(|found| found == extension)).collect()
-}
-
-fn crash(disk: &SimDisk, kind: CrashKind) {
-    disk.crash(kind);
-    disk.restart();
-}
-
-fn receipt(engine: &Engine, incarnation: u32, number: u64) -> Receipt {
-    engine.receipt(Position { incarnation, number: SeqNo(number) })
-}
-
 /// Of the first start's batches up to `last`, those that are said to be safe.
 fn safe(engine: &Engine, last: u64) -> Vec<u64> {
     (1..=last).filter(|number| receipt(engine, 1, *number) == Receipt::Safe).collect()
-}
-
-/// The file of the stage with the lowest number, and where its frames stand.
-fn frames(disk: &SimDisk, dir: &str, kind: FileKind) -> (PathBuf, Vec<u64>) {
-    let (id, path) = list_files(disk, Path::new(dir), kind).unwrap().remove(0);
-    let mut scan = Scan::new(disk.open(&path).unwrap(), &path, id).unwrap();
-    let mut offsets = Vec::new();
-    while let Some(Found::Frame(frame)) = scan.next().unwrap() {
-        offsets.push(frame.header.place.offset);
-    }
-    (path, offsets)
-}
-
-/// Flips a bit of a frame's payload.
-fn damage_frame(disk: &SimDisk, path: &Path, offset: u64) {
-    disk.corrupt(path, offset + FRAME_HEADER_SIZE as u64 + 3, 1).unwrap();
 }
 
 /// What a start serves of ten batches of ten samples where the first frame is damaged, and which are said to be safe.
@@ -124,14 +52,13 @@ fn a_damaged_first_frame_of_a_segment_costs_its_batch_alone() {
 
 #[test]
 fn a_damaged_first_commit_of_a_container_costs_its_batch_alone() {
-    let found = without_first_frame(Mode::WriteBehind, "/data/containers", FileKind::Container);
+    let found = without_first_frame(Mode::WriteBehind, CONTAINERS, FileKind::Container);
     assert_eq!(found, (90, (2..=10).collect(), vec![(SeqNo(1), SeqNo(1))]));
 }
 
 #[test]
 fn where_all_frames_that_name_a_stream_are_damaged_every_batch_that_needs_it_is_said_to_be_lost() {
-    for (mode, dir, kind) in
-        [(Mode::WalSync, WAL, FileKind::Log), (Mode::WriteBehind, "/data/containers", FileKind::Container)]
+    for (mode, dir, kind) in [(Mode::WalSync, WAL, FileKind::Log), (Mode::WriteBehind, CONTAINERS, FileKind::Container)]
     {
         let disk = SimDisk::new(1);
         let engine = open(&disk, &options(mode)).unwrap();
@@ -219,9 +146,9 @@ fn receipts_of_batches_given_up_by_a_merge_say_so_for_every_start_they_are_of() 
         while engine.compact_step().unwrap() {}
         engine.close().unwrap();
     }
-    assert_eq!(files(&disk, "part").len(), 1);
+    assert_eq!(files(&disk, PARTITIONS, "part").len(), 1);
     let engine = start(&disk);
-    disk.corrupt(&files(&disk, "part")[0], 40, 0x40).unwrap();
+    disk.corrupt(&files(&disk, PARTITIONS, "part")[0], 40, 0x40).unwrap();
     for more in 0..6 {
         put(&engine, &format!("n{more}"), 0..2_000);
         flush(&engine);
@@ -255,7 +182,7 @@ fn indexed(days: Range<i64>) -> SimDisk {
 fn a_lost_index_part_is_told_by_every_start_and_its_batches_are_lost() {
     for is_missing in [true, false] {
         let disk = indexed(0..1);
-        let path = files(&disk, "index").remove(0);
+        let path = files(&disk, PARTITIONS, "index").remove(0);
         match is_missing {
             true => disk.remove(&path).unwrap(),
             false => disk.truncate(&path, 20).unwrap(),
@@ -277,16 +204,16 @@ fn a_lost_index_part_is_told_by_every_start_and_its_batches_are_lost() {
 #[test]
 fn a_lost_index_part_is_made_anew_from_those_of_other_days() {
     let disk = indexed(0..2);
-    disk.remove(&files(&disk, "index")[0]).unwrap();
+    disk.remove(&files(&disk, PARTITIONS, "index")[0]).unwrap();
     for turn in 0..2 {
         let engine = start(&disk);
         assert_eq!((ask(&engine).0, safe(&engine, 2)), (20, vec![1, 2]));
         assert_eq!(engine.recovery().damaged_files.len(), usize::from(turn == 0));
-        assert_eq!(files(&disk, "index").len(), 2, "there is one a day again");
+        assert_eq!(files(&disk, PARTITIONS, "index").len(), 2, "there is one a day again");
         engine.close().unwrap();
     }
     // Now it does not need the other day's any more.
-    disk.remove(&files(&disk, "index")[1]).unwrap();
+    disk.remove(&files(&disk, PARTITIONS, "index")[1]).unwrap();
     assert_eq!(ask(&start(&disk)).0, 20);
 }
 
@@ -299,7 +226,7 @@ fn a_lost_index_part_is_made_anew_from_the_log() {
     put(&engine, "a", 10..20);
     drop(engine);
     crash(&disk, CrashKind::PowerNone);
-    disk.remove(&files(&disk, "index")[0]).unwrap();
+    disk.remove(&files(&disk, PARTITIONS, "index")[0]).unwrap();
     let engine = start(&disk);
     assert_eq!((ask(&engine).0, safe(&engine, 2)), (20, vec![1, 2]));
     flush(&engine);
@@ -321,7 +248,7 @@ fn point_in_time_ends_before_a_lost_part_and_names_all_that_it_gives_up() {
     for (_, path) in list_files(&disk, Path::new(WAL), FileKind::Log).unwrap() {
         disk.remove(&path).unwrap();
     }
-    disk.remove(&files(&disk, "part")[1]).unwrap();
+    disk.remove(&files(&disk, PARTITIONS, "part")[1]).unwrap();
     let point_in_time = Options { recovery: RecoveryPolicy::PointInTime, ..options(Mode::WalSync) };
     let engine = open(&disk, &point_in_time).unwrap();
     assert_eq!((ask(&engine).0, safe(&engine, 3), engine.recovery().end), (10, vec![1], SeqNo(1)));
@@ -345,7 +272,7 @@ fn damage_of_a_container_is_told_once_by_each_start_under_any_policy() {
         (0..10).for_each(|turn| put(&engine, "m", turn * 10..turn * 10 + 10));
         drop(engine);
         crash(&disk, CrashKind::PowerNone);
-        let (path, offsets) = frames(&disk, "/data/containers", FileKind::Container);
+        let (path, offsets) = frames(&disk, CONTAINERS, FileKind::Container);
         damage_frame(&disk, &path, offsets[5]);
         let engine = open(&disk, &Options { recovery, ..options(Mode::WriteBehind) }).unwrap();
         let told = ask(&engine).1;

@@ -4,17 +4,19 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use crate::{
-    disk::{Disk, Entry, SimDisk},
+    disk::{Entry, SimDisk},
     durability::Mode,
     engine::{Engine, Receipt},
     model::{Labels, MatchOp, Matcher, Position, SeqNo, TimeRange},
     promql::{self, Sample, Value},
     select::{Series, Source, View},
-    tests::stored::{open_in, write},
+    tests::{
+        scene::{NOW, copy_of},
+        stored::{open_in, write},
+    },
 };
 
 /// The bits of the value of each sample, by series.
@@ -22,7 +24,6 @@ type Contents = BTreeMap<String, BTreeMap<i64, u64>>;
 
 /// How many the first start took: of each series, every fourth sample and so on.
 const BATCHES: u64 = 24;
-const NOW: Duration = Duration::from_secs(60);
 
 /// A long stream with blocks of its own, short ones that share a block, a constant, and one that comes late.
 fn truth() -> Vec<Series> {
@@ -72,22 +73,6 @@ fn missing(engine: &Arc<Engine>, truth: &Contents, when: &str) -> usize {
     missing
 }
 
-/// The same files on another disk.
-fn copy(disk: &SimDisk) -> SimDisk {
-    let copy = SimDisk::new(1);
-    for entry in disk.entries() {
-        // The reserve is space only.
-        if entry.is_dir {
-            copy.create_dir_all(&entry.path).unwrap();
-        } else if !entry.path.ends_with("RESERVE") {
-            let file = copy.create(&entry.path).unwrap();
-            file.write_at(&disk.read_file(&entry.path).unwrap(), 0).unwrap();
-            file.sync_data().unwrap();
-        }
-    }
-    copy
-}
-
 fn file(disk: &SimDisk, extension: &str) -> PathBuf {
     let has = |path: &Path| path.extension().is_some_and(|found| found == extension);
     disk.entries().into_iter().find(|entry| has(&entry.path)).unwrap().path
@@ -114,7 +99,7 @@ fn flip(disk: &SimDisk, mode: Mode, path: &Path, stride: usize) -> Tally {
     let mut tally = Tally::default();
     for place in (0..used).step_by(stride) {
         tally.flips += 1;
-        let (disk, mask) = (copy(disk), [0x01, 0x10, 0x80, 0xff][place / stride % 4]);
+        let (disk, mask) = (copy_of(disk), [0x01, 0x10, 0x80, 0xff][place / stride % 4]);
         let engine = open_in(&disk, mode).unwrap();
         disk.corrupt(path, place as u64, mask).unwrap();
         let lost = missing(&engine, &truth, &format!("byte {place} of a running server"));
@@ -171,7 +156,7 @@ fn no_flipped_byte_of_an_index_part_costs_anything_and_the_start_mends_it() {
     let bytes = disk.read_file(&path).unwrap();
     let used: Vec<usize> = (0..bytes.len()).filter(|place| bytes[*place] != 0).collect();
     for place in used.iter().copied().step_by(5).chain([0, bytes.len() - 1]) {
-        let disk = copy(&disk);
+        let disk = copy_of(&disk);
         disk.corrupt(&path, place as u64, 0x04).unwrap();
         for is_first in [true, false] {
             let engine = open_in(&disk, Mode::WalSync).unwrap();

@@ -17,6 +17,7 @@ mod promql;
 mod promqltest;
 mod recovery;
 mod retention;
+mod scene;
 mod starts;
 mod stored;
 mod strays;

@@ -9,22 +9,20 @@ use std::{
 use crate::{
     disk::{CrashKind, Disk, SimDisk},
     durability::Mode,
-    engine::{Engine, Options},
-    metrics::Metrics,
+    engine::Engine,
     model::{Labels, MatchOp, Matcher, TimeRange},
     select::{Series, Source, View},
     stage::{FileKind, list_files},
-    tests::stored,
+    tests::{
+        scene::{NOW, open, options},
+        stored,
+    },
 };
 
-const NOW: Duration = Duration::from_secs(60);
 const KILLS: u64 = 60;
 
-fn open(disk: &SimDisk, mode: Mode) -> Arc<Engine> {
-    let options = Options { mode, chunk_size: 16 << 10, segment_size: 64 << 10, probe: false, ..Options::new("/data") };
-    let engine = Engine::open(Arc::new(disk.clone()), options, Metrics::new()).unwrap();
-    engine.finish_replay().unwrap();
-    engine
+fn start(disk: &SimDisk, mode: Mode) -> Arc<Engine> {
+    open(disk, &options(mode)).unwrap()
 }
 
 fn put(engine: &Arc<Engine>, name: u64) {
@@ -55,7 +53,7 @@ fn what_kills_during_flushes_and_merges_leave_does_not_collect() {
     for mode in [Mode::WalSync, Mode::WriteBehind] {
         let disk = SimDisk::new(1);
         for turn in 0..KILLS {
-            let engine = open(&disk, mode);
+            let engine = start(&disk, mode);
             assert_eq!(found(&engine) as u64, turn, "{mode}");
             put(&engine, turn);
             engine.durability().request_rotation();
@@ -66,7 +64,7 @@ fn what_kills_during_flushes_and_merges_leave_does_not_collect() {
             drop(engine);
             kill(&disk);
         }
-        assert_eq!(found(&open(&disk, mode)) as u64, KILLS, "{mode}");
+        assert_eq!(found(&start(&disk, mode)) as u64, KILLS, "{mode}");
         let kept = quarantined(&disk);
         let unfinished =
             kept.iter().filter(|path| path.extension().is_some_and(|ending| ending == "unfinished")).count();
@@ -77,14 +75,14 @@ fn what_kills_during_flushes_and_merges_leave_does_not_collect() {
 #[test]
 fn parts_that_a_manifest_put_back_from_a_copy_does_not_name_are_kept() {
     let disk = SimDisk::new(1);
-    open(&disk, Mode::WalSync).close().unwrap();
+    start(&disk, Mode::WalSync).close().unwrap();
     let is_of_manifest = |path: &Path| path.to_string_lossy().contains("MANIFEST") || path.ends_with("CURRENT");
     let of_manifest = || {
         let paths = disk.entries().into_iter().map(|entry| entry.path).filter(|path| is_of_manifest(path));
         paths.map(|path| (disk.read_file(&path).unwrap(), path)).collect::<Vec<_>>()
     };
     let copy = of_manifest();
-    let engine = open(&disk, Mode::WalSync);
+    let engine = start(&disk, Mode::WalSync);
     for name in 0..3 {
         put(&engine, name);
         engine.durability().request_rotation();
@@ -102,7 +100,7 @@ fn parts_that_a_manifest_put_back_from_a_copy_does_not_name_are_kept() {
     for (_, path) in list_files(&disk, Path::new("/data/wal"), FileKind::Log).unwrap() {
         disk.remove(&path).unwrap();
     }
-    drop(open(&disk, Mode::WalSync));
+    drop(start(&disk, Mode::WalSync));
     let kept = quarantined(&disk);
     let of_kind = |kind: &str| kept.iter().filter(|path| path.extension().is_some_and(|found| found == kind)).count();
     assert_eq!((of_kind("part"), of_kind("index")), (3, 3), "{kept:?}");

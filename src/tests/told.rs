@@ -1,100 +1,32 @@
 //! What is gone is told by every start, until its note is taken away; what is all there again is not.
 
-use std::{
-    ops::Range,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     disk::{CrashKind, Disk, Errno, Fault, OpKind, SimDisk},
     durability::Mode,
     engine::{Engine, Options, Receipt, RecoveryPolicy},
     metrics::Metrics,
-    model::{Labels, MatchOp, Matcher, Position, SeqNo, TimeRange},
-    select::{Series, Source, View},
-    stage::{FRAME_HEADER_SIZE, FileKind, Found, Scan, list_files},
-    tests::stored,
+    stage::FileKind,
+    tests::scene::{
+        CONTAINERS, DAY, PARTITIONS, WAL, ask, crash, damage_frame, files, flush, frames, open, options, put, receipt,
+        remove_log,
+    },
 };
 
-const DAY: i64 = 86_400_000_000_000;
-const NOW: Duration = Duration::from_secs(60);
-const WAL: &str = "/data/wal";
-const CONTAINERS: &str = "/data/containers";
-
-fn options(mode: Mode) -> Options {
-    Options { mode, chunk_size: 16 << 10, segment_size: 64 << 10, probe: false, ..Options::new("/data") }
-}
-
-fn open(disk: &SimDisk, options: &Options) -> Arc<Engine> {
-    let engine = Engine::open(Arc::new(disk.clone()), options.clone(), Metrics::new()).unwrap();
-    engine.finish_replay().unwrap();
-    engine
-}
-
 fn start(disk: &SimDisk) -> Arc<Engine> {
-    open(disk, &options(Mode::WalSync))
+    open(disk, &options(Mode::WalSync)).unwrap()
 }
 
 /// One that gives nothing up.
 fn strict(disk: &SimDisk) -> Arc<Engine> {
-    open(disk, &Options { recovery: RecoveryPolicy::Strict, ..options(Mode::WalSync) })
-}
-
-fn put(engine: &Arc<Engine>, name: &str, times: Range<i64>) {
-    let values = times.clone().map(|time| time as f64).collect::<Vec<_>>();
-    stored::write(
-        engine,
-        &[Series::new(Labels::from([("__name__", name)]), times.collect::<Vec<_>>(), values)],
-        |_| true,
-    );
-    engine.sync_step(Duration::from_secs(1_000));
-}
-
-fn flush(engine: &Engine) {
-    engine.durability().request_rotation();
-    engine.commit_step(NOW);
-    while engine.flush_step(NOW).unwrap() {}
-}
-
-/// How many samples queries get, and what they are told.
-fn ask(engine: &Arc<Engine>) -> (usize, Vec<String>) {
-    let everything = [Matcher::new("__name__", MatchOp::Regex, ".+").unwrap()];
-    let view = View::new(engine);
-    let count = view.select(&everything, TimeRange::ALL).unwrap().map(|series| series.unwrap().times.len()).sum();
-    (count, view.left_out())
-}
-
-fn files(disk: &SimDisk, dir: &str, ending: &str) -> Vec<PathBuf> {
-    let paths = disk.entries().into_iter().map(|entry| entry.path).filter(|path| path.starts_with(dir));
-    paths.filter(|path| path.to_string_lossy().ends_with(ending)).collect()
-}
-
-fn crash(disk: &SimDisk) {
-    disk.crash(CrashKind::PowerNone);
-    disk.restart();
-}
-
-fn remove_log(disk: &SimDisk) {
-    for (_, path) in list_files(disk, Path::new(WAL), FileKind::Log).unwrap() {
-        disk.remove(&path).unwrap();
-    }
-}
-
-fn receipt(engine: &Engine, number: u64) -> Receipt {
-    engine.receipt(Position { incarnation: 1, number: SeqNo(number) })
+    open(disk, &Options { recovery: RecoveryPolicy::Strict, ..options(Mode::WalSync) }).unwrap()
 }
 
 /// Flips a bit in the payload of a frame of the stage's first file, by its place among them.
-fn damage_frame(disk: &SimDisk, dir: &str, kind: FileKind, place: usize) {
-    let (id, path) = list_files(disk, Path::new(dir), kind).unwrap().remove(0);
-    let mut scan = Scan::new(disk.open(&path).unwrap(), &path, id).unwrap();
-    let mut offsets = Vec::new();
-    while let Some(Found::Frame(frame)) = scan.next().unwrap() {
-        offsets.push(frame.header.place.offset);
-    }
-    disk.corrupt(&path, offsets[place] + FRAME_HEADER_SIZE as u64 + 3, 1).unwrap();
+fn damage_frame_at(disk: &SimDisk, dir: &str, kind: FileKind, place: usize) {
+    let (path, offsets) = frames(disk, dir, kind);
+    damage_frame(disk, &path, offsets[place]);
 }
 
 #[test]
@@ -102,18 +34,18 @@ fn damage_of_the_stage_is_told_by_every_start_even_if_the_first_one_told_nobody(
     for (mode, dir, kind) in [(Mode::WalSync, WAL, FileKind::Log), (Mode::WriteBehind, CONTAINERS, FileKind::Container)]
     {
         let disk = SimDisk::new(1);
-        let engine = open(&disk, &options(mode));
+        let engine = open(&disk, &options(mode)).unwrap();
         (0..10).for_each(|turn| put(&engine, "m", turn * 10..turn * 10 + 10));
         drop(engine);
-        crash(&disk);
-        damage_frame(&disk, dir, kind, 4);
+        crash(&disk, CrashKind::PowerNone);
+        damage_frame_at(&disk, dir, kind, 4);
         drop(Engine::open(Arc::new(disk.clone()), options(mode), Metrics::new()).unwrap());
-        crash(&disk);
+        crash(&disk, CrashKind::PowerNone);
         for turn in 2..5 {
-            let engine = open(&disk, &options(mode));
+            let engine = open(&disk, &options(mode)).unwrap();
             let (served, told) = ask(&engine);
             assert_eq!(
-                (served, told.len(), receipt(&engine, 5)),
+                (served, told.len(), receipt(&engine, 1, 5)),
                 (90, 1, Receipt::Lost),
                 "{mode}, start {turn}: {told:?}"
             );
@@ -121,10 +53,10 @@ fn damage_of_the_stage_is_told_by_every_start_even_if_the_first_one_told_nobody(
             flush(&engine);
             engine.close().unwrap();
         }
-        for mark in files(&disk, "/data/quarantine", ".damaged") {
+        for mark in files(&disk, "/data/quarantine", "damaged") {
             disk.remove(&mark).unwrap();
         }
-        assert_eq!(ask(&open(&disk, &options(mode))), (90, Vec::new()), "{mode}: the note was taken away");
+        assert_eq!(ask(&open(&disk, &options(mode)).unwrap()), (90, Vec::new()), "{mode}: the note was taken away");
     }
 }
 
@@ -134,9 +66,10 @@ fn nothing_is_told_of_damage_of_days_that_retention_has_dropped() {
     let engine = start(&disk);
     (0..3).for_each(|turn| put(&engine, "m", turn * 10..turn * 10 + 10));
     drop(engine);
-    crash(&disk);
-    damage_frame(&disk, WAL, FileKind::Log, 1);
-    let engine = open(&disk, &Options { retention: Some(Duration::from_secs(3_600)), ..options(Mode::WalSync) });
+    crash(&disk, CrashKind::PowerNone);
+    damage_frame_at(&disk, WAL, FileKind::Log, 1);
+    let engine =
+        open(&disk, &Options { retention: Some(Duration::from_secs(3_600)), ..options(Mode::WalSync) }).unwrap();
     assert_eq!(engine.damage().len(), 1);
     let in_a_week = jiff::Timestamp::now().as_nanosecond() as i64 + 7 * DAY;
     while engine.retain_step(in_a_week).unwrap() {}
@@ -154,14 +87,14 @@ fn a_part_that_is_missing_is_told_by_every_start() {
     engine.close().unwrap();
     drop(engine);
     remove_log(&disk);
-    disk.remove(&files(&disk, "/data/partitions", ".part")[0]).unwrap();
+    disk.remove(&files(&disk, PARTITIONS, "part")[0]).unwrap();
     drop(Engine::open(Arc::new(disk.clone()), options(Mode::WalSync), Metrics::new()).unwrap());
-    crash(&disk);
+    crash(&disk, CrashKind::PowerNone);
     for turn in 2..5 {
         let engine = start(&disk);
         let (served, told) = ask(&engine);
         assert_eq!((served, told.len(), engine.damage().len()), (10, 1, 1), "start {turn}: {told:?}");
-        assert_eq!((receipt(&engine, 1), receipt(&engine, 2)), (Receipt::Lost, Receipt::Safe));
+        assert_eq!((receipt(&engine, 1, 1), receipt(&engine, 1, 2)), (Receipt::Lost, Receipt::Safe));
     }
 }
 
@@ -173,8 +106,8 @@ fn a_part_that_the_log_puts_back_as_a_whole_is_told_by_nobody() {
         put(&engine, "m", 0..10);
         flush(&engine);
         drop(engine);
-        crash(&disk);
-        let part = files(&disk, "/data/partitions", ".part").remove(0);
+        crash(&disk, CrashKind::PowerNone);
+        let part = files(&disk, PARTITIONS, "part").remove(0);
         match is_missing {
             true => disk.remove(&part).unwrap(),
             false => disk.truncate(&part, 20).unwrap(),
@@ -186,7 +119,7 @@ fn a_part_that_the_log_puts_back_as_a_whole_is_told_by_nobody() {
             flush(&engine);
             engine.close().unwrap();
         }
-        let kept = files(&disk, "/data/quarantine", ".part");
+        let kept = files(&disk, "/data/quarantine", "part");
         assert_eq!(kept.len(), usize::from(!is_missing), "the damaged file is kept");
     }
 }
@@ -199,13 +132,13 @@ fn rows_that_a_merge_gave_up_are_no_hole_when_the_merged_part_is_lost_too() {
         put(&engine, "m", turn * 10..turn * 10 + 10);
         flush(&engine);
     }
-    let first = files(&disk, "/data/partitions", ".part").remove(0);
+    let first = files(&disk, PARTITIONS, "part").remove(0);
     disk.corrupt(&first, 20, 0x40).unwrap();
     assert!(engine.compact_step().unwrap());
-    assert_eq!((ask(&engine).0, receipt(&engine, 1), receipt(&engine, 2)), (30, Receipt::Damaged, Receipt::Safe));
+    assert_eq!((ask(&engine).0, receipt(&engine, 1, 1), receipt(&engine, 1, 2)), (30, Receipt::Damaged, Receipt::Safe));
     drop(engine);
-    crash(&disk);
-    let merged = files(&disk, "/data/partitions", ".part").remove(0);
+    crash(&disk, CrashKind::PowerNone);
+    let merged = files(&disk, PARTITIONS, "part").remove(0);
     disk.remove(&merged).unwrap();
     assert_eq!(ask(&start(&disk)).0, 40, "the log has all of it");
 }
@@ -227,12 +160,12 @@ const SECOND_COPY: u64 = 4096;
 
 /// The bytes of one copy of the image of the first index part.
 fn image_size(disk: &SimDisk) -> u64 {
-    disk.read_file(&files(disk, "/data/partitions", ".index")[0]).unwrap().len() as u64 - SECOND_COPY
+    disk.read_file(&files(disk, PARTITIONS, "index")[0]).unwrap().len() as u64 - SECOND_COPY
 }
 
 /// Flips the same bit in both copies of the first index part's image.
 fn corrupt_index(disk: &SimDisk, offset: u64) {
-    let path = &files(disk, "/data/partitions", ".index")[0];
+    let path = &files(disk, PARTITIONS, "index")[0];
     for offset in [offset, SECOND_COPY + offset] {
         disk.corrupt(path, offset, 0x04).unwrap();
     }
@@ -252,7 +185,7 @@ fn an_index_part_that_was_made_anew_is_not_called_damaged_any_more_wherever_it_w
         drop(first);
         let engine = strict(&disk);
         assert_eq!((ask(&engine), engine.damage()), ((20, Vec::new()), Vec::new()), "at {offset}");
-        assert_eq!(files(&disk, "/data/partitions", ".index").len(), 2, "at {offset}: one a day");
+        assert_eq!(files(&disk, PARTITIONS, "index").len(), 2, "at {offset}: one a day");
     }
     assert!(repaired as u64 > size / 2, "{repaired} of {size}");
 }
@@ -281,8 +214,8 @@ fn an_index_part_that_nothing_tells_again_is_told_by_every_start_and_read_around
 #[test]
 fn a_damaged_block_does_not_keep_a_start_from_serving_what_a_damaged_index_part_leaves() {
     let disk = indexed(2);
-    disk.truncate(&files(&disk, "/data/partitions", ".index")[0], 20).unwrap();
-    disk.corrupt(&files(&disk, "/data/partitions", ".part")[0], 20, 0x40).unwrap();
+    disk.truncate(&files(&disk, PARTITIONS, "index")[0], 20).unwrap();
+    disk.corrupt(&files(&disk, PARTITIONS, "part")[0], 20, 0x40).unwrap();
     let engine = start(&disk);
     let (served, told) = ask(&engine);
     assert!(served == 10 && !told.is_empty(), "{served}: {told:?}");
@@ -294,18 +227,18 @@ fn what_vanished_before_replay_is_told_also_where_the_first_record_of_it_fails()
     let engine = start(&disk);
     (0..10).for_each(|turn| put(&engine, "m", turn * 10..turn * 10 + 10));
     drop(engine);
-    crash(&disk);
+    crash(&disk, CrashKind::PowerNone);
     let engine = Engine::open(Arc::new(disk.clone()), options(Mode::WalSync), Metrics::new()).unwrap();
-    damage_frame(&disk, WAL, FileKind::Log, 4);
+    damage_frame_at(&disk, WAL, FileKind::Log, 4);
     disk.inject(Fault::new(Errno::IO).of(OpKind::SyncData).at("MANIFEST"));
     assert!(engine.finish_replay().is_err(), "the record fails");
     engine.finish_replay().unwrap();
     for engine in [engine, {
-        crash(&disk);
+        crash(&disk, CrashKind::PowerNone);
         start(&disk)
     }] {
         let (served, told) = ask(&engine);
-        assert_eq!((served, told.len(), receipt(&engine, 5)), (90, 1, Receipt::Lost), "{told:?}");
+        assert_eq!((served, told.len(), receipt(&engine, 1, 5)), (90, 1, Receipt::Lost), "{told:?}");
     }
 }
 
@@ -315,7 +248,7 @@ fn a_query_before_the_end_of_replay_is_told_so() {
     let engine = start(&disk);
     put(&engine, "m", 0..10);
     drop(engine);
-    crash(&disk);
+    crash(&disk, CrashKind::PowerNone);
     let engine = Engine::open(Arc::new(disk), options(Mode::WalSync), Metrics::new()).unwrap();
     let (served, told) = ask(&engine);
     assert!(served == 0 && told.len() == 1 && told[0].contains("replay is under way"), "{served}: {told:?}");

@@ -6,42 +6,20 @@ use crate::{
     disk::{CrashKind, Disk, Errno, Fault, OpKind, SimDisk},
     durability::Mode,
     engine::{Ending, Engine, Error, Options, Receipt, RecoveryPolicy},
-    metrics::Metrics,
-    model::{Labels, MatchOp, Matcher, Position, SeqNo, TimeRange},
+    model::{Labels, MatchOp, Matcher, SeqNo, TimeRange},
     select::{Series, Source, View},
-    tests::stored,
+    tests::{
+        scene::{DAY, ask, ask_in, flush, open, options, put, receipt},
+        stored,
+    },
 };
 
-const NOW: Duration = Duration::from_secs(60);
-const DAY: i64 = 86_400_000_000_000;
-
-fn open(disk: &SimDisk, recovery: RecoveryPolicy) -> Result<Arc<Engine>, Error> {
-    open_in(disk, recovery, Mode::WalSync)
+fn start(disk: &SimDisk, recovery: RecoveryPolicy) -> Result<Arc<Engine>, Error> {
+    start_in(disk, recovery, Mode::WalSync)
 }
 
-fn open_in(disk: &SimDisk, recovery: RecoveryPolicy, mode: Mode) -> Result<Arc<Engine>, Error> {
-    let options = Options {
-        mode,
-        recovery,
-        generation_size: 1 << 20,
-        chunk_size: 16 << 10,
-        segment_size: 64 << 10,
-        probe: false,
-        ..Options::new("/data")
-    };
-    let engine = Engine::open(Arc::new(disk.clone()), options, Metrics::new())?;
-    engine.finish_replay()?;
-    Ok(engine)
-}
-
-fn flush(engine: &Engine) {
-    engine.durability().request_rotation();
-    engine.commit_step(NOW);
-    while engine.flush_step(NOW).unwrap() {}
-}
-
-fn put(engine: &Arc<Engine>, name: &str, time: i64) {
-    put_value(engine, name, time, 1.0);
+fn start_in(disk: &SimDisk, recovery: RecoveryPolicy, mode: Mode) -> Result<Arc<Engine>, Error> {
+    open(disk, &Options { recovery, ..options(mode) })
 }
 
 fn put_value(engine: &Arc<Engine>, name: &str, time: i64, value: f64) {
@@ -50,20 +28,8 @@ fn put_value(engine: &Arc<Engine>, name: &str, time: i64, value: f64) {
     engine.sync_step(Duration::from_secs(1_000));
 }
 
-/// How many samples of a range queries get, and what they are told.
-fn ask(engine: &Arc<Engine>, range: TimeRange) -> (usize, Vec<String>) {
-    let everything = [Matcher::new("__name__", MatchOp::Regex, ".+").unwrap()];
-    let view = View::new(engine);
-    let count = view.select(&everything, range).unwrap().map(|series| series.unwrap().times.len()).sum();
-    (count, view.left_out())
-}
-
-fn receipt(engine: &Engine, number: u64) -> Receipt {
-    engine.receipt(Position { incarnation: 1, number: SeqNo(number) })
-}
-
 /// Files of the first day.
-fn files(disk: &SimDisk) -> Vec<PathBuf> {
+fn first_day(disk: &SimDisk) -> Vec<PathBuf> {
     let paths = disk.entries().into_iter().filter(|entry| !entry.is_dir).map(|entry| entry.path);
     paths.filter(|path| path.starts_with("/data/partitions/1970-01-01")).collect()
 }
@@ -71,44 +37,44 @@ fn files(disk: &SimDisk) -> Vec<PathBuf> {
 /// `a` on the first day and `b` on the second, each in a part and an index part, after a clean stop.
 fn two_days() -> SimDisk {
     let disk = SimDisk::new(1);
-    let engine = open(&disk, RecoveryPolicy::Salvage).unwrap();
-    put(&engine, "a", 1);
+    let engine = start(&disk, RecoveryPolicy::Salvage).unwrap();
+    put(&engine, "a", 1..2);
     flush(&engine);
-    put(&engine, "b", DAY + 1);
+    put(&engine, "b", DAY + 1..DAY + 2);
     flush(&engine);
     engine.close().unwrap();
     disk
 }
 
 fn break_first_day(disk: &SimDisk, kind: &str) {
-    let path = files(disk).into_iter().find(|path| path.extension().unwrap() == kind).unwrap();
+    let path = first_day(disk).into_iter().find(|path| path.extension().unwrap() == kind).unwrap();
     disk.inject(Fault::new(Errno::IO).of(OpKind::Read).at(path.to_str().unwrap()).times(u64::MAX));
 }
 
 #[test]
 fn what_cannot_be_read_is_left_out_and_said_to_be_and_is_there_again_once_it_can() {
-    let first_day = TimeRange { start: 0, end: DAY };
+    let day = TimeRange { start: 0, end: DAY };
     for kind in ["part", "index"] {
         let disk = two_days();
-        let before = files(&disk);
+        let before = first_day(&disk);
         break_first_day(&disk, kind);
         for served in [1, 9] {
-            let engine = open(&disk, RecoveryPolicy::Salvage).unwrap();
-            let (count, told) = ask(&engine, TimeRange::ALL);
+            let engine = start(&disk, RecoveryPolicy::Salvage).unwrap();
+            let (count, told) = ask(&engine);
             assert_eq!((count, told.len()), (served, 1), "{kind}: {told:?}");
             assert!(told[0].contains("cannot be read now"), "{kind}: {told:?}");
             assert!(
-                ask(&engine, first_day).1.len() == 1
-                    && ask(&engine, TimeRange { start: DAY, end: 2 * DAY }).1.is_empty()
+                ask_in(&engine, day).1.len() == 1
+                    && ask_in(&engine, TimeRange { start: DAY, end: 2 * DAY }).1.is_empty()
             );
             assert_eq!(engine.damage().len(), 1, "{kind}: {:?}", engine.damage());
-            assert_eq!((receipt(&engine, 1), receipt(&engine, 2)), (Receipt::Lost, Receipt::Safe), "{kind}");
+            assert_eq!((receipt(&engine, 1, 1), receipt(&engine, 1, 2)), (Receipt::Lost, Receipt::Safe), "{kind}");
             let recovery = engine.recovery();
             assert_eq!((recovery.unread_files.len(), recovery.damaged_files.len()), (1, 0), "{kind}");
             assert_eq!((recovery.loss.unwrap().damaged_batches, &*recovery.damaged), (1, &[(SeqNo(1), SeqNo(1))][..]));
             // What comes meanwhile, and what is done with it, takes nothing away.
             for time in 0..8 {
-                put(&engine, "a", 100 + time);
+                put(&engine, "a", 100 + time..101 + time);
                 flush(&engine);
             }
             while engine.compact_step().unwrap() {}
@@ -119,11 +85,11 @@ fn what_cannot_be_read_is_left_out_and_said_to_be_and_is_there_again_once_it_can
         }
         assert!(before.iter().all(|path| disk.open(path).is_ok()), "{kind}: a file is gone");
         disk.clear_faults();
-        let engine = open(&disk, RecoveryPolicy::Strict).unwrap();
-        assert_eq!(ask(&engine, TimeRange::ALL), (10, Vec::new()), "{kind}");
-        assert_eq!((receipt(&engine, 1), engine.recovery().damaged.len()), (Receipt::Safe, 0), "{kind}");
+        let engine = start(&disk, RecoveryPolicy::Strict).unwrap();
+        assert_eq!(ask(&engine), (10, Vec::new()), "{kind}");
+        assert_eq!((receipt(&engine, 1, 1), engine.recovery().damaged.len()), (Receipt::Safe, 0), "{kind}");
         while engine.compact_step().unwrap() {}
-        assert_eq!(ask(&engine, TimeRange::ALL).0, 10, "{kind}");
+        assert_eq!(ask(&engine).0, 10, "{kind}");
     }
 }
 
@@ -133,13 +99,13 @@ fn a_policy_that_gives_nothing_up_refuses_with_the_file_and_the_way_on() {
         let disk = two_days();
         break_first_day(&disk, kind);
         for policy in [RecoveryPolicy::Strict, RecoveryPolicy::PointInTime] {
-            let error = open(&disk, policy).err().unwrap_or_else(|| panic!("{policy} starts without {kind}"));
+            let error = start(&disk, policy).err().unwrap_or_else(|| panic!("{policy} starts without {kind}"));
             let text = error.to_string();
             assert!(matches!(error, Error::Unreadable { .. }), "{error:?}");
             assert!(text.contains("1970-01-01/0000000") && text.contains("--recovery salvage"), "{text}");
         }
         disk.clear_faults();
-        assert_eq!(ask(&open(&disk, RecoveryPolicy::Strict).unwrap(), TimeRange::ALL), (2, Vec::new()));
+        assert_eq!(ask(&start(&disk, RecoveryPolicy::Strict).unwrap()), (2, Vec::new()));
     }
 }
 
@@ -156,13 +122,13 @@ fn a_dry_run_names_what_cannot_be_read() {
 fn an_error_that_is_not_of_the_disk_still_ends_the_start() {
     let disk = two_days();
     disk.inject(Fault::new(Errno::MFILE).of(OpKind::Read).at(".part").times(u64::MAX));
-    assert!(open(&disk, RecoveryPolicy::Salvage).is_err(), "too many open files are no reason to go on without parts");
+    assert!(start(&disk, RecoveryPolicy::Salvage).is_err(), "too many open files are no reason to go on without parts");
 }
 
 #[test]
 fn what_could_not_be_read_keeps_its_place_in_the_order_of_the_parts() {
     let disk = SimDisk::new(1);
-    let engine = open(&disk, RecoveryPolicy::Salvage).unwrap();
+    let engine = start(&disk, RecoveryPolicy::Salvage).unwrap();
     let rewrite = |engine: &Arc<Engine>, values: std::ops::Range<u32>| {
         for value in values {
             put_value(engine, "a", 1, f64::from(value));
@@ -172,15 +138,15 @@ fn what_could_not_be_read_keeps_its_place_in_the_order_of_the_parts() {
     rewrite(&engine, 0..3);
     engine.close().unwrap();
     drop(engine);
-    let second = files(&disk).into_iter().filter(|path| path.extension().unwrap() == "part").nth(1).unwrap();
+    let second = first_day(&disk).into_iter().filter(|path| path.extension().unwrap() == "part").nth(1).unwrap();
     disk.inject(Fault::new(Errno::IO).of(OpKind::Read).at(second.to_str().unwrap()).times(u64::MAX));
-    let engine = open(&disk, RecoveryPolicy::Salvage).unwrap();
+    let engine = start(&disk, RecoveryPolicy::Salvage).unwrap();
     rewrite(&engine, 3..6);
     while engine.compact_step().unwrap() {}
     engine.close().unwrap();
     drop(engine);
     disk.clear_faults();
-    let engine = open(&disk, RecoveryPolicy::Strict).unwrap();
+    let engine = start(&disk, RecoveryPolicy::Strict).unwrap();
     let everything = [Matcher::new("__name__", MatchOp::Regex, ".+").unwrap()];
     let view = View::new(&engine);
     let series: Vec<_> = view.select(&everything, TimeRange::ALL).unwrap().map(Result::unwrap).collect();
@@ -190,9 +156,9 @@ fn what_could_not_be_read_keeps_its_place_in_the_order_of_the_parts() {
 /// Two batches in parts and two in the stage of a start that was killed.
 fn killed(mode: Mode) -> SimDisk {
     let disk = SimDisk::new(1);
-    let engine = open_in(&disk, RecoveryPolicy::Salvage, mode).unwrap();
+    let engine = start_in(&disk, RecoveryPolicy::Salvage, mode).unwrap();
     for time in 1..=4 {
-        put(&engine, "a", time);
+        put(&engine, "a", time..time + 1);
         if time == 2 {
             flush(&engine);
         }
@@ -213,30 +179,26 @@ fn what_stands_twice_or_can_be_done_without_need_not_be_read() {
         for policy in [RecoveryPolicy::Salvage, RecoveryPolicy::Strict] {
             let disk = killed(Mode::WalSync);
             disk.inject(no_reading_of(name));
-            let engine = open(&disk, policy).unwrap_or_else(|error| panic!("{name}: {error}"));
+            let engine = start(&disk, policy).unwrap_or_else(|error| panic!("{name}: {error}"));
             let loss = engine.recovery().loss.unwrap();
-            assert_eq!((ask(&engine, TimeRange::ALL), loss.ending), ((4, Vec::new()), ending), "{name}");
-            put(&engine, "a", 5);
+            assert_eq!((ask(&engine), loss.ending), ((4, Vec::new()), ending), "{name}");
+            put(&engine, "a", 5..6);
             drop(engine);
             disk.crash(CrashKind::Process);
             disk.restart();
             // Where the ledger could not be read, a new one stands on other blocks of the disk.
             disk.clear_faults();
-            let engine = open(&disk, RecoveryPolicy::Strict).unwrap();
+            let engine = start(&disk, RecoveryPolicy::Strict).unwrap();
             let loss = engine.recovery().loss.unwrap();
-            assert_eq!(
-                (ask(&engine, TimeRange::ALL).0, loss.ending, loss.is_none()),
-                (5, Ending::Process, true),
-                "{name}"
-            );
+            assert_eq!((ask(&engine).0, loss.ending, loss.is_none()), (5, Ending::Process, true), "{name}");
         }
     }
     let disk = killed(Mode::WalSync);
     disk.inject(no_reading_of("MANIFEST"));
-    let error = open(&disk, RecoveryPolicy::Salvage).err().expect("without a manifest nothing is known");
+    let error = start(&disk, RecoveryPolicy::Salvage).err().expect("without a manifest nothing is known");
     assert!(error.to_string().contains("MANIFEST-000001"), "{error}");
     disk.clear_faults();
-    assert_eq!(ask(&open(&disk, RecoveryPolicy::Strict).unwrap(), TimeRange::ALL), (4, Vec::new()));
+    assert_eq!(ask(&start(&disk, RecoveryPolicy::Strict).unwrap()), (4, Vec::new()));
 }
 
 #[test]
@@ -248,17 +210,17 @@ fn a_file_of_the_stage_that_cannot_be_read_costs_what_only_it_holds_and_is_kept(
         let stage = |disk: &SimDisk| disk.entries().into_iter().map(|entry| entry.path).find(is_of_stage).unwrap();
         let (path, before) = (stage(&disk), disk.read_file(&stage(&disk)).unwrap());
         disk.inject(no_reading_of(path.to_str().unwrap()));
-        let error = open_in(&disk, RecoveryPolicy::Strict, mode).err().unwrap();
+        let error = start_in(&disk, RecoveryPolicy::Strict, mode).err().unwrap();
         assert!(matches!(&error, Error::Unreadable { path: found, .. } if *found == path), "{name}: {error}");
-        let engine = open_in(&disk, RecoveryPolicy::Salvage, mode).unwrap();
-        let (count, told) = ask(&engine, TimeRange::ALL);
+        let engine = start_in(&disk, RecoveryPolicy::Salvage, mode).unwrap();
+        let (count, told) = ask(&engine);
         assert_eq!((count, told.len()), (2, 1), "{name}: {told:?}");
         assert_eq!(
-            (1..=4).map(|number| receipt(&engine, number)).collect::<Vec<_>>(),
+            (1..=4).map(|number| receipt(&engine, 1, number)).collect::<Vec<_>>(),
             [Receipt::Safe, Receipt::Safe, Receipt::Lost, Receipt::Lost]
         );
         assert_eq!(engine.recovery().unread_files, std::slice::from_ref(&path));
-        put(&engine, "a", 5);
+        put(&engine, "a", 5..6);
         engine.close().unwrap();
         drop(engine);
         disk.clear_faults();
@@ -266,7 +228,7 @@ fn a_file_of_the_stage_that_cannot_be_read_costs_what_only_it_holds_and_is_kept(
             path.starts_with("/data/quarantine") && disk.read_file(&path).is_ok_and(|bytes| bytes == before)
         };
         assert!(disk.entries().into_iter().any(|entry| !entry.is_dir && is_kept(entry.path)), "{name} is gone");
-        let engine = open_in(&disk, RecoveryPolicy::Strict, mode).unwrap();
-        assert_eq!((ask(&engine, TimeRange::ALL).0, receipt(&engine, 3)), (3, Receipt::Lost), "{name}");
+        let engine = start_in(&disk, RecoveryPolicy::Strict, mode).unwrap();
+        assert_eq!((ask(&engine).0, receipt(&engine, 1, 3)), (3, Receipt::Lost), "{name}");
     }
 }

@@ -5,18 +5,17 @@ use std::sync::Arc;
 use crate::{
     disk::{CrashKind, Errno, Fault, OpKind, SimDisk},
     durability::Mode,
-    engine::{Engine, Error, Options},
-    metrics::Metrics,
+    engine::{Engine, Error},
     model::{Labels, MatchOp, Matcher, TimeRange},
     select::{Series, Source, View},
-    tests::stored,
+    tests::{
+        scene::{crash, open, options},
+        stored,
+    },
 };
 
-fn open(disk: &SimDisk, mode: Mode) -> Result<Arc<Engine>, Error> {
-    let options = Options { mode, chunk_size: 16 << 10, segment_size: 64 << 10, probe: false, ..Options::new("/data") };
-    let engine = Engine::open(Arc::new(disk.clone()), options, Metrics::new())?;
-    engine.finish_replay()?;
-    Ok(engine)
+fn start(disk: &SimDisk, mode: Mode) -> Result<Arc<Engine>, Error> {
+    open(disk, &options(mode))
 }
 
 fn put(engine: &Arc<Engine>, name: &str) {
@@ -28,15 +27,10 @@ fn found(engine: &Arc<Engine>) -> usize {
     View::new(engine).select(&everything, TimeRange::ALL).unwrap().count()
 }
 
-fn crash(disk: &SimDisk, kind: CrashKind) {
-    disk.crash(kind);
-    disk.restart();
-}
-
 /// A disk on which a server that never syncs its log, and that was killed, has three series.
 fn killed() -> SimDisk {
     let disk = SimDisk::new(1);
-    let engine = open(&disk, Mode::WalOs).unwrap();
+    let engine = start(&disk, Mode::WalOs).unwrap();
     ["a", "b", "c"].iter().for_each(|name| put(&engine, name));
     drop(engine);
     crash(&disk, CrashKind::Process);
@@ -49,15 +43,15 @@ fn a_sync_of_the_log_that_failed_during_a_start_is_not_believed_by_the_next_one(
         let disk = killed();
         for _ in 0..failed_starts {
             disk.inject(Fault::new(Errno::IO).of(OpKind::SyncData).at("/data/wal"));
-            assert!(open(&disk, Mode::WalOs).is_err(), "a start that cannot sync what it found goes on");
+            assert!(start(&disk, Mode::WalOs).is_err(), "a start that cannot sync what it found goes on");
             crash(&disk, CrashKind::Process);
         }
-        let engine = open(&disk, Mode::WalOs).unwrap();
+        let engine = start(&disk, Mode::WalOs).unwrap();
         let safe = engine.watermarks().power_safe;
         assert_eq!((found(&engine), safe), (3, engine.recovery().end));
         drop(engine);
         crash(&disk, CrashKind::PowerNone);
-        assert_eq!(found(&open(&disk, Mode::WalOs).unwrap()), 3, "what was shown as safe is gone");
+        assert_eq!(found(&start(&disk, Mode::WalOs).unwrap()), 3, "what was shown as safe is gone");
     }
 }
 
@@ -66,7 +60,7 @@ fn a_start_refuses_where_it_can_neither_sync_the_log_nor_note_that() {
     let disk = killed();
     disk.inject(Fault::new(Errno::IO).of(OpKind::SyncData).at("/data/wal"));
     disk.inject(Fault::new(Errno::IO).of(OpKind::Write).at("LEDGER"));
-    let text = open(&disk, Mode::WalOs).err().unwrap().to_string();
+    let text = start(&disk, Mode::WalOs).err().unwrap().to_string();
     assert!(text.contains("note a failed sync in"), "{text}");
 }
 
@@ -74,11 +68,11 @@ fn a_start_refuses_where_it_can_neither_sync_the_log_nor_note_that() {
 fn with_failed_record() -> SimDisk {
     let disk = SimDisk::new(1);
     for name in ["a", "b", "c", "d"] {
-        let engine = open(&disk, Mode::WalSync).unwrap();
+        let engine = start(&disk, Mode::WalSync).unwrap();
         put(&engine, name);
         engine.close().unwrap();
     }
-    let engine = open(&disk, Mode::WalSync).unwrap();
+    let engine = start(&disk, Mode::WalSync).unwrap();
     disk.inject(Fault::new(Errno::IO).of(OpKind::SyncData).at("MANIFEST"));
     assert!(engine.compact_step().is_err(), "there is nothing to merge");
     drop(engine);
@@ -90,12 +84,12 @@ fn with_failed_record() -> SimDisk {
 fn a_manifest_record_whose_sync_failed_is_written_anew_before_a_start_acts_on_it() {
     let disk = with_failed_record();
     let first = disk.ops();
-    drop(open(&disk, Mode::WalSync).unwrap());
+    drop(start(&disk, Mode::WalSync).unwrap());
     for after in 0..disk.ops() - first {
         let disk = with_failed_record();
         disk.crash_at(disk.ops() + after, CrashKind::PowerNone);
-        drop(open(&disk, Mode::WalSync));
+        drop(start(&disk, Mode::WalSync));
         disk.restart();
-        assert_eq!(found(&open(&disk, Mode::WalSync).unwrap()), 4, "a power cut after {after} operations");
+        assert_eq!(found(&start(&disk, Mode::WalSync).unwrap()), 4, "a power cut after {after} operations");
     }
 }
