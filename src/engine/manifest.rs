@@ -131,17 +131,21 @@ impl Loaded {
     /// where a sync of it has failed no other sync brings it to the disk: a start that removed files by it must not find it
     /// gone after a power cut.
     pub(crate) fn write_anew(&mut self, disk: &dyn Disk, dir: &Path) -> Result<(), Error> {
-        begin(disk, dir, self.number + 1, &self.state)?;
-        self.number += 1;
+        self.number = begin(disk, dir, &self.state)?.number;
         remove_older(disk, dir, self.number)
     }
 }
 
 impl Manifest {
     /// Writes a new manifest that holds `state`, and puts it in force.
-    pub fn create(disk: Arc<dyn Disk>, dir: &Path, number: u64, state: State) -> Result<Self, Error> {
-        let (files, end) = begin(&*disk, dir, number, &state)?;
+    pub fn create(disk: Arc<dyn Disk>, dir: &Path, state: State) -> Result<Self, Error> {
+        let Begun { number, files, end } = begin(&*disk, dir, &state)?;
         Ok(Self { disk, dir: dir.to_owned(), number, files, end, failed: false, state })
+    }
+
+    /// Removes those before it. What stays behind does no harm.
+    pub fn remove_older(&self) -> Result<(), Error> {
+        remove_older(&*self.disk, &self.dir, self.number)
     }
 
     /// What is recorded.
@@ -154,12 +158,10 @@ impl Manifest {
         if !self.failed && self.end < SIZE_MAX {
             return Ok(());
         }
-        // A number of its own for each attempt: nothing is written twice to a file that failed.
-        self.number += 1;
         self.state.forget();
-        (self.files, self.end) = begin(&*self.disk, &self.dir, self.number, &self.state)?;
+        Begun { number: self.number, files: self.files, end: self.end } = begin(&*self.disk, &self.dir, &self.state)?;
         self.failed = false;
-        if let Err(error) = remove_older(&*self.disk, &self.dir, self.number) {
+        if let Err(error) = self.remove_older() {
             tracing::warn!("an old manifest stays behind: {error}");
         }
         Ok(())
@@ -182,11 +184,20 @@ impl Manifest {
     }
 }
 
-type Copies = [(PathBuf, Arc<dyn File>); 2];
+/// A manifest that is in force.
+struct Begun {
+    number: u64,
+    files: [(PathBuf, Arc<dyn File>); 2],
+    end: u64,
+}
 
 /// Writes both copies of a manifest that holds `state`, and points CURRENT at it. Where a copy fails, both are removed:
 /// on a full disk their space is wanted.
-fn begin(disk: &dyn Disk, dir: &Path, number: u64, state: &State) -> Result<(Copies, u64), Error> {
+///
+/// Each attempt has a number that no file has: CURRENT may name what an earlier one has written, though that failed in the
+/// end, and nothing is written twice to a file that failed.
+fn begin(disk: &dyn Disk, dir: &Path, state: &State) -> Result<Begun, Error> {
+    let number = list_manifests(disk, dir)?.last().map_or(1, |newest| newest + 1);
     let mut bytes = header().to_vec();
     put_record(&state.to_edit(), &mut bytes);
     let copies = paths(dir, number).map(|path| write_copy(disk, &path, &bytes).map(|file| (path, file)));
@@ -202,24 +213,17 @@ fn begin(disk: &dyn Disk, dir: &Path, number: u64, state: &State) -> Result<(Cop
     disk.sync_dir(dir).map_err(io_error("sync the directory", dir))?;
     let current = dir.join("CURRENT");
     disk::replace(disk, &current, current_text(number).as_bytes()).map_err(io_error("write", &current))?;
-    Ok((files, bytes.len() as u64))
+    Ok(Begun { number, files, end: bytes.len() as u64 })
 }
 
 fn write_copy(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<Arc<dyn File>, Error> {
-    let file = match disk.create(path) {
-        // Left by a start that ended before CURRENT named it.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => disk.open(path),
-        file => file,
-    };
-    let file = file.map_err(io_error("create", path))?;
-    file.set_size(0).map_err(io_error("cut", path))?;
+    let file = disk.create(path).map_err(io_error("create", path))?;
     file.write_at(bytes, 0).map_err(io_error("write", path))?;
     file.sync_data().map_err(io_error("sync", path))?;
     Ok(file)
 }
 
-/// Removes manifests older than `number`. What stays behind does no harm.
-pub(crate) fn remove_older(disk: &dyn Disk, dir: &Path, number: u64) -> Result<(), Error> {
+fn remove_older(disk: &dyn Disk, dir: &Path, number: u64) -> Result<(), Error> {
     for old in list_manifests(disk, dir)?.into_iter().filter(|old| *old < number) {
         for path in paths(dir, old) {
             match disk.remove(&path) {

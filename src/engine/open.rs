@@ -18,7 +18,7 @@ use super::{
     flushing::NewFields,
     io_error,
     logdirs::LogDirs,
-    manifest::{self, Loaded, Manifest},
+    manifest::{Loaded, Manifest},
     names::StreamIds,
     pages::Opened,
     partset::Parts,
@@ -131,7 +131,7 @@ impl Engine {
         }
         open.logs.claim(&*open.disk, &open.paths)?;
         open.quarantine_strays(loaded.clean, &found)?;
-        open.recover(found, loaded.number, lock)
+        open.recover(found, lock)
     }
 }
 
@@ -174,12 +174,7 @@ impl Open {
     }
 
     /// Recovers the stage, makes the new start durable, and puts the engine together.
-    fn recover(
-        mut self,
-        found: Found,
-        manifest_number: u64,
-        lock: Box<dyn crate::disk::Lock>,
-    ) -> Result<Arc<Engine>, Error> {
+    fn recover(mut self, found: Found, lock: Box<dyn crate::disk::Lock>) -> Result<Arc<Engine>, Error> {
         let Found { mut stage, verdict, plan, damaged, lost, nameless, reindexed, flushed, dropped, here, .. } = found;
         self.unread.numbers = found.unread;
         self.state.flushed = flushed;
@@ -196,7 +191,7 @@ impl Open {
         }
         self.tell_batches(&of_stage, "had been safe and are damaged: what they held is left out")?;
         self.tell_batches(&nameless, "hold series that nothing names any more: these are left out")?;
-        let manifest = self.begin(manifest_number, &verdict, &lost, stage.largest, stage.largest_stream, samples)?;
+        let manifest = self.begin(&verdict, &lost, stage.largest, stage.largest_stream, samples)?;
         for part in &dropped {
             self.quarantine(&self.paths.part(part.day, part.id))?;
         }
@@ -271,7 +266,6 @@ impl Open {
     /// Writes the manifest of the new start: from here on, what was cut off stays cut off.
     fn begin(
         &mut self,
-        manifest_number: u64,
         verdict: &Verdict,
         lost: &[(SeqNo, SeqNo)],
         largest: SeqNo,
@@ -292,10 +286,9 @@ impl Open {
         state.reserved_streams = state.reserved_streams.max(largest_stream.max(self.last_stream) + 1);
         state.reserved_files = self.last_file + 1 + FILES_AHEAD;
         state.samples = samples;
-        let number = manifest_number + 1;
-        let create = || Manifest::create(Arc::clone(&self.disk), &self.paths.root, number, state.clone());
+        let create = || Manifest::create(Arc::clone(&self.disk), &self.paths.root, state.clone());
         let manifest = Reserve::new(Arc::clone(&self.disk), self.paths.reserve()).within(create)?;
-        manifest::remove_older(&*self.disk, &self.paths.root, number)?;
+        manifest.remove_older()?;
         Ok(manifest)
     }
 

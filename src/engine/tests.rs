@@ -123,7 +123,7 @@ fn a_manifest_of_version_1_is_written_and_read_as_ever() {
     let entry = |id| FileEntry { id: PartId(id), day: Day(20_000), numbers: (SeqNo(1), SeqNo(9)) };
     let first = Incarnation { number: 1, first: SeqNo(1), end: None };
     let state = State { incarnations: vec![first], reserved: SeqNo(1 << 24), ..State::default() };
-    let mut manifest = Manifest::create(Arc::new(disk.clone()), dir, 1, state).unwrap();
+    let mut manifest = Manifest::create(Arc::new(disk.clone()), dir, state).unwrap();
     let flush =
         Edit { flushed: Some(SeqNo(9)), add_parts: vec![entry(4)], add_index_parts: vec![entry(5)], ..Edit::default() };
     manifest.record(&flush).unwrap();
@@ -147,7 +147,7 @@ fn a_record_that_fails_is_not_there_and_the_next_one_begins_a_new_manifest() {
             let (disk, dir) = (SimDisk::new(1), Path::new("/data"));
             disk.create_dir_all(dir).unwrap();
             disk.sync_dir(Path::new("/")).unwrap();
-            let mut manifest = Manifest::create(Arc::new(disk.clone()), dir, 1, State::default()).unwrap();
+            let mut manifest = Manifest::create(Arc::new(disk.clone()), dir, State::default()).unwrap();
             disk.inject(Fault::new(Errno::IO).of(kind).after(after));
             assert!(manifest.record(&Edit { flushed: Some(SeqNo(9)), ..Edit::default() }).is_err());
             disk.clear_faults();
@@ -167,7 +167,7 @@ fn a_manifest_that_begins_anew_forgets_what_is_beyond_the_bounds_of_memory() {
     let (disk, dir) = (SimDisk::new(1), Path::new("/data"));
     disk.create_dir_all(dir).unwrap();
     let many = State { lost: (0..20_000).map(|n| (SeqNo(n * 2), SeqNo(n * 2))).collect(), ..State::default() };
-    let mut manifest = Manifest::create(Arc::new(disk.clone()), dir, 1, many).unwrap();
+    let mut manifest = Manifest::create(Arc::new(disk.clone()), dir, many).unwrap();
     disk.inject(Fault::new(Errno::IO));
     assert!(manifest.record(&Edit { samples: Some(4), ..Edit::default() }).is_err());
     manifest.record(&Edit { samples: Some(5), ..Edit::default() }).unwrap();
@@ -183,7 +183,7 @@ fn both_copies_of_a_manifest_outlast_a_power_cut() {
         let (disk, dir) = (SimDisk::new(1), Path::new("/data"));
         disk.create_dir_all(dir).unwrap();
         disk.sync_dir(Path::new("/")).unwrap();
-        let mut manifest = Manifest::create(Arc::new(disk.clone()), dir, 1, State::default()).unwrap();
+        let mut manifest = Manifest::create(Arc::new(disk.clone()), dir, State::default()).unwrap();
         (0..records).for_each(|n| manifest.record(&Edit { samples: Some(5 + n), ..Edit::default() }).unwrap());
         disk.crash(CrashKind::PowerNone);
         disk.restart();
@@ -197,12 +197,42 @@ fn both_copies_of_a_manifest_outlast_a_power_cut() {
 }
 
 #[test]
+fn a_manifest_is_in_force_whatever_two_operations_fail_while_the_next_is_begun() {
+    use crate::disk::{CrashKind, Disk, Errno, Fault, SimDisk};
+    for (kind, first) in
+        [CrashKind::Process, CrashKind::PowerNone].into_iter().flat_map(|kind| (0..16).map(move |n| (kind, n)))
+    {
+        for second in first..32 {
+            let (disk, dir) = (SimDisk::new(1), Path::new("/data"));
+            disk.create_dir_all(dir).unwrap();
+            disk.sync_dir(Path::new("/")).unwrap();
+            Manifest::create(Arc::new(disk.clone()), dir, State { samples: 5, ..State::default() }).unwrap();
+            for after in [first, second] {
+                disk.inject(Fault::new(Errno::IO).after(after));
+            }
+            let attempts = [6, 7].map(|samples| {
+                Manifest::create(Arc::new(disk.clone()), dir, State { samples, ..State::default() }).is_ok()
+            });
+            disk.clear_faults();
+            disk.crash(kind);
+            disk.restart();
+            let loaded = manifest::Loaded::read(&disk, dir).unwrap();
+            let last = [7, 6, 5][attempts.iter().rev().take_while(|done| !**done).count()];
+            assert!(
+                loaded.state.samples >= last,
+                "{attempts:?}, but {}, {kind:?}, {first}, {second}",
+                loaded.state.samples
+            );
+        }
+    }
+}
+
+#[test]
 fn either_copy_of_a_manifest_is_enough_and_every_damaged_byte_is_noticed() {
     use crate::disk::{Disk, SimDisk};
     let (disk, dir) = (SimDisk::new(1), Path::new("/data"));
     disk.create_dir_all(dir).unwrap();
-    let mut manifest =
-        Manifest::create(Arc::new(disk.clone()), dir, 1, State { samples: 5, ..State::default() }).unwrap();
+    let mut manifest = Manifest::create(Arc::new(disk.clone()), dir, State { samples: 5, ..State::default() }).unwrap();
     manifest.record(&Edit { flushed: Some(SeqNo(9)), ..Edit::default() }).unwrap();
     let paths = [dir.join("MANIFEST-000001"), dir.join("MANIFEST-000001.copy")];
     for (damaged, other) in [(&paths[0], &paths[1]), (&paths[1], &paths[0])] {
@@ -386,7 +416,7 @@ fn what_a_start_read_in_the_manifest_no_power_cut_takes_back() {
     use crate::disk::CrashKind;
     let (disk, dir) = (disk::SimDisk::new(1), Path::new("/"));
     let entry = |id| FileEntry { id: PartId(id), day: Day(1), numbers: (SeqNo(1), SeqNo(2)) };
-    let mut manifest = Manifest::create(Arc::new(disk.clone()), dir, 1, State::default()).unwrap();
+    let mut manifest = Manifest::create(Arc::new(disk.clone()), dir, State::default()).unwrap();
     manifest.record(&Edit { add_parts: vec![entry(1), entry(2)], ..Edit::default() }).unwrap();
     // Killed between the write of the record and its sync.
     disk.crash_at(disk.ops() + 1, CrashKind::Process);
