@@ -71,8 +71,9 @@ pub struct ServeFlags {
     /// samples older than this are refused; all are kept where nothing is said
     #[arg(long, value_name = "DURATION", value_parser = retention)]
     pub retention: Option<Duration>,
-    /// What a start does where something that had been safe is damaged: `salvage` keeps what is whole, `strict` refuses to
-    /// start, `point-in-time` ends before the first missing batch, `dry-run` only says what is there
+    /// What a start does where something that had been safe is damaged: `salvage` keeps what is whole, `salvage-readable` gives
+    /// up what the disk does not read of the log, too, `strict` refuses to start, `point-in-time` ends before the first
+    /// missing batch, `dry-run` only says what is there
     #[arg(long, value_name = "POLICY", default_value = "salvage", value_parser = str::parse::<engine::RecoveryPolicy>)]
     pub recovery: engine::RecoveryPolicy,
     /// The directory of the write-ahead log, on a faster disk perhaps; `wal` in the data directory where nothing is said

@@ -32,6 +32,18 @@ pub enum Error {
         /// What went wrong.
         source: Box<Error>,
     },
+    /// A file of the log, or a container, cannot be read. What only it holds is not given up for that.
+    #[error(
+        "{} cannot be read, and what it holds may be nowhere else: start again once the disk reads it; --recovery \
+        salvage-readable gives up for good what cannot be read, and keeps the file in quarantine",
+        .path.display()
+    )]
+    UnreadableStage {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        source: Box<Error>,
+    },
     /// A dry run was asked for where a start was wanted.
     #[error("a dry run opens nothing")]
     DryRun,
@@ -76,9 +88,10 @@ pub enum Error {
     DamagedNote(PathBuf),
     /// Of two copies of the log the one that is there is behind the other.
     #[error(
-        "the log in {} lacks writes that only {} holds, which is not there or cannot be read: bring it back; if it is gone \
-        for good, --recovery point-in-time starts without these writes",
-        .dir.display(), .other.display()
+        "the log in {dir} lacks writes that only {other} holds, which is not there or cannot be read: bring it back; if it \
+        is gone for good, --recovery point-in-time starts without these writes and all after them, and without LOGS a start \
+        that names {dir} alone keeps what it holds",
+        dir = .dir.display(), other = .other.display()
     )]
     StaleLog {
         /// The directory that is there.

@@ -56,6 +56,7 @@ impl Open {
     /// does not work, where the other copy is enough.
     pub(crate) fn find(&mut self) -> Result<Found, Error> {
         let mut reads_around = false;
+        let gives_up = self.options.recovery == RecoveryPolicy::SalvageReadable;
         loop {
             let is_dry = self.options.recovery == RecoveryPolicy::DryRun;
             let found = self.examine(reads_around);
@@ -70,11 +71,9 @@ impl Open {
                     let unread = error.path().filter(|_| !is_examined && error.is_unreadable()).map(Path::to_owned);
                     match (self.logs.leave_out(error), unread) {
                         (Ok(()), _) => self.logs.check_current(self.options.recovery)?,
-                        (Err(error @ Error::Copy { .. }), Some(_)) if self.options.recovery.refuses() => {
-                            return Err(error);
-                        }
-                        (Err(error), Some(path)) if self.options.recovery.refuses() => {
-                            return Err(Error::Unreadable { path, source: Box::new(error) });
+                        (Err(error @ Error::Copy { .. }), Some(_)) if !gives_up => return Err(error),
+                        (Err(error), Some(path)) if !gives_up => {
+                            return Err(Error::UnreadableStage { path, source: Box::new(error) });
                         }
                         (Err(_), Some(_)) if !reads_around => reads_around = true,
                         (Err(error), _) => return Err(error),
@@ -93,6 +92,11 @@ impl Open {
             Err(error) => match Ledger::note_trouble(&*self.disk, &path) {
                 Err(source) if source.kind() != io::ErrorKind::NotFound => {
                     tracing::error!("{}", error_chain(&error));
+                    // A start without a ledger takes nothing for safe either.
+                    let removed = self.disk.remove(&path).and_then(|()| self.disk.sync_dir(&self.paths.root));
+                    if let Err(error) = removed {
+                        tracing::error!("remove {}: {error}", path.display());
+                    }
                     Err(io_error("note a failed sync in", &path)(source))
                 }
                 _ => Err(error),

@@ -115,6 +115,7 @@ impl Open {
         let mark = self.paths.damaged(self.state.incarnation(), day, path);
         let is_absent = |path| match self.disk.open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+            Err(error) if disk::is_unreadable(&error) => Ok(false),
             opened => opened.map(|_| false).map_err(io_error("look for", path)),
         };
         if is_absent(path)? && is_absent(&mark)? {

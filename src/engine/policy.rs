@@ -8,6 +8,9 @@ pub enum RecoveryPolicy {
     /// Keep everything that is whole, set the rest aside, and say what is missing.
     #[default]
     Salvage,
+    /// The same; and what the disk does not read of the log and of containers is given up for good. The other policies
+    /// refuse there, since it may be readable again.
+    SalvageReadable,
     /// Refuse to start.
     Strict,
     /// Let the sequence of batches end before the first that is missing, so that what is there is a state that was.
@@ -18,7 +21,7 @@ pub enum RecoveryPolicy {
 
 impl RecoveryPolicy {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Salvage, Self::Strict, Self::PointInTime, Self::DryRun];
+    pub const ALL: [Self; 5] = [Self::Salvage, Self::SalvageReadable, Self::Strict, Self::PointInTime, Self::DryRun];
 
     /// Whether a start ends where a file that counts cannot be read. Of what may be whole tomorrow nothing is cut off.
     pub(super) fn refuses(self) -> bool {
@@ -29,6 +32,7 @@ impl RecoveryPolicy {
     pub fn text(self) -> &'static str {
         match self {
             Self::Salvage => "salvage",
+            Self::SalvageReadable => "salvage-readable",
             Self::Strict => "strict",
             Self::PointInTime => "point-in-time",
             Self::DryRun => "dry-run",
@@ -44,7 +48,7 @@ impl fmt::Display for RecoveryPolicy {
 
 /// A text is no policy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown recovery policy {0:?}; known are salvage, strict, point-in-time and dry-run")]
+#[error("unknown recovery policy {0:?}; known are salvage, salvage-readable, strict, point-in-time and dry-run")]
 pub struct PolicyError(String);
 
 impl FromStr for RecoveryPolicy {

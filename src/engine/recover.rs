@@ -2,21 +2,25 @@
 
 use std::{
     collections::HashMap,
+    ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use super::{Error, Span, State, Verdict, io_error};
 use crate::{
-    disk::{Disk, File},
+    disk::{self, Disk, File},
     index::Index,
     model::{LayoutId, SeqNo, StreamId},
     parts::{self, Summary},
     stage::{
-        self, Definitions, FRAME_HEADER_SIZE, FileKind, Found, Frame, Kind, LayoutDefinition, Page, RowsDecoder, Scan,
-        Unread, decode_batch, decode_commit, decode_void, list_files,
+        self, BLOCK, Definitions, FRAME_HEADER_SIZE, FileKind, Found, Frame, Kind, LayoutDefinition, Page, RowsDecoder,
+        Scan, UNREAD_BLOCKS_MAX, Unread, decode_batch, decode_commit, decode_void, list_files,
     },
 };
+
+/// How much is written again at a time.
+const PIECE: u64 = 1 << 20;
 
 /// A file of the stage that an earlier incarnation left.
 pub(crate) struct Leftover {
@@ -290,19 +294,33 @@ impl StageContents {
     /// Writes what is there once more, as it is: after a failed sync the kernel may show what the disk never got, and the
     /// next sync would say that all is well.
     pub(crate) fn write_again(&self) -> Result<(), Error> {
-        let mut piece = vec![0; 1 << 20];
-        for Leftover { file, path, .. } in &self.files {
-            let mut at = 0;
-            loop {
-                let read = file.read_at(&mut piece, at).map_err(io_error("read", path))?;
-                if read == 0 {
-                    break;
+        let mut piece = vec![0; PIECE as usize];
+        for left in &self.files {
+            let size = left.file.size().map_err(io_error("measure", &left.path))?;
+            let mut unread_blocks = 0;
+            for chunk in stretches(0..size, PIECE) {
+                if self.write_stretch_again(left, &chunk, &mut piece)? {
+                    continue;
                 }
-                file.write_at(&piece[..read], at).map_err(io_error("write again", path))?;
-                at += read as u64;
+                for block in stretches(chunk, BLOCK) {
+                    if unread_blocks < UNREAD_BLOCKS_MAX && !self.write_stretch_again(left, &block, &mut piece)? {
+                        unread_blocks += 1;
+                    }
+                }
             }
         }
         Ok(())
+    }
+
+    /// Whether that could be read; an error where it had to be.
+    fn write_stretch_again(&self, left: &Leftover, stretch: &Range<u64>, piece: &mut [u8]) -> Result<bool, Error> {
+        let piece = &mut piece[..(stretch.end - stretch.start) as usize];
+        match left.file.read_exact_at(piece, stretch.start) {
+            Err(error) if self.reads_around && disk::is_unreadable(&error) => return Ok(false),
+            read => read.map_err(io_error("read", &left.path))?,
+        }
+        left.file.write_at(piece, stretch.start).map_err(io_error("write again", &left.path))?;
+        Ok(true)
     }
 
     /// Makes what is there durable: a crash of the process alone may have left it in the page cache only.
@@ -318,4 +336,9 @@ fn summarize(pages: &[Page], base: u64, bytes: &[u8]) -> Result<Vec<(Page, Summa
         Ok((*page, parts::summarize(image, base + page.offset)?))
     };
     pages.iter().map(summarize).collect()
+}
+
+/// A stretch of bytes, in stretches of at most `size`.
+fn stretches(whole: Range<u64>, size: u64) -> impl Iterator<Item = Range<u64>> {
+    whole.clone().step_by(size as usize).map(move |start| start..whole.end.min(start + size))
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::{Error, Open, Paths, RecoveryPolicy, directory::list, examine::Found, io_error, plan::lacking};
 use crate::{
     model::{PartId, SeqNo},
-    parts::Part,
+    parts::{self, Part},
 };
 
 /// Files that were not finished, of which so many are kept in quarantine.
@@ -45,10 +45,11 @@ impl Open {
         let is_part = |path: &Path| path.extension().is_some_and(|extension| extension == "part");
         let mut kinds = Vec::new();
         for (id, path) in &strays {
-            kinds.push(match manifest_is_clean && self.state.removed.contains(id) {
-                true => Stray::Needless,
-                false if manifest_is_clean && is_part(path) => self.stray_part(path, found)?,
-                false => Stray::Unexplained,
+            let is_replaced = self.state.removed.contains(id);
+            kinds.push(match manifest_is_clean {
+                true if is_replaced && self.is_whole_beside(path) => Stray::Needless,
+                true if !is_replaced && is_part(path) => self.stray_part(path, found)?,
+                _ => Stray::Unexplained,
             });
         }
         // An index part tells of streams of the parts that it was written with: of batches that are all elsewhere.
@@ -77,14 +78,25 @@ impl Open {
         }
     }
 
+    /// Whether all parts of a file's day are here: what replaced it is among them.
+    fn is_whole_beside(&self, path: &Path) -> bool {
+        let mut gone = self.lost_parts.iter().chain(&self.unread.parts);
+        gone.all(|part| self.paths.part(part.day, part.id).parent() != path.parent())
+    }
+
     /// What a part is that no record names, by what its footer says.
     fn stray_part(&self, path: &Path, found: &Found) -> Result<Stray, Error> {
         let file = self.disk.open(path).map_err(io_error("open", path))?;
         let size = file.size().map_err(io_error("measure", path))?;
-        let Ok(part) = Part::open(file, 0, size) else { return Ok(Stray::Unfinished) };
+        let part = match Part::open(file, 0, size) {
+            // Whole, maybe.
+            Err(parts::Error::Read { .. } | parts::Error::Version { .. }) => return Ok(Stray::Unexplained),
+            Err(_) => return Ok(Stray::Unfinished),
+            Ok(part) => part,
+        };
         let footer = part.footer();
-        let is_here =
-            |id: &PartId| self.state.parts.contains_key(id) && self.lost_parts.iter().all(|lost| lost.id != *id);
+        let gone = || self.lost_parts.iter().chain(&self.unread.parts);
+        let is_here = |id: &PartId| self.state.parts.contains_key(id) && gone().all(|gone| gone.id != *id);
         let is_merged = !footer.replaces.is_empty() && footer.replaces.iter().all(is_here);
         let is_staged = footer.seq_min > found.flushed && found.holds((footer.seq_min, footer.seq_max));
         Ok(if is_merged || is_staged { Stray::Needless } else { Stray::Unexplained })

@@ -26,6 +26,7 @@ pub use definitions::{Definitions, LayoutDefinition, StreamDefinition, decode_ba
 pub use frame::{FRAME_HEADER_SIZE, Frame, FrameHeader, Kind, Place, put_frame};
 pub use packed::{Compression, Packer};
 pub use rows::{RowsDecoder, RowsEncoder};
+pub(crate) use scan::{BLOCK, UNREAD_BLOCKS_MAX};
 pub use scan::{Found, Scan, Unread, describe};
 pub use segment::{FILE_HEADER_SIZE, FileHeader, FileKind, Segment, file_name, list_files};
 pub use void::{decode_void, encode_void};

@@ -20,9 +20,9 @@ use crate::{
 /// How much is read at a time while looking for the next frame.
 const CHUNK: usize = 1 << 20;
 /// Of a chunk that cannot be read, what can be is read in blocks of this: a bad sector costs the frames it holds.
-const BLOCK: u64 = 4096;
+pub(crate) const BLOCK: u64 = 4096;
 /// Blocks that could not be read after which the rest of such a chunk is given up at once: each may take a disk seconds.
-const UNREAD_BLOCKS_MAX: u64 = 64;
+pub(crate) const UNREAD_BLOCKS_MAX: u64 = 64;
 
 /// What stands next in a file.
 #[derive(Debug, PartialEq, Eq)]

@@ -7,14 +7,13 @@ use std::{
 };
 
 use crate::{
-    disk::{CrashKind, Disk, SimDisk},
+    disk::{CrashKind, Disk, Errno, Fault, OpKind, SimDisk},
     durability::Mode,
     engine::Engine,
     model::{Labels, MatchOp, Matcher, TimeRange},
     select::{Series, Source, View},
-    stage::{FileKind, list_files},
     tests::{
-        scene::{NOW, open, options},
+        scene::{NOW, PARTITIONS, files, flush, open, options, remove_log},
         stored,
     },
 };
@@ -85,9 +84,7 @@ fn parts_that_a_manifest_put_back_from_a_copy_does_not_name_are_kept() {
     let engine = start(&disk, Mode::WalSync);
     for name in 0..3 {
         put(&engine, name);
-        engine.durability().request_rotation();
-        engine.commit_step(NOW);
-        while engine.flush_step(NOW).unwrap() {}
+        flush(&engine);
     }
     engine.close().unwrap();
     drop(engine);
@@ -97,11 +94,67 @@ fn parts_that_a_manifest_put_back_from_a_copy_does_not_name_are_kept() {
     for (bytes, path) in copy {
         disk.create(&path).unwrap().write_at(&bytes, 0).unwrap();
     }
-    for (_, path) in list_files(&disk, Path::new("/data/wal"), FileKind::Log).unwrap() {
-        disk.remove(&path).unwrap();
-    }
+    remove_log(&disk);
     drop(start(&disk, Mode::WalSync));
     let kept = quarantined(&disk);
     let of_kind = |kind: &str| kept.iter().filter(|path| path.extension().is_some_and(|found| found == kind)).count();
     assert_eq!((of_kind("part"), of_kind("index")), (3, 3), "{kept:?}");
+}
+
+/// An engine with four parts, each of a series of its own.
+fn four_parts(disk: &SimDisk) -> Arc<Engine> {
+    let engine = start(disk, Mode::WalSync);
+    for name in 0..4 {
+        put(&engine, name);
+        flush(&engine);
+    }
+    engine
+}
+
+/// How many files of parts hold each of these contents, wherever they are.
+fn copies(disk: &SimDisk, contents: &[Vec<u8>]) -> Vec<usize> {
+    let paths: Vec<_> = disk.entries().into_iter().filter(|entry| !entry.is_dir).map(|entry| entry.path).collect();
+    let stored: Vec<_> = paths.iter().map(|path| disk.read_file(path).unwrap()).collect();
+    contents.iter().map(|content| stored.iter().filter(|found| *found == content).count()).collect()
+}
+
+#[test]
+fn replaced_parts_are_kept_where_what_replaced_them_is_damaged() {
+    let disk = SimDisk::new(1);
+    let engine = four_parts(&disk);
+    let sources: Vec<_> =
+        files(&disk, PARTITIONS, "part").into_iter().map(|path| (disk.read_file(&path).unwrap(), path)).collect();
+    while engine.compact_step().unwrap() {}
+    drop(engine);
+    kill(&disk);
+    remove_log(&disk);
+    let merged = files(&disk, PARTITIONS, "part").remove(0);
+    disk.truncate(&merged, disk.read_file(&merged).unwrap().len() as u64 / 2).unwrap();
+    // As after a power cut that undid the removals.
+    for (bytes, path) in &sources {
+        disk.create(path).unwrap().write_at(bytes, 0).unwrap();
+    }
+    drop(start(&disk, Mode::WalSync));
+    let contents: Vec<_> = sources.into_iter().map(|(bytes, _)| bytes).collect();
+    assert_eq!(copies(&disk, &contents), [1; 4]);
+}
+
+#[test]
+fn a_merged_part_without_a_record_is_kept_where_a_part_it_was_made_of_cannot_be_read() {
+    let disk = SimDisk::new(1);
+    let engine = four_parts(&disk);
+    let sources = files(&disk, PARTITIONS, "part");
+    disk.inject(Fault::new(Errno::IO).of(OpKind::Write).at("MANIFEST").times(u64::MAX));
+    assert!(engine.compact_step().is_err());
+    let merged = files(&disk, PARTITIONS, "part").into_iter().find(|path| !sources.contains(path)).unwrap();
+    let content = disk.read_file(&merged).unwrap();
+    drop(engine);
+    kill(&disk);
+    remove_log(&disk);
+    disk.clear_faults();
+    disk.inject(Fault::new(Errno::IO).of(OpKind::Read).at(sources[1].to_str().unwrap()).times(u64::MAX));
+    assert_eq!(found(&start(&disk, Mode::WalSync)), 3);
+    disk.clear_faults();
+    assert_eq!(copies(&disk, &[content]), [1]);
+    assert_eq!(found(&start(&disk, Mode::WalSync)), 4);
 }

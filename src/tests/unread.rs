@@ -8,8 +8,9 @@ use crate::{
     engine::{Ending, Engine, Error, Options, Receipt, RecoveryPolicy},
     model::{Labels, MatchOp, Matcher, SeqNo, TimeRange},
     select::{Series, Source, View},
+    stage::FileKind,
     tests::{
-        scene::{DAY, ask, ask_in, flush, open, options, put, receipt},
+        scene::{DAY, WAL, ask, ask_in, copy_of, flush, frames, open, options, put, receipt},
         stored,
     },
 };
@@ -202,7 +203,7 @@ fn what_stands_twice_or_can_be_done_without_need_not_be_read() {
 }
 
 #[test]
-fn a_file_of_the_stage_that_cannot_be_read_costs_what_only_it_holds_and_is_kept() {
+fn of_the_stage_what_cannot_be_read_is_given_up_only_where_that_is_asked_for_and_is_kept() {
     for (mode, name) in [(Mode::WalSync, ".wal"), (Mode::WriteBehind, ".pages")] {
         let disk = killed(mode);
         let is_of_stage =
@@ -210,9 +211,14 @@ fn a_file_of_the_stage_that_cannot_be_read_costs_what_only_it_holds_and_is_kept(
         let stage = |disk: &SimDisk| disk.entries().into_iter().map(|entry| entry.path).find(is_of_stage).unwrap();
         let (path, before) = (stage(&disk), disk.read_file(&stage(&disk)).unwrap());
         disk.inject(no_reading_of(path.to_str().unwrap()));
-        let error = start_in(&disk, RecoveryPolicy::Strict, mode).err().unwrap();
-        assert!(matches!(&error, Error::Unreadable { path: found, .. } if *found == path), "{name}: {error}");
-        let engine = start_in(&disk, RecoveryPolicy::Salvage, mode).unwrap();
+        for policy in [RecoveryPolicy::Salvage, RecoveryPolicy::Strict, RecoveryPolicy::PointInTime] {
+            let error = start_in(&disk, policy, mode).err().unwrap();
+            assert!(matches!(&error, Error::UnreadableStage { path: found, .. } if *found == path), "{name}: {error}");
+        }
+        let again = copy_of(&disk);
+        let engine = start_in(&again, RecoveryPolicy::Strict, mode).unwrap();
+        assert_eq!((ask(&engine).0, receipt(&engine, 1, 4)), (4, Receipt::Safe), "{name}: nothing was given up");
+        let engine = start_in(&disk, RecoveryPolicy::SalvageReadable, mode).unwrap();
         let (count, told) = ask(&engine);
         assert_eq!((count, told.len()), (2, 1), "{name}: {told:?}");
         assert_eq!(
@@ -231,4 +237,18 @@ fn a_file_of_the_stage_that_cannot_be_read_costs_what_only_it_holds_and_is_kept(
         let engine = start_in(&disk, RecoveryPolicy::Strict, mode).unwrap();
         assert_eq!((ask(&engine).0, receipt(&engine, 1, 3)), (3, Receipt::Lost), "{name}");
     }
+}
+
+#[test]
+fn what_can_be_read_of_a_log_is_written_again_around_what_cannot() {
+    let disk = killed(Mode::WalSync);
+    // A start whose sync failed: the next one writes the log again.
+    disk.inject(Fault::new(Errno::IO).of(OpKind::SyncData).at("/data/wal"));
+    assert!(start(&disk, RecoveryPolicy::Salvage).is_err());
+    let (path, offsets) = frames(&disk, WAL, FileKind::Log);
+    let block = offsets[2] / 4096 * 4096;
+    disk.inject(no_reading_of(path.to_str().unwrap()));
+    assert!(start(&disk, RecoveryPolicy::Salvage).is_err(), "block {block}");
+    let engine = start(&disk, RecoveryPolicy::SalvageReadable).unwrap();
+    assert_eq!(ask(&engine).0, 2);
 }
