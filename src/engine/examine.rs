@@ -37,16 +37,15 @@ pub(crate) struct Found {
     pub(super) dropped: Vec<FileEntry>,
     /// This boot of the machine, and the mounts.
     pub(super) here: (u128, u64),
-    /// A write or sync failed before, or nothing says that none did: what is found may not be on the disk.
-    is_troubled: bool,
+    /// The numbers behind this one may be in the page cache only, and a sync of them may have failed: either it is known to
+    /// have, or the process ended before it could say so.
+    unsynced_behind: SeqNo,
 }
 
 impl Found {
     /// What is served from now on must not be lost to a power cut: it may be in the page cache only.
     fn make_durable(&self) -> Result<(), Error> {
-        if self.is_troubled {
-            self.stage.write_again()?;
-        }
+        self.stage.write_again(self.unsynced_behind)?;
         self.stage.sync()
     }
 }
@@ -132,7 +131,13 @@ impl Open {
         let mut damaged = [&verdict.damaged[..], &lost, &unread].concat();
         damaged.sort_unstable();
         damaged.dedup();
-        let (is_troubled, flushed) = (ledger.is_none_or(|record| record.is_troubled), self.state.flushed);
+        let unsynced_behind = match &ledger {
+            Some(record) if record.is_troubled => SeqNo(0),
+            Some(record) if Stayed::between(record, here) == Stayed::Nothing => SeqNo(u64::MAX),
+            Some(record) => record.power_safe,
+            None => SeqNo(0),
+        };
+        let flushed = self.state.flushed;
         let mut found = Found {
             stage,
             verdict,
@@ -145,7 +150,7 @@ impl Open {
             flushed,
             dropped: Vec::new(),
             here,
-            is_troubled,
+            unsynced_behind,
         };
         if self.options.recovery == RecoveryPolicy::PointInTime {
             self.cut_before_damage(&mut found);

@@ -35,9 +35,28 @@ pub(crate) struct Leftover {
     pub(crate) layouts: HashMap<LayoutId, LayoutDefinition>,
     /// Some of its batches use what no frame before them defines.
     is_unresolved: bool,
+    /// The number and place of a frame in every mebibyte or so.
+    marks: Vec<(SeqNo, u64)>,
+    /// The highest number in it, and where its last frame ends.
+    end: (SeqNo, u64),
 }
 
 impl Leftover {
+    /// What holds all frames with numbers behind one.
+    fn behind(&self, number: SeqNo) -> Range<u64> {
+        let (last, end) = self.end;
+        let start = self.marks.iter().rev().find(|(first, _)| *first <= number).map_or(0, |(_, place)| *place);
+        if last > number { start..end } else { end..end }
+    }
+
+    /// Remembers where a frame is.
+    fn mark(&mut self, number: SeqNo, place: u64) {
+        if self.marks.last().is_none_or(|(_, last)| place - last >= PIECE) {
+            self.marks.push((number, place));
+        }
+        self.end.0 = self.end.0.max(number);
+    }
+
     /// Takes the layouts of a frame.
     fn define(&mut self, definitions: Definitions) {
         self.layouts.extend(definitions.layouts.into_iter().map(|layout| (layout.id, layout)));
@@ -127,8 +146,17 @@ impl StageContents {
                 let file = disk.open(&path).map_err(io_error("open", &path))?;
                 found.last_ids[kind as usize] = found.last_ids[kind as usize].max(id);
                 let (layouts, incarnation) = (HashMap::new(), None);
-                let mut leftover =
-                    Leftover { id, path, file, is_damaged: false, incarnation, layouts, is_unresolved: false };
+                let mut leftover = Leftover {
+                    id,
+                    path,
+                    file,
+                    is_damaged: false,
+                    incarnation,
+                    layouts,
+                    is_unresolved: false,
+                    marks: Vec::new(),
+                    end: (SeqNo(0), 0),
+                };
                 found.walk(&mut leftover, index)?;
                 found.files.push(leftover);
             }
@@ -148,6 +176,7 @@ impl StageContents {
                 Found::Frame(frame) => self.take(&frame, leftover, index)?,
             }
         }
+        leftover.end.1 = scan.offset();
         self.torn_bytes += scan.torn_bytes()?;
         let Some(Unread { bytes, error }) = scan.unread() else { return Ok(()) };
         if !self.reads_around {
@@ -195,6 +224,7 @@ impl StageContents {
         self.safe = self.safe.max(header.safe);
         self.largest = self.largest.max(to);
         leftover.incarnation = Some(incarnation);
+        leftover.mark(to, header.place.offset);
         match header.kind {
             Kind::Batch | Kind::PackedBatch => {
                 let (definitions, rows) = decode_batch(&frame.payload)?;
@@ -291,14 +321,13 @@ impl StageContents {
         all.filter(|(to, _)| *to <= end).max()
     }
 
-    /// Writes what is there once more, as it is: after a failed sync the kernel may show what the disk never got, and the
-    /// next sync would say that all is well.
-    pub(crate) fn write_again(&self) -> Result<(), Error> {
+    /// Writes the frames with numbers behind one once more, as they are: after a failed sync the kernel may show what the
+    /// disk never got, and the next sync would say that all is well.
+    pub(crate) fn write_again(&self, behind: SeqNo) -> Result<(), Error> {
         let mut piece = vec![0; PIECE as usize];
         for left in &self.files {
-            let size = left.file.size().map_err(io_error("measure", &left.path))?;
             let mut unread_blocks = 0;
-            for chunk in stretches(0..size, PIECE) {
+            for chunk in stretches(left.behind(behind), PIECE) {
                 if self.write_stretch_again(left, &chunk, &mut piece)? {
                     continue;
                 }

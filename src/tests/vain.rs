@@ -93,3 +93,30 @@ fn a_manifest_record_whose_sync_failed_is_written_anew_before_a_start_acts_on_it
         assert_eq!(found(&start(&disk, Mode::WalSync).unwrap()), 4, "a power cut after {after} operations");
     }
 }
+
+#[test]
+fn a_sync_that_failed_just_before_the_process_ended_is_not_believed_either() {
+    for after in 0..12 {
+        let disk = SimDisk::new(1);
+        let engine = start(&disk, Mode::WalSync).unwrap();
+        put(&engine, "a");
+        engine.sync_step(std::time::Duration::from_secs(1_000));
+        disk.inject(Fault::new(Errno::IO).of(OpKind::SyncData).at("/data/wal"));
+        disk.crash_at(disk.ops() + after, CrashKind::Process);
+        stored::write(&engine, &[Series::new(Labels::from([("__name__", "b")]), [1], vec![1.0])], |_| true);
+        engine.sync_step(std::time::Duration::from_secs(1_000));
+        drop(engine);
+        disk.clear_faults();
+        if !disk.is_down() {
+            disk.crash(CrashKind::Process);
+        }
+        disk.restart();
+        let engine = start(&disk, Mode::WalSync).unwrap();
+        let before = found(&engine);
+        assert!(before >= 1 && engine.watermarks().power_safe == engine.recovery().end);
+        drop(engine);
+        crash(&disk, CrashKind::PowerNone);
+        let engine = start(&disk, Mode::WalSync).unwrap();
+        assert_eq!((found(&engine), engine.recovery().damaged.len()), (before, 0), "{after} operations later");
+    }
+}
