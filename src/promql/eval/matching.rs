@@ -93,8 +93,7 @@ impl<'a> Eval<'a> {
             let ones = matched.ones(&labels, &group)?;
             matched.join(&group, &ones, &mut results)?;
         }
-        let conflict = || Error::execution("multiple matches for labels: grouping labels must ensure unique matches");
-        merge_equal(results.series, patience, conflict)?.into_iter().try_for_each(|mut kept| kept.send(sink))
+        merge_equal(results.series, patience, same_result)?.into_iter().try_for_each(|mut kept| kept.send(sink))
     }
 }
 
@@ -170,21 +169,45 @@ impl Match<'_> {
         }
     }
 
-    /// Fails where, at a step before some other, several series match one that may only match one.
+    /// Fails where, at a step before some other, several series match one that may only match one. That a comparison would
+    /// take all but one of them away again is no excuse.
     fn check_many(&self, group: &Group, has_one: impl Fn(usize) -> bool, before: usize) -> Result<()> {
-        if group.many.len() < 2 || self.matching.cardinality != Cardinality::OneToOne {
+        if group.many.len() < 2 {
             return Ok(());
         }
-        let mut seen = vec![false; self.steps.count];
+        if self.matching.cardinality == Cardinality::OneToOne {
+            let matches = |step| step < before && self.active[step] && (self.fill_one().is_some() || has_one(step));
+            return self.check_apart(&group.many, matches, || {
+                let reason = "multiple matches for labels: many-to-one matching must be explicit \
+                              (group_left/group_right)";
+                Error::execution(reason)
+            });
+        }
+        // Results that nothing takes away meet when they are merged. With its own labels a series stays apart from the rest.
+        if !matches!(self.operation, Operation::Filter(_)) || self.matching.include.is_empty() {
+            return Ok(());
+        }
+        let taken_over = |name: &str| self.matching.include.iter().any(|label| **label == *name);
+        let mut alike: HashMap<(Labels, bool), Vec<usize>> = HashMap::new();
         for &index in &group.many {
-            self.patience.spend(self.many[index].points.reach().len())?;
-            let matches =
-                |&step: &usize| step < before && self.active[step] && (self.fill_one().is_some() || has_one(step));
-            for step in self.many[index].points.steps().filter(matches) {
+            self.patience.spend_series()?;
+            let Kept { labels, drop_name, .. } = &self.many[index];
+            alike.entry((labels.filtered(|name| !taken_over(name)), *drop_name)).or_default().push(index);
+        }
+        let matches = |step| step < before && has_one(step);
+        let mut alike = alike.values().filter(|alike| alike.len() > 1);
+        alike.try_for_each(|alike| self.check_apart(alike, matches, same_result))
+    }
+
+    /// Fails where two series of the side that may have many are there at one step of those that `matches` names.
+    fn check_apart(&self, many: &[usize], matches: impl Fn(usize) -> bool, reason: fn() -> Error) -> Result<()> {
+        let mut seen = vec![false; self.steps.count];
+        for &index in many {
+            let points = &self.many[index].points;
+            self.patience.spend(points.reach().len())?;
+            for step in points.steps().filter(|&step| matches(step)) {
                 if std::mem::replace(&mut seen[step], true) {
-                    let reason = "multiple matches for labels: many-to-one matching must be explicit \
-                                  (group_left/group_right)";
-                    return Err(Error::execution(reason));
+                    return Err(reason());
                 }
             }
         }
@@ -331,6 +354,11 @@ impl Match<'_> {
         }
         builder.build()
     }
+}
+
+/// That two series of a group have one result.
+fn same_result() -> Error {
+    Error::execution("multiple matches for labels: grouping labels must ensure unique matches")
 }
 
 /// Labels as messages show them: all as pairs, the name too.

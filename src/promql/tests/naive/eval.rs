@@ -339,7 +339,7 @@ fn matched(binary: &Binary, matching: &Matching, left: Vector, right: Vector) ->
         return Err("several series on the side of one");
     }
     let mut seen = BTreeSet::new();
-    let mut results = Vec::new();
+    let (mut matches, mut results) = (Vec::new(), Vec::new());
     for (labels, value) in many {
         let own = signature(&labels, matching);
         let Some((other, number)) = one.iter().find(|(other, _)| signature(other, matching) == own) else { continue };
@@ -347,7 +347,7 @@ fn matched(binary: &Binary, matching: &Matching, left: Vector, right: Vector) ->
             return Err("several series on the other side");
         }
         let (a, b) = if swapped { (*number, value) } else { (value, *number) };
-        let Some((_, result)) = apply(binary.op, binary.return_bool, a, b) else { continue };
+        let result = apply(binary.op, binary.return_bool, a, b).map(|(_, result)| result);
         let mut labels = if filters(binary) { labels } else { nameless(&labels) };
         if one_to_one {
             let listed = |name: &str| matching.labels.iter().any(|label| **label == *name);
@@ -357,7 +357,11 @@ fn matched(binary: &Binary, matching: &Matching, left: Vector, right: Vector) ->
         for name in &matching.include {
             labels.set(name.clone(), other.get(name));
         }
-        results.push((labels.build(), result));
+        let labels = labels.build();
+        matches.push((labels.clone(), *number));
+        results.extend(result.map(|result| (labels, result)));
     }
-    unique(results)
+    // What a comparison takes away is a match nonetheless.
+    unique(matches)?;
+    Ok(results)
 }
