@@ -10,6 +10,7 @@ use crate::{
         ast::{Aggregate, AggregateOp, Expr, Span},
         eval::{
             Error, Eval, Held, Patience, Result,
+            counts::Counts,
             fold::{Fold, fold_for},
             points::Points,
             scalar::text,
@@ -181,69 +182,63 @@ impl<'a> Eval<'a> {
         let patience = self.patience();
         let mut held = self.held();
         let mut groups: Groups<Counts> = Groups::new();
+        // A value's label is written once for all series that differ in nothing that stays.
+        let mut bases: Groups<()> = Groups::new();
+        let mut places: HashMap<(usize, u64), usize> = HashMap::new();
+        let mut tables = self.held();
         self.stream(&aggregate.expr, steps, &mut |row| {
             patience.spend_series()?;
-            // Most series have few different values: look each up once.
-            let mut places: HashMap<u64, usize> = HashMap::new();
+            let labels_with = |value: &str| {
+                let mut labels = row.labels.to_builder();
+                labels.set(label.clone(), value);
+                group_labels(&labels.build(), &by)
+            };
+            let before = bases.groups.len();
+            let base = bases.place(labels_with(""), false, || ());
+            if bases.groups.len() > before {
+                tables.grow(0, bases.size_of_last(|()| 0))?;
+            }
             for (step, value) in row.points.numbers() {
                 patience.spend(1)?;
-                let place = match places.get(&value.to_bits()) {
+                let key = (base, value.to_bits());
+                let place = match places.get(&key) {
                     Some(&place) => place,
                     None => {
-                        let mut labels = row.labels.to_builder();
-                        labels.set(label.clone(), format::plain(value));
-                        let labels = group_labels(&labels.build(), &by);
                         patience.spend_series()?;
                         let before = groups.groups.len();
-                        let place = groups.place(labels, row.drop_name, Counts::default);
+                        let place = groups.place(labels_with(&format::plain(value)), false, Counts::default);
                         if groups.groups.len() > before {
                             held.grow(0, groups.size_of_last(|_| 0))?;
                         }
-                        places.insert(value.to_bits(), place);
+                        tables.grow(0, size_of::<((usize, u64), usize)>())?;
+                        places.insert(key, place);
                         place
                     }
                 };
-                let counts = &mut groups.groups[place].2;
-                let before = counts.size();
-                if counts.add(step) {
-                    held.grow(1, counts.size() - before)?;
+                let (_, drop_name, counts) = &mut groups.groups[place];
+                *drop_name |= row.drop_name;
+                let before = (counts.len(), counts.size());
+                counts.add(step, &patience)?;
+                let after = (counts.len(), counts.size());
+                if after != before {
+                    held.shrink(before.0, before.1);
+                    held.grow(after.0, after.1)?;
                 }
             }
             Ok(())
         })?;
-        for (labels, drop_name, counts) in groups.groups {
-            patience.spend(Patience::SERIES + counts.0.len())?;
+        drop((bases, places, tables));
+        for (labels, drop_name, mut counts) in groups.groups {
+            patience.spend(Patience::SERIES + counts.len())?;
+            held.shrink(counts.len(), counts.size());
+            counts.settle(&patience)?;
+            held.grow(counts.len(), counts.size())?;
             let mut points = Points::default();
-            counts.0.iter().for_each(|&(step, count)| points.push(step as usize, f64::from(count)));
-            held.shrink(counts.0.len(), counts.size());
+            counts.iter().for_each(|(step, count)| points.push(step, f64::from(count)));
+            held.shrink(counts.len(), counts.size());
             drop(counts);
             sink(Row { labels, drop_name, points: &mut points })?;
         }
         Ok(())
-    }
-}
-
-/// The steps at which a value was seen, ascending, and how often. Many values are seen at a few steps only.
-#[derive(Default)]
-struct Counts(Vec<(u32, u32)>);
-
-impl Counts {
-    /// Counts it once more; whether it was new there.
-    fn add(&mut self, step: usize) -> bool {
-        let step = step as u32;
-        let place = match self.0.last() {
-            Some(&(last, _)) if last >= step => self.0.binary_search_by_key(&step, |&(at, _)| at),
-            _ => Err(self.0.len()),
-        };
-        match place {
-            Ok(place) => self.0[place].1 += 1,
-            Err(place) => self.0.insert(place, (step, 1)),
-        }
-        place.is_err()
-    }
-
-    /// Bytes it takes in memory.
-    fn size(&self) -> usize {
-        self.0.capacity() * size_of::<(u32, u32)>()
     }
 }

@@ -12,6 +12,7 @@
 mod aggregate;
 mod binary;
 mod call;
+mod counts;
 mod duration;
 mod error;
 mod fold;
