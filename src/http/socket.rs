@@ -9,8 +9,10 @@ use std::{
     time::Duration,
 };
 
+use parking_lot::Mutex;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
     time::{Sleep, sleep},
 };
@@ -19,7 +21,8 @@ use crate::metrics::Metrics;
 
 /// A connection that fails where its client takes nothing for too long.
 pub(super) struct Socket {
-    stream: Arc<TcpStream>,
+    /// Locked for one system call at a time, and hardly ever by two: [`Client`] asks ten times a second at most.
+    stream: Arc<Mutex<TcpStream>>,
     /// The longest time in which the client may take nothing of what is to be sent.
     stall_max: Duration,
     /// Runs while there is something to send and no room for it.
@@ -29,7 +32,7 @@ pub(super) struct Socket {
 
 impl Socket {
     pub(super) fn new(stream: TcpStream, stall_max: Duration, metrics: Arc<Metrics>) -> Self {
-        Self { stream: Arc::new(stream), stall_max, stalled: None, metrics }
+        Self { stream: Arc::new(Mutex::new(stream)), stall_max, stalled: None, metrics }
     }
 
     /// The client at the other end.
@@ -41,16 +44,12 @@ impl Socket {
     fn poll_send(
         &mut self,
         context: &mut Context<'_>,
-        write: impl Fn(&TcpStream) -> io::Result<usize>,
+        write: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        while self.stream.poll_write_ready(context)?.is_ready() {
-            match write(&self.stream) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                sent => {
-                    self.stalled = None;
-                    return Poll::Ready(sent);
-                }
-            }
+        let sent = write(Pin::new(&mut self.stream.lock()), context);
+        if sent.is_ready() {
+            self.stalled = None;
+            return sent;
         }
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(self.stall_max)));
         ready!(stalled.as_mut().poll(context));
@@ -59,21 +58,16 @@ impl Socket {
     }
 }
 
+/// The stream's own reads and writes: where a read leaves room the socket is known to be empty, and is not asked again.
 impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        loop {
-            ready!(self.stream.poll_read_ready(context))?;
-            match self.stream.try_read(into.initialize_unfilled()) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                read => return Poll::Ready(read.map(|count| into.advance(count))),
-            }
-        }
+        Pin::new(&mut *self.stream.lock()).poll_read(context, into)
     }
 }
 
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_send(context, |stream| stream.try_write(bytes))
+        self.poll_send(context, |stream, context| stream.poll_write(context, bytes))
     }
 
     fn poll_write_vectored(
@@ -81,25 +75,25 @@ impl AsyncWrite for Socket {
         context: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.poll_send(context, |stream| stream.try_write_vectored(pieces))
+        self.poll_send(context, |stream, context| stream.poll_write_vectored(context, pieces))
     }
 
     fn is_write_vectored(&self) -> bool {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.stream.lock()).poll_flush(context)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(rustix::net::shutdown(&*self.stream, rustix::net::Shutdown::Write).map_err(io::Error::from))
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.stream.lock()).poll_shutdown(context)
     }
 }
 
 /// Whom an answer is for.
 #[derive(Clone, Debug)]
-pub(super) struct Client(Arc<TcpStream>);
+pub(super) struct Client(Arc<Mutex<TcpStream>>);
 
 impl Client {
     /// Waits until the client has closed its end. Where it sent nothing beyond its request the HTTP library sees that at
@@ -109,11 +103,17 @@ impl Client {
         loop {
             // First, as most answers are there sooner.
             sleep(LOOK).await;
-            // With bytes to read, it is at once ready; without, it waits for some or for the end.
-            match self.0.ready(Interest::READABLE).await {
-                Ok(ready) if !ready.is_read_closed() => {}
-                Ok(_) | Err(_) => return,
+            if self.is_gone() {
+                return;
             }
         }
+    }
+
+    fn is_gone(&self) -> bool {
+        let stream = self.0.lock();
+        // That it failed or hung up is told unasked.
+        let mut asked = [PollFd::new(&*stream, PollFlags::RDHUP)];
+        // What cannot be asked is taken to be there: its answer fails where it is not.
+        poll(&mut asked, Some(&Timespec::default())).is_ok_and(|told| told > 0)
     }
 }
