@@ -6,6 +6,7 @@ use std::{
 };
 
 use crate::{
+    cores::{OnServerCores, keep_to_loader_core},
     devops::FIELD_NAMES,
     load::{self, Phase, Plan, Tally},
     process::{cpus, machine_cpu_seconds, process_cpu_seconds},
@@ -19,6 +20,8 @@ pub(crate) struct Shape {
     pub(crate) lines: usize,
     /// Connections.
     pub(crate) connections: usize,
+    /// Whether the loader has a core of its own, and the server the others.
+    pub(crate) apart: bool,
 }
 
 /// How long and with what a cell is measured.
@@ -75,7 +78,14 @@ pub(crate) struct Figures {
 /// Measures a cell; an error where the server does not have what it acknowledged.
 pub(crate) fn run(target: &Target, shape: Shape, pace: Pace) -> Result<Figures, String> {
     let dir = data_dir();
+    let on_server_cores = shape.apart.then(OnServerCores::keep);
     let server = Server::start(target, dir.path(), &[]);
+    drop(on_server_cores);
+    let beside = || {
+        if shape.apart {
+            keep_to_loader_core();
+        }
+    };
     let (phase, start_millis) = (Phase::default(), yesterday_millis());
     let plan = Plan {
         address: server.address,
@@ -86,8 +96,14 @@ pub(crate) fn run(target: &Target, shape: Shape, pace: Pace) -> Result<Figures, 
         start_millis,
     };
     std::thread::scope(|scope| {
-        let loader = scope.spawn(|| load::run(plan, &phase));
-        let risk = scope.spawn(|| watch_risk(&server, &phase));
+        let loader = scope.spawn(|| {
+            beside();
+            load::run(plan, &phase)
+        });
+        let risk = scope.spawn(|| {
+            beside();
+            watch_risk(&server, &phase)
+        });
         std::thread::sleep(pace.warm_up);
         let before = Snapshot::take(&server);
         phase.measure();

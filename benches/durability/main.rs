@@ -13,6 +13,7 @@
 #![allow(clippy::disallowed_methods)] // a bench reads the clock, /proc, and files that are not the database's
 
 mod cells;
+mod cores;
 mod cwal;
 #[allow(unreachable_pub)] // shared by benches, each of them a crate
 #[path = "../common/devops.rs"]
@@ -144,8 +145,12 @@ impl Options {
     }
 
     fn shapes(&self) -> impl Iterator<Item = Shape> {
-        let connections = self.connections.iter();
-        connections.flat_map(|&connections| self.lines.iter().map(move |&lines| Shape { lines, connections }))
+        let shape = |lines, connections| Shape { lines, connections, apart: false };
+        let shared = self.connections.iter().flat_map(move |&n| self.lines.iter().map(move |&lines| shape(lines, n)));
+        // Where the loader weighs the most.
+        let apart = shared.clone().filter(|shape| (shape.lines, shape.connections) == (1, 64) && cores::are_enough());
+        let apart = apart.map(|shape| Shape { apart: true, ..shape });
+        shared.chain(apart)
     }
 
     fn modes(&self) -> Vec<Target> {

@@ -123,8 +123,8 @@ pub(crate) struct Evidence<'a> {
 
 impl Loss {
     /// Exact after a clean end, and after a crash of the process unless only some of what was at risk survived; bounds
-    /// otherwise. After a power cut, or with a file system that was mounted anew, they are of what the ledger's last record on the disk tells: that may be older than the
-    /// last answers, so the upper bound holds for what had been answered then.
+    /// otherwise. After a power cut, or with a file system that was mounted anew, they are of what the ledger's last record on
+    /// the disk tells: that may be older than the last answers, so the upper bound holds for what had been answered then.
     pub(crate) fn assess(evidence: Evidence<'_>) -> Self {
         let Evidence { incarnation, end, damaged_batches, .. } = evidence;
         let of_it = evidence.ledger.filter(|record| record.incarnation == incarnation);

@@ -8,8 +8,9 @@
 //! The frame's number is Cp: with this commit every batch up to it is safe. `after` is the Cp of the commit before, so
 //! that a missing one shows as a gap. `given` is Cd: nothing above it had been given out. A page is a part image of one
 //! day (see `parts`); offsets count from the first page byte. The definitions name the streams and layouts that this file
-//! had not named before, and what the commit before named for the first time, once more; the uses name the fields that a stream has on a page's day, where no page of that day before in
-//! this file had them, so that a start need not read the pages.
+//! had not named before, and what the commit before named for the first time, once more; the uses name the fields that a
+//! stream has on a page's day, where no page of that day before in this file had them, so that a start need not read the
+//! pages.
 
 use super::{Definitions, Error, Kind};
 use crate::{

@@ -2,7 +2,8 @@
 //!
 //! A query enters with [`Queries::enter`] and is listed from then on. It gets a seat at once, or waits for one in line: the
 //! line has a length, and a wait an end. With its seat it runs on a thread of its own, asks there whether to go on, and gives
-//! the seat back when it has its answer. One that takes next to nothing needs none ([`Queries::pass`]). It stays listed, and its memory counted, until its client has that answer.
+//! the seat back when it has its answer. One that takes next to nothing needs none ([`Queries::pass`]). It stays listed, and
+//! its memory counted, until its client has that answer.
 //!
 //! Always: whoever waits longest is next; a query whose client went away, that was canceled or is out of time gives back its
 //! seat within a few milliseconds.
