@@ -1,14 +1,12 @@
 //! Prometheus's own description of its HTTP API, gone through path by path: what it documents, we answer, with the
 //! documented status and members.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test: what is not there is its failure; reads a document
-
-mod common;
 
 use std::path::Path;
 
-use common::{Response, Server, T, encode, with_data};
 use serde_json::Value;
 use yaml_rust2::{Yaml, YamlLoader};
+
+use crate::common::{Response, Server, T, encode, with_data};
 
 /// The document, in a directory beside this repository's.
 const DOCUMENT: &str = "../shared/conformance/prometheus-openapi/openapi_3.2_golden.yaml";

@@ -1,7 +1,4 @@
 //! Durability, from outside: what each write is told, what can be asked and changed later, and what a crash leaves.
-#![allow(clippy::unwrap_used)] // a test: what is not there is its failure
-
-mod common;
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -9,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use common::{Response, Server, encode};
 use plimsoll::{
     disk::{Disk, RealDisk},
     durability::{AckLevel, Failure, Mode},
@@ -17,10 +13,7 @@ use plimsoll::{
 };
 use serde_json::{Value, json};
 
-fn server(flags: &[&str]) -> (Server, tempfile::TempDir) {
-    let dir = tempfile::tempdir().unwrap();
-    (Server::start(dir.path(), flags), dir)
-}
+use crate::common::{Response, Server, encode, server};
 
 fn state(server: &Server) -> Value {
     server.get("/api/v1/durability").json()["data"].clone()

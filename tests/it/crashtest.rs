@@ -1,11 +1,8 @@
 //! `plimsoll crashtest` as users run it.
-#![allow(clippy::unwrap_used)] // a test: what is not there is its failure
-
-mod common;
 
 use std::process::{Command, Output};
 
-use common::PLIMSOLL;
+use crate::common::PLIMSOLL;
 
 fn crashtest(arguments: &[&str]) -> Output {
     Command::new(PLIMSOLL).arg("crashtest").args(arguments).output().unwrap()

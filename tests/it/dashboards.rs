@@ -1,5 +1,4 @@
 //! The Grafana dashboards name only metrics there are, and say the unit of everything they draw.
-#![allow(clippy::unwrap_used)] // a test: what is not there is its failure
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -9,7 +8,6 @@ use plimsoll::{
 };
 use serde_json::Value;
 
-#[allow(clippy::disallowed_methods)]
 fn dashboards() -> Vec<(String, Value)> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("dashboards");
     let files = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());

@@ -1,7 +1,4 @@
 //! What is there after the server ended: well, and not so well.
-#![allow(clippy::unwrap_used)] // a test: what is not there is its failure
-
-mod common;
 
 use std::{
     path::Path,
@@ -9,9 +6,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use common::{PLIMSOLL, Server};
-
-const T: i64 = 1_795_154_400;
+use crate::common::{PLIMSOLL, Server, T};
 
 /// Batch `number`: 20 hosts, one line each, all with the batch's number as value.
 fn batch(number: u64) -> String {
@@ -186,7 +181,6 @@ fn fails(arguments: &[&str]) -> String {
 }
 
 #[test]
-#[allow(clippy::disallowed_methods)]
 fn failures_to_start_say_what_to_do() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(&dir.path().join("data"), &[]);
@@ -240,7 +234,6 @@ fn inspect_all(dir: &Path) -> usize {
     count
 }
 
-#[allow(clippy::disallowed_methods)]
 fn files(dir: &Path) -> Vec<std::path::PathBuf> {
     let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
     entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()

@@ -1,8 +1,4 @@
 //! What queries may take: time, series, samples, memory, a place in the line; and how they are seen and ended.
-#![allow(clippy::unwrap_used)] // a test: what is not there is its failure
-#![allow(clippy::disallowed_methods)] // a test: it measures
-
-mod common;
 
 use std::{
     io::{Read, Write},
@@ -11,8 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{Response, Server, T, encode, server, with_data};
 use serde_json::{Value, json};
+
+use crate::common::{Response, Server, T, encode, server, with_data};
 
 const HOSTS: usize = 2_000;
 const FIELDS: usize = 10;

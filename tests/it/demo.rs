@@ -1,11 +1,8 @@
 //! `plimsoll demo --exit`, and its numbers: computed here once more from the input file, by other code than the engine's.
-#![allow(clippy::unwrap_used)] // a test: what is not there is its failure
-
-mod common;
 
 use std::{collections::BTreeMap, io::Read, process::Command};
 
-use common::PLIMSOLL;
+use crate::common::PLIMSOLL;
 
 const START: i64 = 1_795_154_400;
 const FIRST_STEP: i64 = START + 30 * 60;
@@ -18,7 +15,6 @@ type Samples = Vec<(i64, f64)>;
 /// Field and tags, by hand: the file has no escapes and no strings.
 type Series = BTreeMap<(String, BTreeMap<String, String>), Samples>;
 
-#[allow(clippy::disallowed_methods)]
 fn input() -> Series {
     let packed = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/demo.lp.gz")).unwrap();
     let mut text = String::new();

@@ -1,10 +1,8 @@
 //! The doors, from outside: what each protocol's clients rely on, and what bad input gets.
-#![allow(clippy::unwrap_used)] // a test: what is not there is its failure
 
-mod common;
-
-use common::{T, encode, gzip, server, with_data};
 use serde_json::{Value, json};
+
+use crate::common::{Response, T, encode, gzip, server, with_data};
 
 #[test]
 fn points_beyond_the_retention_are_dropped_in_influxdbs_words() {
@@ -154,7 +152,7 @@ fn bad_input_gets_a_clear_error_and_the_server_goes_on() {
     assert_eq!(server.get("/metrics").text().matches("plimsoll_http_panics_total 0").count(), 1);
 }
 
-fn check_shape(path: &str, status: u16, response: &common::Response) {
+fn check_shape(path: &str, status: u16, response: &Response) {
     let is_influx = path.starts_with("/api/v2/") || path.starts_with("/api/v3/");
     let is_plain = status == 404 && !is_influx || status == 405 && path.starts_with("/api/v1/");
     if status == 405 {

@@ -1,6 +1,4 @@
 //! A server as users have it: the binary, a directory, a port; and HTTP by hand, so that odd requests can be sent.
-#![allow(dead_code)] // each test file uses its part
-#![allow(clippy::unwrap_used)] // a test: what is not there is its failure
 
 use std::{
     collections::HashMap,
@@ -179,7 +177,7 @@ pub(crate) fn encode(text: &str) -> String {
     text.bytes().map(byte).collect()
 }
 
-/// Unix seconds of the first sample of [`with_data`].
+/// Unix seconds at which what tests write begins.
 pub(crate) const T: i64 = 1_795_154_400;
 
 /// A server on a directory of its own.

@@ -1,10 +1,8 @@
 //! `query` and `query_range`: parameters, errors, statistics, and what is ours: `durable_only` and `explain`.
-#![allow(clippy::unwrap_used)] // a test: what is not there is its failure
 
-mod common;
-
-use common::{Response, Server, T, encode, server, with_data};
 use serde_json::{Value, json};
+
+use crate::common::{Response, Server, T, encode, server, with_data};
 
 fn api(server: &Server, path: &str) -> Response {
     server.get(&format!("/api/v1/{path}"))

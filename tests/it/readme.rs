@@ -1,20 +1,17 @@
 //! Every command of the README works as it stands there.
-#![allow(clippy::unwrap_used)] // a test: what is not there is its failure
-
-mod common;
 
 use std::{path::Path, process::Command};
 
-use common::{PLIMSOLL, Server};
 use plimsoll::{
     durability::{Failure, Mode},
     metrics::Label,
 };
 
+use crate::common::{PLIMSOLL, Server};
+
 /// Commands that `.ci/run` runs: they build, or run for minutes.
 const BY_CI: [&str; 2] = ["cargo run --release -- demo", "cargo test --release"];
 
-#[allow(clippy::disallowed_methods)]
 fn file(name: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
 }
@@ -121,7 +118,6 @@ fn the_readmes_configuration_file_is_understood() {
     assert_eq!(flags["data"]["query-timeout"], "30s");
 }
 
-#[allow(clippy::disallowed_methods)]
 fn write(path: &Path, text: &str) {
     std::fs::write(path, text).unwrap();
 }

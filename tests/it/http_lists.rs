@@ -1,10 +1,8 @@
 //! What there is: `series`, `labels`, `label/NAME/values`, `status/*`, and the endpoints that have nothing to tell here.
-#![allow(clippy::unwrap_used)] // a test: what is not there is its failure
 
-mod common;
-
-use common::{Server, T, encode, server, with_data};
 use serde_json::{Value, json};
+
+use crate::common::{Response, Server, T, encode, server, with_data};
 
 /// `data` of an answer that succeeds.
 fn data(server: &Server, path: &str) -> Value {
@@ -335,7 +333,7 @@ fn pages_from_elsewhere_are_let_in() {
     assert!(write.header("access-control-allow-headers").contains("Durability"));
 }
 
-fn check_origin(response: &common::Response, path: &str) {
+fn check_origin(response: &Response, path: &str) {
     for (name, value) in [
         ("access-control-allow-origin", "*"),
         ("access-control-allow-methods", "GET, POST, OPTIONS"),
