@@ -4,13 +4,16 @@ use std::{path::Path, sync::Arc, thread::sleep, time::Duration};
 
 use crate::{
     disk::{CrashKind, Disk, Errno, Fault, OpKind, SimDisk},
-    durability::{AckLevel, Mirror, Ticket},
-    engine::{Engine, Error, Options},
-    metrics::{Directory, Metrics},
+    durability::{AckLevel, Mirror, Mode, Ticket},
+    engine::{Engine, Error, Options, Receipt, RecoveryPolicy},
+    metrics::Directory,
     model::{Labels, MatchOp, Matcher, TimeRange},
     select::{Series, Source, View},
     stage::{FRAME_HEADER_SIZE, FileKind, Found, Scan, list_files},
-    tests::stored,
+    tests::{
+        scene::{self, ask, copy_of, crash, put, receipt, small_segments},
+        stored,
+    },
 };
 
 const FAST: &str = "/fast/wal";
@@ -21,18 +24,12 @@ fn options(mirror: Mirror) -> Options {
         wal_dir: Some(FAST.into()),
         wal_mirror_dir: Some(MIRROR.into()),
         wal_mirror: mirror,
-        generation_size: 1 << 20,
-        chunk_size: 16 << 10,
-        segment_size: 4 << 10,
-        probe: false,
-        ..Options::new("/data")
+        ..small_segments(Mode::WalSync)
     }
 }
 
 fn open(disk: &SimDisk, mirror: Mirror) -> Result<Arc<Engine>, Error> {
-    let engine = Engine::open(Arc::new(disk.clone()), options(mirror), Metrics::new())?;
-    engine.finish_replay()?;
-    Ok(engine)
+    scene::open(disk, &options(mirror))
 }
 
 fn submit(engine: &Engine, name: usize) -> Ticket {
@@ -310,4 +307,72 @@ fn a_clean_stop_leaves_no_copy_behind_whether_or_not_it_is_there() {
         let engine = open(&disk, Mirror::OneOfTwo).unwrap();
         assert_eq!((found(&engine), engine.recovery().damaged.len()), (6, 0), "{dir}");
     }
+}
+
+#[test]
+fn a_stale_copy_alone_is_not_enough_to_give_up_what_the_other_copy_holds() {
+    let disk = SimDisk::new(1);
+    let mirror = Mirror::OneOfTwo;
+    let engine = open(&disk, mirror).unwrap();
+    put(&engine, "a", 0..10);
+    drop(engine);
+    crash(&disk, CrashKind::PowerNone);
+    // One disk is away for one start, the other for the next; then both are back, and whole.
+    rename(&disk, FAST, "/unmounted");
+    let engine = open(&disk, mirror).unwrap();
+    put(&engine, "a", 10..20);
+    let number = engine.first_number();
+    assert_eq!((ask(&engine).0, receipt(&engine, 2, number.0)), (20, Receipt::Safe));
+    drop(engine);
+    crash(&disk, CrashKind::PowerNone);
+    rename(&disk, "/unmounted", FAST);
+    rename(&disk, MIRROR, "/unmounted");
+    let dry_run = Options { recovery: RecoveryPolicy::DryRun, ..options(mirror) };
+    let dry_run = Engine::dry_run(Arc::new(disk.clone()), dry_run);
+    for error in [dry_run.unwrap_err(), open(&disk, mirror).map(drop).unwrap_err()] {
+        assert!(error.to_string().contains("lacks writes that only /mirror/wal holds"), "{error}");
+    }
+    let older = copy_of(&disk);
+    let engine = scene::open(&older, &Options { recovery: RecoveryPolicy::PointInTime, ..options(mirror) }).unwrap();
+    assert_eq!(ask(&engine).0, 10, "an older state, since it was asked for");
+    drop(engine);
+    rename(&disk, "/unmounted", MIRROR);
+    let engine = open(&disk, mirror).unwrap();
+    assert_eq!((ask(&engine).0, receipt(&engine, 2, number.0)), (20, Receipt::Safe), "both copies are whole and there");
+    // What only the mirror held is in parts from here on, so either copy is enough again.
+    flush(&engine);
+    drop(engine);
+    crash(&disk, CrashKind::PowerNone);
+    rename(&disk, MIRROR, "/unmounted");
+    assert_eq!(ask(&open(&disk, mirror).unwrap()).0, 20);
+}
+
+#[test]
+fn both_copies_of_a_damaged_segment_are_kept_where_the_mirror_is_inside_the_data_directory() {
+    let disk = SimDisk::new(1);
+    let options = Options {
+        wal_mirror_dir: Some("/data/mirror".into()),
+        wal_mirror: Mirror::TwoOfTwo,
+        ..scene::options(Mode::WalSync)
+    };
+    let engine = scene::open(&disk, &options).unwrap();
+    put(&engine, "a", 0..100);
+    put(&engine, "b", 0..100);
+    put(&engine, "c", 0..100);
+    drop(engine);
+    crash(&disk, CrashKind::PowerNone);
+    for dir in ["/data/wal", "/data/mirror"] {
+        let (_, path) = list_files(&disk, Path::new(dir), FileKind::Log).unwrap().remove(0);
+        disk.corrupt(&path, 200, 1).unwrap();
+    }
+    let engine = scene::open(&disk, &options).unwrap();
+    flush(&engine);
+    engine.close().unwrap();
+    let names: Vec<_> = disk
+        .entries()
+        .into_iter()
+        .map(|entry| entry.path)
+        .filter(|path| path.to_string_lossy().contains("stage-"))
+        .collect();
+    assert_eq!(names.len(), 2, "{names:?}");
 }

@@ -1,6 +1,5 @@
 //! Tests that cross layers.
 
-mod beside;
 mod crash;
 mod crash_threads;
 mod damage;
@@ -18,6 +17,7 @@ mod promqltest;
 mod recovery;
 mod retention;
 mod scene;
+mod small_files;
 mod starts;
 mod stored;
 mod strays;

@@ -149,6 +149,40 @@ fn a_start_tells_what_the_end_of_the_one_before_took_and_remembers_it() {
     }
 }
 
+#[test]
+fn a_file_system_that_went_down_is_no_crash_of_the_process() {
+    for (kind, ending) in [
+        (CrashKind::Process, Ending::Process),
+        (CrashKind::FileSystem, Ending::FileSystem),
+        (CrashKind::PowerNone, Ending::Power),
+    ] {
+        let disk = SimDisk::new(1);
+        let engine = open_in(&disk, Mode::WalOs).unwrap();
+        for name in ["a", "b", "c"] {
+            write(&engine, &[series(name, 1.0)], |_| true);
+        }
+        assert_eq!(engine.watermarks().process_safe, SeqNo(3));
+        drop(engine);
+        disk.crash(kind);
+        disk.restart();
+        let engine = open_in(&disk, Mode::WalOs).unwrap();
+        let loss = engine.recovery().loss.unwrap();
+        assert_eq!(loss.ending, ending, "{loss}");
+        let survived = if kind == CrashKind::Process { 3 } else { 0 };
+        assert_eq!(
+            (found(&engine).len(), loss.is_none(), loss.is_exact()),
+            (survived, survived == 3, survived == 3),
+            "{loss}"
+        );
+        // What was answered behind the record that was found may be gone, too: an alert must not see a zero.
+        let metrics = engine.metrics();
+        let most = [metrics.recovery_lost_samples_max.get(), metrics.recovery_lost_batches_max.get()];
+        assert_eq!(most, if kind == CrashKind::Process { [0.0; 2] } else { [f64::INFINITY; 2] }, "{loss}");
+        let is_told = loss.to_string().contains("its file system was mounted anew");
+        assert_eq!(is_told, ending == Ending::FileSystem, "{loss}");
+    }
+}
+
 /// A disk on which batches `a` to `f` were safe, and then the frame of batch 3 was damaged.
 fn damaged() -> SimDisk {
     let (disk, _) = five();

@@ -36,6 +36,11 @@ pub(crate) fn options(mode: Mode) -> Options {
     }
 }
 
+/// Log segments that are full after a few batches.
+pub(crate) fn small_segments(mode: Mode) -> Options {
+    Options { segment_size: 4 << 10, ..options(mode) }
+}
+
 /// An engine without threads, with everything back in memory.
 pub(crate) fn open(disk: &SimDisk, options: &Options) -> Result<Arc<Engine>, Error> {
     let engine = Engine::open(Arc::new(disk.clone()), options.clone(), Metrics::new())?;

@@ -163,12 +163,22 @@ fn image_size(disk: &SimDisk) -> u64 {
     disk.read_file(&files(disk, PARTITIONS, "index")[0]).unwrap().len() as u64 - SECOND_COPY
 }
 
-/// Flips the same bit in both copies of the first index part's image.
-fn corrupt_index(disk: &SimDisk, offset: u64) {
-    let path = &files(disk, PARTITIONS, "index")[0];
+/// A start after the same bit flipped in both copies of the first index part's image.
+fn start_on_corrupt_index(days: i64, offset: u64) -> (SimDisk, Arc<Engine>) {
+    let disk = indexed(days);
+    let path = &files(&disk, PARTITIONS, "index")[0];
     for offset in [offset, SECOND_COPY + offset] {
         disk.corrupt(path, offset, 0x04).unwrap();
     }
+    let engine = start(&disk);
+    (disk, engine)
+}
+
+/// Stops well, and starts again giving nothing up.
+fn restart_strictly(disk: &SimDisk, engine: Arc<Engine>) -> Arc<Engine> {
+    engine.close().unwrap();
+    drop(engine);
+    strict(disk)
 }
 
 #[test]
@@ -176,14 +186,10 @@ fn an_index_part_that_was_made_anew_is_not_called_damaged_any_more_wherever_it_w
     let size = image_size(&indexed(2));
     let mut repaired = 0;
     for offset in 16..size {
-        let disk = indexed(2);
-        corrupt_index(&disk, offset);
-        let first = start(&disk);
+        let (disk, first) = start_on_corrupt_index(2, offset);
         assert_eq!(ask(&first), (20, Vec::new()), "at {offset}: all was told again");
         repaired += first.recovery().damaged_files.len();
-        first.close().unwrap();
-        drop(first);
-        let engine = strict(&disk);
+        let engine = restart_strictly(&disk, first);
         assert_eq!((ask(&engine), engine.damage()), ((20, Vec::new()), Vec::new()), "at {offset}");
         assert_eq!(files(&disk, PARTITIONS, "index").len(), 2, "at {offset}: one a day");
     }
@@ -195,15 +201,11 @@ fn an_index_part_that_nothing_tells_again_is_told_by_every_start_and_read_around
     let size = image_size(&indexed(1));
     let mut lost = 0;
     for offset in 16..size {
-        let disk = indexed(1);
-        corrupt_index(&disk, offset);
-        let first = start(&disk);
+        let (disk, first) = start_on_corrupt_index(1, offset);
         let (served, is_told) = (ask(&first).0, !ask(&first).1.is_empty());
         assert_eq!(served == 10, !is_told, "at {offset}");
         lost += u64::from(is_told);
-        first.close().unwrap();
-        drop(first);
-        let engine = strict(&disk);
+        let engine = restart_strictly(&disk, first);
         let (again, told) = ask(&engine);
         assert_eq!((again, !told.is_empty()), (served, is_told), "at {offset}: {told:?}");
         assert!(engine.recovery().damaged_files.is_empty(), "at {offset}");
@@ -254,4 +256,65 @@ fn a_query_before_the_end_of_replay_is_told_so() {
     assert!(served == 0 && told.len() == 1 && told[0].contains("replay is under way"), "{served}: {told:?}");
     engine.finish_replay().unwrap();
     assert_eq!(ask(&engine), (10, Vec::new()));
+}
+
+#[test]
+fn a_crash_between_the_record_and_the_quarantine_of_a_damaged_part_silences_nothing() {
+    for kind in [CrashKind::Process, CrashKind::PowerNone] {
+        for after in 0.. {
+            let disk = SimDisk::new(1);
+            let engine = start(&disk);
+            for turn in 0..4 {
+                put(&engine, "m", turn * 2_000..turn * 2_000 + 2_000);
+                flush(&engine);
+            }
+            engine.close().unwrap();
+            drop(engine);
+            let engine = start(&disk);
+            disk.corrupt(&files(&disk, PARTITIONS, "part")[1], 40, 0x40).unwrap();
+            let before = disk.ops();
+            disk.crash_at(before + after, kind);
+            let done = engine.compact_step().is_ok() && !disk.is_down();
+            let ops = disk.ops() - before;
+            drop(engine);
+            if !disk.is_down() {
+                disk.crash(kind);
+            }
+            disk.restart();
+            let engine = start(&disk);
+            let (samples, told) = ask(&engine);
+            assert!(
+                samples == 8_000 || !told.is_empty(),
+                "{kind:?} at {after} of {ops}: {samples} samples, and queries are told nothing"
+            );
+            if done {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn page_damage_that_was_dropped_is_told_to_queries_after_a_restart_too() {
+    let disk = SimDisk::new(1);
+    let options = options(Mode::WriteBehind);
+    let engine = open(&disk, &options).unwrap();
+    for turn in 0..4 {
+        put(&engine, "m", turn * 2_000..turn * 2_000 + 2_000);
+    }
+    drop(engine);
+    let engine = open(&disk, &options).unwrap();
+    let pages = files(&disk, CONTAINERS, "pages").remove(0);
+    for place in (0..40_000).step_by(1_000) {
+        let _ = disk.corrupt(&pages, 500 + place, 1);
+    }
+    flush(&engine);
+    let (served, told) = ask(&engine);
+    assert!(served < 8_000 && !told.is_empty(), "{served}: {told:?}");
+    engine.close().unwrap();
+    drop(engine);
+    let engine = open(&disk, &options).unwrap();
+    let (again, told) = ask(&engine);
+    assert_eq!(again, served);
+    assert!(!told.is_empty(), "samples are gone, and queries are told nothing");
 }
