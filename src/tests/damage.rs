@@ -13,7 +13,7 @@ use crate::{
     tests::{
         scene::{
             CONTAINERS, DAY, PARTITIONS, WAL, ask, crash, damage_frame, files, flush, frames, open, options, put,
-            receipt,
+            receipt, small_segments,
         },
         stored,
     },
@@ -79,7 +79,7 @@ fn where_all_frames_that_name_a_stream_are_damaged_every_batch_that_needs_it_is_
 #[test]
 fn a_stream_that_a_damaged_frame_names_is_known_from_another_segment() {
     let disk = SimDisk::new(1);
-    let small = Options { segment_size: 4 << 10, ..options(Mode::WalSync) };
+    let small = small_segments(Mode::WalSync);
     let engine = open(&disk, &small).unwrap();
     (0..80).for_each(|turn| put(&engine, "m", turn * 100..turn * 100 + 100));
     drop(engine);

@@ -14,7 +14,10 @@ use crate::{
     model::{Labels, MatchOp, Matcher, Position, SeqNo, TimeRange},
     select::{Series, Source, View},
     stage::{FileKind, Found, Scan, list_files},
-    tests::stored,
+    tests::{
+        scene::{open, small_segments},
+        stored,
+    },
 };
 
 const WAL: &str = "/data/wal";
@@ -22,23 +25,11 @@ const MIRROR: &str = "/mirror/wal";
 const FAST: &str = "/fast/wal";
 
 fn options() -> Options {
-    Options {
-        generation_size: 1 << 20,
-        chunk_size: 16 << 10,
-        segment_size: 4 << 10,
-        probe: false,
-        ..Options::new("/data")
-    }
+    small_segments(Mode::WalSync)
 }
 
 fn outside(mirror: Mirror) -> Options {
     Options { wal_dir: Some(FAST.into()), wal_mirror_dir: Some(MIRROR.into()), wal_mirror: mirror, ..options() }
-}
-
-fn open(disk: &SimDisk, options: &Options) -> Result<Arc<Engine>, Error> {
-    let engine = Engine::open(Arc::new(disk.clone()), options.clone(), Metrics::new())?;
-    engine.finish_replay()?;
-    Ok(engine)
 }
 
 fn submit(engine: &Engine, name: usize) -> Ticket {

@@ -10,27 +10,17 @@ use crate::{
     model::{Labels, MatchOp, Matcher, Position, SeqNo, TimeRange},
     select::{Series, Source, View},
     stage::{FileKind, Found, Scan, list_files},
-    tests::stored,
+    tests::{
+        scene::{self, small_segments},
+        stored,
+    },
 };
 
 const WAL: &str = "/data/wal";
 const OTHER: &str = "/other/wal";
 
-fn options(mode: Mode) -> Options {
-    Options {
-        mode,
-        generation_size: 1 << 20,
-        chunk_size: 16 << 10,
-        segment_size: 4 << 10,
-        probe: false,
-        ..Options::new("/data")
-    }
-}
-
-fn open(disk: &SimDisk, options: Options) -> Arc<Engine> {
-    let engine = Engine::open(Arc::new(disk.clone()), options, Metrics::new()).unwrap();
-    engine.finish_replay().unwrap();
-    engine
+fn open(disk: &SimDisk, options: &Options) -> Arc<Engine> {
+    scene::open(disk, options).unwrap()
 }
 
 fn submit(engine: &Engine, name: usize, level: AckLevel) -> Ticket {
@@ -68,9 +58,12 @@ fn segments(disk: &SimDisk, dir: &str) -> usize {
 fn a_segment_with_one_copy_is_never_reused_for_two() {
     for failing in ["/data/wal/", "/other/wal/"] {
         let disk = SimDisk::new(1);
-        let mirrored =
-            Options { wal_mirror_dir: Some(OTHER.into()), wal_mirror: Mirror::OneOfTwo, ..options(Mode::WalSync) };
-        let engine = open(&disk, mirrored);
+        let mirrored = Options {
+            wal_mirror_dir: Some(OTHER.into()),
+            wal_mirror: Mirror::OneOfTwo,
+            ..small_segments(Mode::WalSync)
+        };
+        let engine = open(&disk, &mirrored);
         disk.inject(Fault::new(Errno::NOSPC).of(OpKind::Create).at(failing).times(1_000));
         for name in 0..400 {
             let mut ticket = submit(&engine, name, AckLevel::Disk);
@@ -87,7 +80,7 @@ fn a_segment_with_one_copy_is_never_reused_for_two() {
 #[test]
 fn a_stop_during_a_switch_keeps_what_the_old_mode_left_behind_its_watermark() {
     let disk = SimDisk::new(1);
-    let engine = open(&disk, options(Mode::WalOs));
+    let engine = open(&disk, &small_segments(Mode::WalOs));
     let mut first = submit(&engine, 1, AckLevel::Os);
     commit(&engine);
     assert!(is_acked(&mut first));
@@ -101,14 +94,14 @@ fn a_stop_during_a_switch_keeps_what_the_old_mode_left_behind_its_watermark() {
     drop((switched, engine));
     disk.crash(CrashKind::PowerNone);
     disk.restart();
-    let engine = open(&disk, options(Mode::WalOs));
+    let engine = open(&disk, &small_segments(Mode::WalOs));
     assert!(!promised || found(&engine).contains(&"m2".to_owned()), "{:?}", found(&engine));
 }
 
 #[test]
 fn a_switch_that_a_stop_of_writes_ended_forces_no_syncs() {
     let disk = SimDisk::new(1);
-    let engine = open(&disk, options(Mode::WalOs));
+    let engine = open(&disk, &small_segments(Mode::WalOs));
     drop(submit(&engine, 1, AckLevel::Os));
     commit(&engine);
     let switched = engine.switch(Mode::WalSync);
@@ -126,7 +119,7 @@ fn a_switch_that_a_stop_of_writes_ended_forces_no_syncs() {
 #[test]
 fn a_disk_filled_by_the_log_heals_once_the_log_is_in_parts() {
     let disk = SimDisk::new(1);
-    let engine = open(&disk, options(Mode::WalSync));
+    let engine = open(&disk, &small_segments(Mode::WalSync));
     for name in 0..1_500 {
         drop(submit(&engine, name % 10, AckLevel::Os));
         commit(&engine);
@@ -148,7 +141,7 @@ fn a_disk_filled_by_the_log_heals_once_the_log_is_in_parts() {
 #[test]
 fn the_log_that_a_mode_without_one_left_goes_once_it_is_in_parts() {
     let disk = SimDisk::new(1);
-    let engine = open(&disk, options(Mode::WalSync));
+    let engine = open(&disk, &small_segments(Mode::WalSync));
     for name in 0..1_500 {
         drop(submit(&engine, name % 10, AckLevel::Os));
         commit(&engine);
@@ -172,7 +165,7 @@ fn the_log_that_a_mode_without_one_left_goes_once_it_is_in_parts() {
 /// Batches 1 to 5 in one write and one sync, all answered; then a byte of the third frame flips.
 fn one_group_damaged(kind: CrashKind) -> SimDisk {
     let disk = SimDisk::new(1);
-    let engine = open(&disk, Options { segment_size: 1 << 20, ..options(Mode::WalSync) });
+    let engine = open(&disk, &Options { segment_size: 1 << 20, ..small_segments(Mode::WalSync) });
     let mut tickets: Vec<_> = (1..=5).map(|name| submit(&engine, name, AckLevel::Disk)).collect();
     commit(&engine);
     engine.sync_step(Duration::from_secs(2));
@@ -195,16 +188,16 @@ fn one_group_damaged(kind: CrashKind) -> SimDisk {
 #[test]
 fn damage_below_what_the_ledger_calls_safe_is_damage_and_no_end() {
     let disk = one_group_damaged(CrashKind::Process);
-    let strict = Options { recovery: RecoveryPolicy::Strict, ..options(Mode::WalSync) };
+    let strict = Options { recovery: RecoveryPolicy::Strict, ..small_segments(Mode::WalSync) };
     let refused = Engine::open(Arc::new(disk.clone()), strict, Metrics::new()).is_err();
-    let engine = open(&disk, options(Mode::WalSync));
+    let engine = open(&disk, &small_segments(Mode::WalSync));
     assert_eq!((refused, found(&engine).join(" ").as_str()), (true, "m1 m2 m4 m5"), "{:?}", engine.recovery());
 }
 
 #[test]
 fn a_start_after_a_failed_sync_calls_nothing_safe_that_a_power_cut_takes() {
     let disk = SimDisk::new(1);
-    let engine = open(&disk, options(Mode::WalSync));
+    let engine = open(&disk, &small_segments(Mode::WalSync));
     drop(submit(&engine, 1, AckLevel::Disk));
     commit(&engine);
     disk.inject(Fault::new(Errno::IO).of(OpKind::SyncData).at("wal/"));
@@ -212,19 +205,19 @@ fn a_start_after_a_failed_sync_calls_nothing_safe_that_a_power_cut_takes() {
     drop(engine);
     disk.crash(CrashKind::Process);
     disk.restart();
-    let engine = open(&disk, options(Mode::WalSync));
+    let engine = open(&disk, &small_segments(Mode::WalSync));
     let told = engine.receipt(Position { incarnation: 1, number: SeqNo(1) });
     drop(engine);
     disk.crash(CrashKind::PowerNone);
     disk.restart();
-    let engine = open(&disk, options(Mode::WalSync));
+    let engine = open(&disk, &small_segments(Mode::WalSync));
     assert!(told != Receipt::Safe || found(&engine).len() == 1, "{told:?} {:?}", engine.recovery());
 }
 
 #[test]
 fn a_rejected_number_stays_lost_after_its_segment_is_gone() {
     let disk = SimDisk::new(1);
-    let engine = open(&disk, options(Mode::WalSync));
+    let engine = open(&disk, &small_segments(Mode::WalSync));
     drop(submit(&engine, 1, AckLevel::Disk));
     commit(&engine);
     let rejected = engine.next_number();
@@ -250,20 +243,20 @@ fn a_rejected_number_stays_lost_after_its_segment_is_gone() {
     drop(engine);
     disk.crash(CrashKind::Process);
     disk.restart();
-    let engine = open(&disk, options(Mode::WalSync));
+    let engine = open(&disk, &small_segments(Mode::WalSync));
     assert_eq!(engine.receipt(position), Receipt::Lost);
 }
 
 #[test]
 fn a_reserve_cut_short_by_a_crash_is_filled_again() {
     let disk = SimDisk::new(1);
-    let engine = open(&disk, options(Mode::WalSync));
+    let engine = open(&disk, &small_segments(Mode::WalSync));
     engine.flush_step(Duration::from_secs(1)).unwrap();
     let reserve = disk.entries().into_iter().find(|entry| entry.path.to_string_lossy().contains("RESERVE")).unwrap();
     let full = disk.open(&reserve.path).unwrap().size().unwrap();
     drop(engine);
     disk.open(&reserve.path).unwrap().set_size(0).unwrap();
-    let engine = open(&disk, options(Mode::WalSync));
+    let engine = open(&disk, &small_segments(Mode::WalSync));
     engine.flush_step(Duration::from_secs(1)).unwrap();
     assert_eq!(disk.open(&reserve.path).unwrap().size().unwrap(), full);
 }

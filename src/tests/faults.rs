@@ -49,10 +49,7 @@ fn a_partition_whose_name_failed_to_sync_is_synced_before_its_parts_count() {
     disk.inject(Fault::new(Errno::IO).of(OpKind::SyncDir).at("partitions"));
     assert!(flush(&engine).is_err() && engine.problem().is_none(), "nobody told the threads");
     assert!(flush(&engine).unwrap());
-    drop(engine);
-    disk.crash(CrashKind::PowerNone);
-    disk.restart();
-    assert_eq!(found(&open_in(&disk, Mode::WalSync).unwrap()), 1);
+    assert_eq!(found_after_power_cut(&disk, engine), 1);
 }
 
 #[test]
@@ -147,6 +144,23 @@ fn answer(ticket: &mut Ticket) -> Option<Result<AckLevel, String>> {
     ticket.try_recv().ok().map(|answer| answer.map(|ack| ack.level).map_err(|stopped| stopped.to_string()))
 }
 
+/// What a batch is told whose client waits until it is on the disk.
+fn write_safely(engine: &Arc<Engine>, metric: &str) -> Option<Result<AckLevel, String>> {
+    let mut ticket = batch(engine, metric, AckLevel::Disk);
+    commit(engine);
+    sync(engine);
+    answer(&mut ticket)
+}
+
+/// How many series there are in the next start, in the same mode.
+fn found_after_power_cut(disk: &SimDisk, engine: Arc<Engine>) -> usize {
+    let mode = engine.durability().mode();
+    drop(engine);
+    disk.crash(CrashKind::PowerNone);
+    disk.restart();
+    found(&open_in(disk, mode).unwrap())
+}
+
 #[test]
 fn after_a_failed_sync_the_generation_is_flushed_and_writes_go_on_in_a_fresh_file() {
     for mode in Mode::ALL {
@@ -167,10 +181,7 @@ fn after_a_failed_sync_the_generation_is_flushed_and_writes_go_on_in_a_fresh_fil
         let served = Some(Ok(AckLevel::Disk));
         assert_eq!((answer(&mut first), answer(&mut second)), (served.clone(), served), "{mode}");
         assert_eq!(engine.problem(), None);
-        drop(engine);
-        disk.crash(CrashKind::PowerNone);
-        disk.restart();
-        assert_eq!(found(&open_in(&disk, mode).unwrap()), 2, "{mode}");
+        assert_eq!(found_after_power_cut(&disk, engine), 2, "{mode}");
     }
 }
 
@@ -194,14 +205,8 @@ fn where_flushing_fails_too_writes_stop_until_the_disk_works_again() {
         assert!(flush(&engine).unwrap());
         commit(&engine);
         assert_eq!(engine.problem(), None, "{mode}");
-        let mut third = batch(&engine, "c", AckLevel::Disk);
-        commit(&engine);
-        sync(&engine);
-        assert_eq!(answer(&mut third), Some(Ok(AckLevel::Disk)), "{mode}");
-        drop(engine);
-        disk.crash(CrashKind::PowerNone);
-        disk.restart();
-        assert_eq!(found(&open_in(&disk, mode).unwrap()), 2, "{mode}");
+        assert_eq!(write_safely(&engine, "c"), Some(Ok(AckLevel::Disk)), "{mode}");
+        assert_eq!(found_after_power_cut(&disk, engine), 2, "{mode}");
     }
 }
 
@@ -210,10 +215,7 @@ fn a_full_disk_refuses_writes_and_room_lets_them_go_on() {
     for mode in Mode::ALL {
         let disk = SimDisk::new(1);
         let engine = open_in(&disk, mode).unwrap();
-        let mut first = batch(&engine, "a", AckLevel::Disk);
-        commit(&engine);
-        sync(&engine);
-        assert_eq!(answer(&mut first), Some(Ok(AckLevel::Disk)));
+        assert_eq!(write_safely(&engine, "a"), Some(Ok(AckLevel::Disk)));
         disk.set_capacity(1 << 20);
         let mut second = batch(&engine, "b", AckLevel::Memory);
         commit(&engine);
@@ -226,14 +228,8 @@ fn a_full_disk_refuses_writes_and_room_lets_them_go_on() {
         flush(&engine).unwrap();
         commit(&engine);
         assert_eq!(engine.problem(), None, "{mode}");
-        let mut third = batch(&engine, "c", AckLevel::Disk);
-        commit(&engine);
-        sync(&engine);
-        assert_eq!(answer(&mut third), Some(Ok(AckLevel::Disk)), "{mode}");
-        drop(engine);
-        disk.crash(CrashKind::PowerNone);
-        disk.restart();
-        assert_eq!(found(&open_in(&disk, mode).unwrap()), 3, "{mode}");
+        assert_eq!(write_safely(&engine, "c"), Some(Ok(AckLevel::Disk)), "{mode}");
+        assert_eq!(found_after_power_cut(&disk, engine), 3, "{mode}");
     }
 }
 
@@ -241,10 +237,7 @@ fn a_full_disk_refuses_writes_and_room_lets_them_go_on() {
 fn numbers_of_a_group_that_could_not_be_written_are_void_and_stay_so() {
     let disk = SimDisk::new(1);
     let engine = open_in(&disk, Mode::WalSync).unwrap();
-    let mut first = batch(&engine, "a", AckLevel::Disk);
-    commit(&engine);
-    sync(&engine);
-    assert_eq!(answer(&mut first), Some(Ok(AckLevel::Disk)));
+    assert_eq!(write_safely(&engine, "a"), Some(Ok(AckLevel::Disk)));
     let before = engine.next_number();
     // The write may reach the disk in part, and the fresh segment cannot be made.
     disk.inject(Fault::new(Errno::IO).of(OpKind::Write).at("wal/"));
@@ -262,10 +255,7 @@ fn numbers_of_a_group_that_could_not_be_written_are_void_and_stay_so() {
     commit(&engine);
     assert_eq!((engine.problem(), engine.receipt(rejected)), (None, Receipt::Lost));
     assert_eq!(engine.durability().unrecorded_void(), None, "the manifest remembers");
-    let mut third = batch(&engine, "c", AckLevel::Disk);
-    commit(&engine);
-    sync(&engine);
-    assert_eq!(answer(&mut third), Some(Ok(AckLevel::Disk)));
+    assert_eq!(write_safely(&engine, "c"), Some(Ok(AckLevel::Disk)));
     drop(engine);
     disk.crash(CrashKind::Process);
     disk.restart();
@@ -312,10 +302,7 @@ fn the_mode_changes_while_batches_come_and_none_is_lost() {
         assert_eq!(answer(&mut meanwhile), Some(Ok(AckLevel::Disk)), "{mode}");
         expected += 2;
     }
-    drop(engine);
-    disk.crash(CrashKind::PowerNone);
-    disk.restart();
-    assert_eq!(found(&open_in(&disk, Mode::WalSync).unwrap()), expected);
+    assert_eq!(found_after_power_cut(&disk, engine), expected);
 }
 
 #[test]
@@ -327,8 +314,5 @@ fn a_switch_that_cannot_be_recorded_leaves_the_old_mode() {
     commit(&engine);
     assert!(matches!(switched.try_recv().unwrap(), Err(SwitchError::Record(_))));
     assert_eq!(engine.durability().mode(), Mode::WalSync);
-    let mut ticket = batch(&engine, "a", AckLevel::Disk);
-    commit(&engine);
-    sync(&engine);
-    assert_eq!(answer(&mut ticket), Some(Ok(AckLevel::Disk)));
+    assert_eq!(write_safely(&engine, "a"), Some(Ok(AckLevel::Disk)));
 }

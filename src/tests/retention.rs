@@ -41,6 +41,14 @@ fn write_days(engine: &Engine, days: impl Iterator<Item = i64>) {
     engine.sync_step(Duration::from_secs(60));
 }
 
+/// An engine that keeps a day, with every day's sample in parts.
+fn with_days(disk: &SimDisk, mode: Mode) -> Arc<Engine> {
+    let engine = open(disk, mode, Some(1)).unwrap();
+    write_days(&engine, 0..DAYS);
+    flush(&engine);
+    engine
+}
+
 /// The days of which a view shows samples, in order.
 fn days_in(view: &View) -> Vec<i64> {
     let everything = [Matcher::new("__name__", MatchOp::Regex, ".+").unwrap()];
@@ -73,9 +81,7 @@ fn days_on_disk(disk: &SimDisk) -> Vec<String> {
 #[test]
 fn a_day_is_dropped_once_its_last_nanosecond_is_too_old() {
     let disk = SimDisk::new(1);
-    let engine = open(&disk, Mode::WalSync, Some(1)).unwrap();
-    write_days(&engine, 0..DAYS);
-    flush(&engine);
+    let engine = with_days(&disk, Mode::WalSync);
     assert!(!engine.retain_step(2 * DAY - 1).unwrap());
     assert_eq!(days(&engine), [0, 1, 2, 3]);
     assert!(engine.retain_step(2 * DAY).unwrap());
@@ -108,9 +114,7 @@ fn all_is_kept_where_no_retention_is_set() {
 #[test]
 fn a_view_taken_before_goes_on_reading_what_is_dropped() {
     let disk = SimDisk::new(1);
-    let engine = open(&disk, Mode::WalSync, Some(1)).unwrap();
-    write_days(&engine, 0..DAYS);
-    flush(&engine);
+    let engine = with_days(&disk, Mode::WalSync);
     write_days(&engine, 0..1);
     let view = View::new(&engine);
     while engine.retain_step(4 * DAY).unwrap() {}
@@ -237,9 +241,7 @@ fn on_a_full_disk_the_reserve_makes_room_for_the_record_and_writes_go_on_by_them
 fn a_flush_on_a_full_disk_leaves_the_reserve_to_the_record_that_makes_room() {
     let reserve = Path::new("/data/RESERVE");
     let disk = SimDisk::new(1);
-    let engine = open(&disk, Mode::WalSync, Some(1)).unwrap();
-    write_days(&engine, 0..DAYS);
-    flush(&engine);
+    let engine = with_days(&disk, Mode::WalSync);
     let full = disk.open(reserve).unwrap().size().unwrap();
     // There is room for files, and none for records.
     for turn in 1..4 {
@@ -264,9 +266,7 @@ fn a_flush_on_a_full_disk_leaves_the_reserve_to_the_record_that_makes_room() {
 #[test]
 fn without_room_for_the_record_no_file_is_removed() {
     let disk = SimDisk::new(1);
-    let engine = open(&disk, Mode::WalSync, Some(1)).unwrap();
-    write_days(&engine, 0..DAYS);
-    flush(&engine);
+    let engine = with_days(&disk, Mode::WalSync);
     disk.remove(Path::new("/data/RESERVE")).unwrap();
     fill(&disk);
     assert!(engine.retain_step(3 * DAY).is_err());
@@ -288,9 +288,7 @@ fn a_crash_at_any_operation_of_a_step_drops_a_day_as_a_whole_or_not_at_all() {
         for after in 0.. {
             let context = format!("{mode}, {kind:?} at {after}, full disk: {full}");
             let disk = SimDisk::new(after);
-            let engine = open(&disk, mode, Some(1)).unwrap();
-            write_days(&engine, 0..DAYS);
-            flush(&engine);
+            let engine = with_days(&disk, mode);
             write_days(&engine, 0..DAYS);
             if full {
                 fill(&disk);

@@ -8,26 +8,22 @@ use std::{
 
 use crate::{
     disk::{CrashKind, Disk, Errno, Fault, SimDisk},
-    durability::{Ack, AckLevel, Mirror, Refused, Stopped, Ticket},
+    durability::{Ack, AckLevel, Mirror, Mode, Refused, Stopped, Ticket},
     engine::{Ending, Engine, Error, Options},
-    metrics::Metrics,
     model::{Labels, MatchOp, Matcher, TimeRange},
     select::{Series, Source, View},
     stage::{Compression, FileKind, list_files},
-    tests::stored,
+    tests::{
+        scene::{open, small_segments},
+        stored,
+    },
 };
 
 const WAL: &str = "/data/wal";
 const OTHER: &str = "/other/wal";
 
 fn options() -> Options {
-    Options {
-        generation_size: 1 << 20,
-        chunk_size: 16 << 10,
-        segment_size: 4 << 10,
-        probe: false,
-        ..Options::new("/data")
-    }
+    small_segments(Mode::WalSync)
 }
 
 fn mirrored(mirror: Mirror) -> Options {
@@ -36,12 +32,6 @@ fn mirrored(mirror: Mirror) -> Options {
 
 fn outside(dir: &str) -> Options {
     Options { wal_dir: Some(dir.into()), ..options() }
-}
-
-fn open(disk: &SimDisk, options: &Options) -> Result<Arc<Engine>, Error> {
-    let engine = Engine::open(Arc::new(disk.clone()), options.clone(), Metrics::new())?;
-    engine.finish_replay()?;
-    Ok(engine)
 }
 
 /// A series that nothing else writes.

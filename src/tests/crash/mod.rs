@@ -13,6 +13,7 @@ mod world;
 
 use std::{path::Path, time::Duration};
 
+use fastrand::Rng;
 use world::{Crash, World};
 
 use crate::{
@@ -68,13 +69,18 @@ fn what_was_promised_survives_crashes_in_a_row_for_every_seed() {
 /// Three lives in one directory.
 fn lives(world: &mut World, context: &str) {
     for life in 0..3 {
-        let kind = KINDS[world.rng.usize(..3)];
-        let again = world.rng.bool().then(|| world.rng.u64(0..40));
-        let crash = Crash { kind, after: world.rng.u64(0..200), again };
+        let crash = any_crash(&mut world.rng, 40);
         let steps = world.rng.usize(20..160);
         world.live(crash, steps, &format!("{context}, life {life}"));
     }
     drop(world.check(&format!("{context}, end")));
+}
+
+/// A crash of any kind within two hundred operations; every other one is followed by one more, that early in the recovery.
+fn any_crash(rng: &mut Rng, again_before: u64) -> Crash {
+    let kind = KINDS[rng.usize(..KINDS.len())];
+    let again = rng.bool().then(|| rng.u64(0..again_before));
+    Crash { kind, after: rng.u64(0..200), again }
 }
 
 #[test]
@@ -84,9 +90,7 @@ fn what_was_promised_survives_crashes_between_which_the_mode_changes() {
         for life in 0..4 {
             world.mode = modes()[world.rng.usize(..modes().len())];
             world.switches = true;
-            let kind = KINDS[world.rng.usize(..3)];
-            let again = world.rng.bool().then(|| world.rng.u64(0..60));
-            let crash = Crash { kind, after: world.rng.u64(0..200), again };
+            let crash = any_crash(&mut world.rng, 60);
             let steps = world.rng.usize(20..120);
             world.live(crash, steps, &format!("changing modes, seed {seed}, life {life}"));
         }
