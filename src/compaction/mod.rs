@@ -25,7 +25,7 @@ const MERGE_MAX: usize = 32;
 const SIZE_RATIO: u64 = 2;
 
 /// The neighbours to merge among a partition's parts, given their sizes in bytes, oldest first: the newest run of at
-/// least [`MERGE_MIN`] in which no part dwarfs those after it. Every byte is so rewritten about log(size) times.
+/// least `MERGE_MIN` in which no part dwarfs those after it. Every byte is so rewritten about log(size) times.
 pub fn plan(sizes: &[u64]) -> Option<Range<usize>> {
     (MERGE_MIN..=sizes.len()).rev().find_map(|end| {
         let mut start = end - 1;

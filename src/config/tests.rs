@@ -14,7 +14,7 @@ fn serve(line: &[&str]) -> ServeFlags {
     }
 }
 
-#[allow(clippy::disallowed_methods)]
+#[allow(clippy::disallowed_methods)] // a person's file, not the database's
 fn with_file(text: &str, line: &[&str]) -> Result<(Command, Vec<(String, String)>), Error> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("plimsoll.toml");

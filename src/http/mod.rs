@@ -1,9 +1,9 @@
 //! The doors: HTTP on one port, for those who write (InfluxDB's protocols), those who ask (Prometheus's API), and those
 //! who watch (`/metrics`, health).
 //!
-//! [`routes`] is the table of all paths; a request finds its row there, and everything that is the same for all happens
-//! around its handler in [`serve`](server): OPTIONS, 404 and 405, panics, cross-origin and version headers, metrics. An
-//! error is one [`Error`](error::Error), written in the shape the row's clients read.
+//! `routes` is the table of all paths; a request finds its row there, and everything that is the same for all happens
+//! around its handler in `server`: OPTIONS, 404 and 405, panics, cross-origin and version headers, metrics. An
+//! error is one `error::Error`, written in the shape the row's clients read.
 //!
 //! Always: a write body is parsed piece by piece as it comes and never held whole; what a body may cost is limited on the
 //! wire and after unpacking; too much work in progress is 503 with `Retry-After`, never a 4xx, for agents drop a

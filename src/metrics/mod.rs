@@ -1,6 +1,6 @@
 //! Every number Plimsoll tells about itself: one table, made once, handed down.
 //!
-//! A row of [`metrics!`] below is a metric: its doc comment is its help text, its right side says kind and name. A layer
+//! A row of `metrics!` below is a metric: its doc comment is its help text, its right side says kind and name. A layer
 //! gets the [`Metrics`] in an `Arc` and records at its boundary, in one line: `metrics.flushes.inc()`,
 //! `metrics.fsync_duration[FileKind::Wal].observe(seconds)`. Where the label's values are a closed set, the children
 //! are resolved when the table is made ([`By`]), so a hot path does no look-up.

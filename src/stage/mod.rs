@@ -1,6 +1,6 @@
 //! The stage: where batches are safe until their parts are.
 //!
-//! Both stages are files of [`frame`]s. A *log* segment (`wal/000012.wal`) holds one frame a batch in arrival order; a
+//! Both stages are files of frames. A *log* segment (`wal/000012.wal`) holds one frame a batch in arrival order; a
 //! *container* (`containers/000004.pages`) holds one frame a commit, whose payload is immutable sorted pages. One
 //! writer, one scanner and one crash rule serve both.
 //!
