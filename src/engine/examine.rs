@@ -55,9 +55,10 @@ impl Open {
     /// does not work, where the other copy is enough.
     pub(crate) fn find(&mut self) -> Result<Found, Error> {
         let mut reads_around = false;
-        let gives_up = self.options.recovery == RecoveryPolicy::SalvageReadable;
+        let is_dry = self.options.recovery == RecoveryPolicy::DryRun;
+        // A dry run says what would be given up: who has to decide that wants to know it before.
+        let gives_up = is_dry || self.options.recovery == RecoveryPolicy::SalvageReadable;
         loop {
-            let is_dry = self.options.recovery == RecoveryPolicy::DryRun;
             let found = self.examine(reads_around);
             let is_examined = found.is_ok();
             let found = found.and_then(|found| {
