@@ -132,11 +132,10 @@ impl Open {
         let mut damaged = [&verdict.damaged[..], &lost, &unread].concat();
         damaged.sort_unstable();
         damaged.dedup();
+        // Also after another boot, by its id: a container that begins anew has a new one, and the page cache of before.
         let unsynced_behind = match &ledger {
-            Some(record) if record.is_troubled => SeqNo(0),
-            Some(record) if Stayed::between(record, here) == Stayed::Nothing => SeqNo(u64::MAX),
-            Some(record) => record.power_safe,
-            None => SeqNo(0),
+            Some(record) if !record.is_troubled => record.power_safe,
+            _ => SeqNo(0),
         };
         let flushed = self.state.flushed;
         let mut found = Found {
