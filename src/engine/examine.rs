@@ -55,9 +55,10 @@ impl Open {
     /// does not work, where the other copy is enough.
     pub(crate) fn find(&mut self) -> Result<Found, Error> {
         let mut reads_around = false;
-        let gives_up = self.options.recovery == RecoveryPolicy::SalvageReadable;
+        let is_dry = self.options.recovery == RecoveryPolicy::DryRun;
+        // A dry run says what would be given up: who has to decide that wants to know it before.
+        let gives_up = is_dry || self.options.recovery == RecoveryPolicy::SalvageReadable;
         loop {
-            let is_dry = self.options.recovery == RecoveryPolicy::DryRun;
             let found = self.examine(reads_around);
             let is_examined = found.is_ok();
             let found = found.and_then(|found| {
@@ -131,11 +132,10 @@ impl Open {
         let mut damaged = [&verdict.damaged[..], &lost, &unread].concat();
         damaged.sort_unstable();
         damaged.dedup();
+        // Also after another boot, by its id: a container that begins anew has a new one, and the page cache of before.
         let unsynced_behind = match &ledger {
-            Some(record) if record.is_troubled => SeqNo(0),
-            Some(record) if Stayed::between(record, here) == Stayed::Nothing => SeqNo(u64::MAX),
-            Some(record) => record.power_safe,
-            None => SeqNo(0),
+            Some(record) if !record.is_troubled => record.power_safe,
+            _ => SeqNo(0),
         };
         let flushed = self.state.flushed;
         let mut found = Found {

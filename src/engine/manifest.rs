@@ -8,9 +8,9 @@
 //! ```
 //!
 //! A record is one [`Edit`] and takes effect as a whole. Both copies are written and synced before it counts; a start
-//! reads the copy with more valid records. Each start writes a new manifest that begins with the whole state, then
-//! points CURRENT at it. Where CURRENT is damaged or missing, the newest manifest that is whole is in force: one that CURRENT
-//! does not name yet begins with the state of the one it names.
+//! takes each record from the copy that has it whole. Each start writes a new manifest that begins with the whole state,
+//! then points CURRENT at it. Where CURRENT is damaged or missing, the newest manifest that is whole is in force: one that
+//! CURRENT does not name yet begins with the state of the one it names.
 
 use std::{
     io,
@@ -92,7 +92,7 @@ pub(crate) struct Loaded {
 
 impl Loaded {
     /// Reads the manifest that CURRENT names, or the newest there is where CURRENT does not help. A copy that cannot be read
-    /// counts as missing as long as the other is whole.
+    /// counts as missing as long as the other is whole; else it is kept, and the start ends.
     pub(crate) fn read(disk: &dyn Disk, dir: &Path) -> Result<Self, Error> {
         let named = read_current(disk, dir)?;
         let mut numbers = list_manifests(disk, dir)?;
@@ -101,28 +101,27 @@ impl Loaded {
             numbers.retain(|number| *number == named);
         }
         for number in numbers.into_iter().rev() {
-            let copies = paths(dir, number).map(|path| read_copy(disk, &path));
-            let (mut best, mut unread): (Option<(usize, Self)>, _) = (None, None);
-            for copy in copies {
-                let copy = match copy {
+            let (mut copies, mut unread) = (Vec::new(), None);
+            for path in paths(dir, number) {
+                match read_copy(disk, &path) {
                     Err(error) if error.is_unreadable() => {
                         tracing::error!("a copy of the manifest cannot be read: {}", error_chain(&error));
                         unread = Some(error);
-                        None
                     }
-                    copy => copy?,
-                };
-                let Some((records, clean)) = copy else { continue };
-                let state = records.iter().fold(State::default(), |state, edit| state.apply(edit));
-                if records.len() > best.as_ref().map_or(0, |(records, _)| *records) {
-                    best = Some((records.len(), Self { state, number, clean }));
+                    copy => copies.extend(copy?),
                 }
             }
-            if let Some((_, best)) = best {
-                return Ok(best);
+            let (records, clean) = take_records(&copies);
+            match unread {
+                // What is missing of the other may stand there, and an older manifest would have files set aside that this one
+                // names.
+                Some(error) if records.is_empty() || !clean => return Err(error),
+                _ if records.is_empty() => {}
+                _ => {
+                    let state = records.iter().fold(State::default(), |state, edit| state.apply(edit));
+                    return Ok(Self { state, number, clean });
+                }
             }
-            // An older one would have files set aside that this one names.
-            unread.map_or(Ok(()), Err)?;
         }
         Ok(Self::default())
     }
@@ -237,7 +236,8 @@ fn remove_older(disk: &dyn Disk, dir: &Path, number: u64) -> Result<(), Error> {
 
 /// A manifest in readable form, a line per record.
 pub fn describe(disk: &dyn Disk, path: &Path, out: &mut dyn std::fmt::Write) -> Result<(), Box<dyn std::error::Error>> {
-    let (records, clean) = read_copy(disk, path)?.ok_or("no such file, or its header is damaged")?;
+    let copy = read_copy(disk, path)?.ok_or("no such file, or its header is damaged")?;
+    let (records, clean) = take_records(&[copy]);
     for (index, record) in records.iter().enumerate() {
         writeln!(out, "{index:>6}  {record}")?;
     }
@@ -292,10 +292,10 @@ fn parse_current(bytes: &[u8]) -> Option<u64> {
     (current_text(number) == text).then_some(number)
 }
 
-/// The valid records of a copy and whether nothing else is in it; `None` where there is no such file or no header.
-fn read_copy(disk: &dyn Disk, path: &Path) -> Result<Option<(Vec<Edit>, bool)>, Error> {
+/// What of a copy stands behind its header; `None` where there is no such file or no header.
+fn read_copy(disk: &dyn Disk, path: &Path) -> Result<Option<Vec<u8>>, Error> {
     let Some(bytes) = read_file(disk, path)? else { return Ok(None) };
-    let Some((head, mut rest)) = bytes.split_at_checked(HEADER_SIZE) else { return Ok(None) };
+    let Some((head, records)) = bytes.split_at_checked(HEADER_SIZE) else { return Ok(None) };
     let u32_at = |at: usize| u32::from_le_bytes(head[at..at + 4].try_into().expect("four bytes"));
     if &head[..8] != MAGIC || u32_at(12) != crc32fast::hash(&head[..12]) {
         return Ok(None);
@@ -303,12 +303,18 @@ fn read_copy(disk: &dyn Disk, path: &Path) -> Result<Option<(Vec<Edit>, bool)>, 
     if u32_at(8) > VERSION {
         return Err(Error::Version { path: path.to_owned(), found: u32_at(8) });
     }
-    let mut records = Vec::new();
-    while let Some((edit, tail)) = take_record(rest) {
+    Ok(Some(records.to_owned()))
+}
+
+/// The records up to the first that no copy has whole, and whether nothing else is in any of them. A record stands at the
+/// same place in each.
+fn take_records(copies: &[Vec<u8>]) -> (Vec<Edit>, bool) {
+    let (mut records, mut at) = (Vec::new(), 0);
+    while let Some((edit, size)) = copies.iter().find_map(|copy| take_record(copy.get(at..)?)) {
         records.push(edit);
-        rest = tail;
+        at += size;
     }
-    Ok(Some((records, rest.is_empty())))
+    (records, copies.iter().all(|copy| copy.len() <= at))
 }
 
 fn read_file(disk: &dyn Disk, path: &Path) -> Result<Option<Vec<u8>>, Error> {
@@ -340,14 +346,15 @@ fn put_record(edit: &Edit, out: &mut Vec<u8>) {
     out.extend_from_slice(&body);
 }
 
-fn take_record(bytes: &[u8]) -> Option<(Edit, &[u8])> {
+/// The record that bytes begin with, and its size.
+fn take_record(bytes: &[u8]) -> Option<(Edit, usize)> {
     let (len, rest) = bytes.split_first_chunk::<4>()?;
     let (crc, rest) = rest.split_first_chunk::<4>()?;
-    let (body, rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
+    let body = rest.get(..u32::from_le_bytes(*len) as usize)?;
     if checksum(*len, body) != u32::from_le_bytes(*crc) {
         return None;
     }
-    Some((Edit::decode(body).ok()?, rest))
+    Some((Edit::decode(body).ok()?, 8 + body.len()))
 }
 
 fn checksum(len: [u8; 4], body: &[u8]) -> u32 {

@@ -130,6 +130,11 @@ impl Open {
         lines.extend(self.recovery.quarantined.iter().map(aside));
         let unread = |path: &std::path::PathBuf| format!("cannot be read, and would be left out: {}", path.display());
         lines.extend(self.unread.files.iter().map(unread));
+        let refused = |path: &std::path::PathBuf| {
+            let path = path.display();
+            format!("cannot be read: a start refuses, or gives that up with --recovery salvage-readable: {path}")
+        };
+        lines.extend(stage.unread.iter().map(refused));
         lines.join("\n") + "\n"
     }
 }

@@ -11,6 +11,7 @@ mod faults;
 mod flips;
 mod folding;
 mod layers;
+mod manifests;
 mod mirror;
 mod promql;
 mod promqltest;

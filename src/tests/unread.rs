@@ -10,7 +10,7 @@ use crate::{
     select::{Series, Source, View},
     stage::FileKind,
     tests::{
-        scene::{DAY, WAL, ask, ask_in, copy_of, flush, frames, open, options, put, receipt},
+        scene::{CONTAINERS, DAY, WAL, ask, ask_in, copy_of, flush, frames, open, options, put, receipt},
         stored,
     },
 };
@@ -236,6 +236,22 @@ fn of_the_stage_what_cannot_be_read_is_given_up_only_where_that_is_asked_for_and
         assert!(disk.entries().into_iter().any(|entry| !entry.is_dir && is_kept(entry.path)), "{name} is gone");
         let engine = start_in(&disk, RecoveryPolicy::Strict, mode).unwrap();
         assert_eq!((ask(&engine).0, receipt(&engine, 1, 3)), (3, Receipt::Lost), "{name}");
+    }
+}
+
+#[test]
+fn a_dry_run_says_what_of_the_stage_would_be_given_up() {
+    for (mode, dir, kind) in [(Mode::WalSync, WAL, FileKind::Log), (Mode::WriteBehind, CONTAINERS, FileKind::Container)]
+    {
+        let disk = killed(mode);
+        let (path, _) = frames(&disk, dir, kind);
+        disk.inject(no_reading_of(path.to_str().unwrap()));
+        let before = disk.ops();
+        let dry = Options { recovery: RecoveryPolicy::DryRun, ..options(mode) };
+        let said = Engine::dry_run(Arc::new(disk.clone()), dry).unwrap();
+        assert!(said.contains("batches 3 to 4 had been safe and are missing"), "{said}");
+        assert!(said.contains(&format!("--recovery salvage-readable: {}", path.display())), "{said}");
+        assert_eq!(disk.ops(), before, "something was changed");
     }
 }
 

@@ -94,21 +94,30 @@ fn a_manifest_record_whose_sync_failed_is_written_anew_before_a_start_acts_on_it
     }
 }
 
+/// A disk on which a server was killed so many operations after a write whose sync was to fail.
+fn killed_in_a_failing_sync(after: u64) -> SimDisk {
+    let disk = SimDisk::new(1);
+    let engine = start(&disk, Mode::WalSync).unwrap();
+    put(&engine, "a");
+    engine.sync_step(std::time::Duration::from_secs(1_000));
+    disk.inject(Fault::new(Errno::IO).of(OpKind::SyncData).at("/data/wal"));
+    disk.crash_at(disk.ops() + after, CrashKind::Process);
+    put(&engine, "b");
+    engine.sync_step(std::time::Duration::from_secs(1_000));
+    drop(engine);
+    disk.clear_faults();
+    if !disk.is_down() {
+        disk.crash(CrashKind::Process);
+    }
+    disk
+}
+
 #[test]
 fn a_sync_that_failed_just_before_the_process_ended_is_not_believed_either() {
-    for after in 0..12 {
-        let disk = SimDisk::new(1);
-        let engine = start(&disk, Mode::WalSync).unwrap();
-        put(&engine, "a");
-        engine.sync_step(std::time::Duration::from_secs(1_000));
-        disk.inject(Fault::new(Errno::IO).of(OpKind::SyncData).at("/data/wal"));
-        disk.crash_at(disk.ops() + after, CrashKind::Process);
-        stored::write(&engine, &[Series::new(Labels::from([("__name__", "b")]), [1], vec![1.0])], |_| true);
-        engine.sync_step(std::time::Duration::from_secs(1_000));
-        drop(engine);
-        disk.clear_faults();
-        if !disk.is_down() {
-            disk.crash(CrashKind::Process);
+    for (after, is_container) in (0..12).flat_map(|after| [(after, false), (after, true)]) {
+        let disk = killed_in_a_failing_sync(after);
+        if is_container {
+            disk.rename_boot();
         }
         disk.restart();
         let engine = start(&disk, Mode::WalSync).unwrap();

@@ -121,6 +121,11 @@ impl SimDisk {
         self.world.lock().crash_within(op_count, kind)
     }
 
+    /// Gives the boot another id and keeps everything else, as for a container that is begun anew on a machine that stays up.
+    pub fn rename_boot(&self) {
+        self.world.lock().boot += 1;
+    }
+
     /// Starts the machine again. A pending `crash_at` is forgotten; faults, capacity and read-only stay.
     pub fn restart(&self) {
         let mut world = self.world.lock();
