@@ -27,21 +27,21 @@ impl Source for Memory {
             let inside = range.indices_in(&series.times);
             let times = match inside.len() == series.times.len() {
                 true => Arc::clone(&series.times),
-                false => series.times[inside.clone()].into(),
+                false => series.times[inside.clone()].to_vec().into(),
             };
             let values = series.values[inside].to_vec();
-            Ok(Series::new(series.labels.clone(), times, values))
+            Ok(Series { times, ..Series::new(series.labels.clone(), [], values) })
         }))])
     }
 }
 
 fn hosts(count: usize) -> Memory {
-    let times: Arc<[i64]> = (0..DAY / 10).map(|index| index * 10 * SECOND).collect();
+    let times: Arc<Vec<i64>> = (0..DAY / 10).map(|index| index * 10 * SECOND).collect::<Vec<_>>().into();
     let series = (0..count).map(|host| {
         let (name, region) = (format!("host_{host}"), format!("region_{}", host % 10));
         let labels = [("__name__", "cpu_seconds_total"), ("host", &name), ("region", &region)];
         let values = (0..times.len()).map(|index| (index * (host % 7 + 1) % 5000) as f64).collect();
-        Series::new(Labels::from(labels), times.clone(), values)
+        Series { times: times.clone(), ..Series::new(Labels::from(labels), [], values) }
     });
     Memory(series.collect())
 }

@@ -15,7 +15,7 @@ use crate::{
         routes::{Asker, Call},
         shared::Weight,
     },
-    model::{Allowance, Holding, Labels, MatchOp, Matcher, Stopped, TimeRange, sort_by},
+    model::{Allowance, Holding, Labels, MatchOp, Matcher, Stopped, TimeRange, sort_by, turns::turns},
     promql,
 };
 
@@ -78,7 +78,9 @@ fn each<T: Ord>(
     let (mut held, mut bytes) = (Holding::new(allowance), 0);
     for matchers in selectors {
         let found = find(matchers)?;
-        bytes += found.iter().map(|item| size_of::<T>() + size(item)).sum::<usize>();
+        for turn in turns(&found, allowance) {
+            bytes += turn?.iter().map(|item| size_of::<T>() + size(item)).sum::<usize>();
+        }
         held.set(bytes)?;
         all.extend(found);
     }

@@ -12,6 +12,8 @@ use super::{
 };
 use crate::model::{
     Allowance, FieldId, METRIC_NAME, MatchOp, Matcher, START_FIELD, Stopped, StreamId, TableId, metric_name,
+    sort_copies_by,
+    turns::{keep_last, turns},
 };
 
 /// Streams of one table, each of which was seen with all of the fields. A stream is in at most one selection of an
@@ -240,7 +242,7 @@ fn streams_with(
             Ok(())
         })?,
     }
-    Ok(union.finish())
+    union.finish(allowance)
 }
 
 /// A union of very many, mostly tiny sets.
@@ -258,11 +260,14 @@ impl Union {
         }
     }
 
-    fn finish(mut self) -> RoaringBitmap {
-        self.singles.sort_unstable();
-        self.singles.dedup();
-        let singles = RoaringBitmap::from_sorted_iter(self.singles).expect("they were just sorted");
-        self.sets | singles
+    fn finish(mut self, allowance: &dyn Allowance) -> Result<RoaringBitmap, Stopped> {
+        sort_copies_by(&mut self.singles, u32::cmp, |_| allowance.check())?;
+        keep_last(&mut self.singles, allowance, |&stream| stream)?;
+        let mut singles = RoaringBitmap::new();
+        for turn in turns(&self.singles, allowance) {
+            singles.append(turn?.iter().copied()).expect("they were just sorted");
+        }
+        Ok(self.sets | singles)
     }
 }
 

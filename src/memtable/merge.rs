@@ -12,7 +12,10 @@ use super::{
     read::{Run, row_offset, row_order, row_time},
     writer::ROW_HEAD,
 };
-use crate::model::{Allowance, FieldId, LayoutId, SeqNo, Slot, Stopped, TimeRange, Unlimited};
+use crate::model::{
+    Allowance, FieldId, LayoutId, SeqNo, Slot, Stopped, TimeRange, Unlimited, sort_copies_by,
+    turns::{self, keep_last},
+};
 
 /// Fields of a stream that have values at exactly the same times.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -103,7 +106,7 @@ impl Merge {
         match self.runs.len() {
             0 => {}
             1 => self.group_single(&fields_of),
-            _ => self.group_many(&fields_of),
+            _ => self.group_many(&fields_of, allowance)?,
         }
         Ok(&self.groups)
     }
@@ -136,8 +139,8 @@ impl Merge {
         let is_alone = generation.runs(slot).nth(1).is_none();
         for run in generation.runs(slot) {
             let mut loaded = self.load_run(&run, &offsets, range, !is_alone, allowance)?;
-            if !loaded.times.is_sorted_by(|a, b| a < b) {
-                self.sort(&mut loaded);
+            if !ascend(&loaded.times, allowance)? {
+                self.sort(&mut loaded, allowance)?;
             }
             if loaded.times.is_empty() {
                 self.recycle_run(loaded);
@@ -178,6 +181,7 @@ impl Merge {
             let rows = piece.chunks_exact(stride);
             let row_count = rows.len();
             self.wanted.clear();
+            turns::reserve(&mut times, row_count, allowance)?;
             // Offsets ascend, and who asks for the newest rows asks often: those before them are not looked at.
             let first = first_row(piece, stride, offsets.start);
             let from_first = (0..).zip(rows.clone()).skip(first);
@@ -189,9 +193,11 @@ impl Merge {
                 }
             }
             if with_orders {
+                turns::reserve(&mut orders, self.wanted.len(), allowance)?;
                 orders.extend(self.wanted.iter().map(|&row| row_order(&piece[row as usize * stride..])));
             }
             for (place, column) in (ROW_HEAD..).zip(&mut columns) {
+                turns::reserve(column, self.wanted.len(), allowance)?;
                 if self.wanted.len() == row_count {
                     column.extend(rows.clone().map(|row| f64::from_bits(row[place].load(Relaxed))));
                 } else {
@@ -204,21 +210,25 @@ impl Merge {
     }
 
     /// Sorts a run by time. Of equal times the row inserted last stays.
-    fn sort(&mut self, run: &mut SortedRun) {
+    fn sort(&mut self, run: &mut SortedRun, allowance: &dyn Allowance) -> Result<(), Stopped> {
         let times = &run.times;
         self.sorted.clear();
-        self.sorted.extend(0..times.len() as u32);
-        self.sorted.sort_by_key(|&row| times[row as usize]);
-        keep_last(&mut self.sorted, |&row| times[row as usize]);
-        let ordered = reorder(&run.times, &self.sorted, self.spare_times.pop());
+        let mut row = 0..;
+        turns::extend_mapped(&mut self.sorted, times, allowance, |_| {
+            row.next().expect("rows are numbered by 32 bits")
+        })?;
+        sort_copies_by(&mut self.sorted, |&a, &b| times[a as usize].cmp(&times[b as usize]), |_| allowance.check())?;
+        keep_last(&mut self.sorted, allowance, |&row| times[row as usize])?;
+        let ordered = reorder(&run.times, &self.sorted, self.spare_times.pop(), allowance)?;
         self.spare_times.push(mem::replace(&mut run.times, ordered));
         if !run.orders.is_empty() {
-            run.orders = reorder(&run.orders, &self.sorted, None);
+            run.orders = reorder(&run.orders, &self.sorted, None, allowance)?;
         }
         for column in &mut run.columns {
-            let ordered = reorder(column, &self.sorted, self.spare_values.pop());
+            let ordered = reorder(column, &self.sorted, self.spare_values.pop(), allowance)?;
             self.spare_values.push(mem::replace(column, ordered));
         }
+        Ok(())
     }
 
     /// One layout: its columns are the answer.
@@ -230,7 +240,11 @@ impl Merge {
     }
 
     /// Several layouts: fields that are in the same runs share their times.
-    fn group_many<'f>(&mut self, fields_of: &impl Fn(LayoutId) -> &'f [FieldId]) {
+    fn group_many<'f>(
+        &mut self,
+        fields_of: &impl Fn(LayoutId) -> &'f [FieldId],
+        allowance: &dyn Allowance,
+    ) -> Result<(), Stopped> {
         let mut places: Vec<_> =
             (0..).zip(&self.runs).flat_map(|(run, rows)| places(run, fields_of(rows.layout))).collect();
         places.sort_unstable();
@@ -240,62 +254,104 @@ impl Merge {
         }
         for (runs, fields) in by_runs {
             if let [run] = runs[..] {
-                self.group_of_run(run, &fields);
+                self.group_of_run(run, &fields, allowance)?;
             } else {
-                self.group_of_runs(&runs, &fields);
+                self.group_of_runs(&runs, &fields, allowance)?;
             }
         }
         self.groups.iter_mut().for_each(|group| group.fields.sort_unstable_by_key(|(field, _)| *field));
         self.groups.sort_unstable_by_key(|group| group.fields[0].0);
+        Ok(())
     }
 
     /// Fields that one run alone has.
-    fn group_of_run(&mut self, run: u32, fields: &[&[Place]]) {
+    fn group_of_run(&mut self, run: u32, fields: &[&[Place]], allowance: &dyn Allowance) -> Result<(), Stopped> {
         let mut times = cleared(self.spare_times.pop());
         let run = &mut self.runs[run as usize];
-        times.extend_from_slice(&run.times);
+        turns::extend(&mut times, &run.times, allowance)?;
         let values =
             fields.iter().map(|places| (places[0].field, mem::take(&mut run.columns[places[0].column as usize])));
         let values: Vec<_> = values.collect();
-        self.add_group(times, values);
+        self.add_group(times, values, allowance)
     }
 
     /// Fields that all of several runs have.
-    fn group_of_runs(&mut self, runs: &[u32], fields: &[&[Place]]) {
+    fn group_of_runs(&mut self, runs: &[u32], fields: &[&[Place]], allowance: &dyn Allowance) -> Result<(), Stopped> {
         self.picks.clear();
         for &run in runs {
             let rows = &self.runs[run as usize];
-            let picks = (0..).zip(rows.times.iter().zip(&rows.orders));
-            self.picks.extend(picks.map(|(row, (&time, &order))| Pick { time, order, run, row }));
+            let mut order = (0..).zip(&rows.orders);
+            turns::extend_mapped(&mut self.picks, &rows.times, allowance, |&time| {
+                let (row, &order) = order.next().expect("each row of several runs has an order");
+                Pick { time, order, run, row }
+            })?;
         }
-        // The stable sort finds the ascending runs and merges them.
-        self.picks.sort_by_key(|pick| (pick.time, pick.order));
-        keep_last(&mut self.picks, |pick| pick.time);
+        // The ascending runs are found and merged.
+        sort_copies_by(&mut self.picks, |a, b| (a.time, a.order).cmp(&(b.time, b.order)), |_| allowance.check())?;
+        keep_last(&mut self.picks, allowance, |pick| pick.time)?;
         let mut times = cleared(self.spare_times.pop());
-        times.extend(self.picks.iter().map(|pick| pick.time));
+        turns::extend_mapped(&mut times, &self.picks, allowance, |pick| pick.time)?;
         let mut columns = vec![0; self.runs.len()];
         let mut values = Vec::with_capacity(fields.len());
         for places in fields {
             places.iter().for_each(|place| columns[place.run as usize] = place.column as usize);
             let mut column = cleared(self.spare_values.pop());
-            let value =
-                |pick: &Pick| self.runs[pick.run as usize].columns[columns[pick.run as usize]][pick.row as usize];
-            column.extend(self.picks.iter().map(value));
+            turns::extend_mapped(&mut column, &self.picks, allowance, |pick| {
+                self.runs[pick.run as usize].columns[columns[pick.run as usize]][pick.row as usize]
+            })?;
             values.push((places[0].field, column));
         }
-        self.add_group(times, values);
+        self.add_group(times, values, allowance)
     }
 
     /// Adds fields to the group that has their times, or as a new one.
-    fn add_group(&mut self, times: Vec<i64>, fields: Vec<(FieldId, Vec<f64>)>) {
-        match self.groups.iter_mut().find(|group| group.times == times) {
-            Some(group) => {
+    fn add_group(
+        &mut self,
+        times: Vec<i64>,
+        fields: Vec<(FieldId, Vec<f64>)>,
+        allowance: &dyn Allowance,
+    ) -> Result<(), Stopped> {
+        for group in &mut self.groups {
+            if turns::are_equal(&group.times, &times, allowance)? {
                 group.fields.extend(fields);
                 self.spare_times.push(times);
+                return Ok(());
             }
-            None => self.groups.push(Group { times, fields }),
         }
+        self.groups.push(Group { times, fields });
+        Ok(())
     }
+
+    /// Bytes of what it keeps from stream to stream.
+    pub fn size(&self) -> usize {
+        let runs = self.runs.iter().map(|run| (&run.times, &run.columns, run.orders.capacity()));
+        let runs: usize = runs.map(|(times, columns, orders)| times.capacity() + capacity(columns) + orders).sum();
+        let of_group = |group: &Group| {
+            group.times.capacity() + group.fields.iter().map(|(_, values)| values.capacity()).sum::<usize>()
+        };
+        let groups: usize = self.groups.iter().map(of_group).sum();
+        let spare = capacity(&self.spare_times) + capacity(&self.spare_values);
+        (runs + groups + spare) * size_of::<u64>()
+            + (self.sorted.capacity() + self.wanted.capacity()) * size_of::<u32>()
+            + self.picks.capacity() * size_of::<Pick>()
+    }
+}
+
+fn capacity<T>(buffers: &[Vec<T>]) -> usize {
+    buffers.iter().map(Vec::capacity).sum()
+}
+
+/// Whether times ascend, each once.
+fn ascend(times: &[i64], allowance: &dyn Allowance) -> Result<bool, Stopped> {
+    let mut before = None;
+    for turn in turns::turns(times, allowance) {
+        let turn = turn?;
+        if before >= turn.first() || !turn.is_sorted_by(|a, b| a < b) {
+            return Ok(false);
+        }
+        before = turn.last();
+    }
+    Ok(true)
 }
 
 fn places(run: u32, fields: &[FieldId]) -> impl Iterator<Item = Place> {
@@ -309,23 +365,15 @@ fn cleared<T>(buffer: Option<Vec<T>>) -> Vec<T> {
 }
 
 /// The values at `rows`, in that order.
-fn reorder<T: Copy>(values: &[T], rows: &[u32], buffer: Option<Vec<T>>) -> Vec<T> {
+fn reorder<T: Copy>(
+    values: &[T],
+    rows: &[u32],
+    buffer: Option<Vec<T>>,
+    allowance: &dyn Allowance,
+) -> Result<Vec<T>, Stopped> {
     let mut ordered = cleared(buffer);
-    ordered.extend(rows.iter().map(|&row| values[row as usize]));
-    ordered
-}
-
-/// Keeps the last of each stretch of equal keys.
-fn keep_last<T: Copy, K: PartialEq>(items: &mut Vec<T>, key: impl Fn(&T) -> K) {
-    let mut kept = 0;
-    for index in 0..items.len() {
-        if kept > 0 && key(&items[kept - 1]) == key(&items[index]) {
-            kept -= 1;
-        }
-        items[kept] = items[index];
-        kept += 1;
-    }
-    items.truncate(kept);
+    turns::extend_mapped(&mut ordered, rows, allowance, |&row| values[row as usize])?;
+    Ok(ordered)
 }
 
 /// The first row of a piece whose offset is `start` or more; the count of rows where there is none.

@@ -15,6 +15,7 @@ mod position;
 mod samples;
 mod sort;
 mod time;
+pub mod turns;
 mod words;
 
 #[cfg(test)]
@@ -31,5 +32,5 @@ pub use matcher::{MatchOp, Matcher};
 pub use pattern::{PatternError, anchored_regex};
 pub use position::{Position, PositionError};
 pub use samples::{START_FIELD, Samples, start_bits, start_of_bits};
-pub use sort::sort_by;
+pub use sort::{sort_by, sort_copies_by};
 pub use time::{Day, NANOS_PER_DAY, NANOS_PER_MILLI, NANOS_PER_SECOND, TimeRange};

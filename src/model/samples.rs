@@ -6,6 +6,11 @@
 //! double ([`start_bits`]), which the codec keeps exactly and stores as integers; 0 is a row without a start. Whoever writes
 //! rows with starts writes the column in all of them, so that a row written again takes its start along.
 
+use super::{
+    Allowance, Stopped, Unlimited,
+    turns::{self, Pace, TURN},
+};
+
 /// The field that holds start timestamps. Fields of clients have no NUL in their names.
 pub const START_FIELD: &str = "\0start";
 
@@ -52,42 +57,63 @@ impl Samples {
     }
 
     /// Several runs of one series in one. Where two hold the same time, the later in `runs` wins.
-    pub fn merge(mut runs: Vec<Self>) -> Self {
+    pub fn merge(runs: Vec<Self>) -> Self {
+        Self::allowed_merge(runs, &Unlimited).expect("nobody stops it")
+    }
+
+    /// As [`Self::merge`], for whom that may take too long.
+    pub fn allowed_merge(mut runs: Vec<Self>, allowance: &dyn Allowance) -> Result<Self, Stopped> {
         runs.retain(|run| !run.is_empty());
+        let mut pace = Pace::default();
         // Halving keeps the cost at n log(runs) comparisons, and the order of precedence.
         while runs.len() > 1 {
             let mut pairs = runs.into_iter();
-            runs = std::iter::from_fn(|| {
+            let merged = std::iter::from_fn(|| {
                 let older = pairs.next()?;
                 Some(match pairs.next() {
-                    Some(newer) => older.merged_with(&newer),
-                    None => older,
+                    Some(newer) => pace
+                        .step(older.len() + newer.len(), allowance)
+                        .and_then(|()| older.merged_with(&newer, allowance)),
+                    None => Ok(older),
                 })
-            })
-            .collect();
+            });
+            runs = merged.collect::<Result<_, _>>()?;
         }
-        runs.pop().unwrap_or_default()
+        Ok(runs.pop().unwrap_or_default())
     }
 
-    fn merged_with(mut self, newer: &Self) -> Self {
+    fn merged_with(mut self, newer: &Self, allowance: &dyn Allowance) -> Result<Self, Stopped> {
         if self.times.last() < newer.times.first() {
-            self.extend(&newer.times, &newer.values);
-            return self;
+            self.allowed_extend(newer, 0, allowance)?;
+            return Ok(self);
         }
-        let mut merged = Self::default();
+        let most = self.len() + newer.len();
+        let mut merged = Self { times: Vec::with_capacity(most), values: Vec::with_capacity(most) };
         let (mut i, mut j) = (0, 0);
         while i < self.len() && j < newer.len() {
-            if self.times[i] < newer.times[j] {
-                merged.push(self.times[i], self.values[i]);
-                i += 1;
-            } else {
-                i += usize::from(self.times[i] == newer.times[j]);
-                merged.push(newer.times[j], newer.values[j]);
-                j += 1;
+            let turn = merged.len() + TURN;
+            while i < self.len() && j < newer.len() && merged.len() < turn {
+                if self.times[i] < newer.times[j] {
+                    merged.push(self.times[i], self.values[i]);
+                    i += 1;
+                } else {
+                    i += usize::from(self.times[i] == newer.times[j]);
+                    merged.push(newer.times[j], newer.values[j]);
+                    j += 1;
+                }
+            }
+            if merged.len() == turn {
+                allowance.check()?;
             }
         }
-        merged.extend(&self.times[i..], &self.values[i..]);
-        merged.extend(&newer.times[j..], &newer.values[j..]);
-        merged
+        merged.allowed_extend(&self, i, allowance)?;
+        merged.allowed_extend(newer, j, allowance)?;
+        Ok(merged)
+    }
+
+    /// Adds the samples of a run from an index on.
+    fn allowed_extend(&mut self, run: &Self, from: usize, allowance: &dyn Allowance) -> Result<(), Stopped> {
+        turns::extend(&mut self.times, &run.times[from..], allowance)?;
+        turns::extend(&mut self.values, &run.values[from..], allowance)
     }
 }

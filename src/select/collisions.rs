@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::{Series, columns::starts_at};
 use crate::{
     index::{Schema, Selection},
-    model::{FieldId, Labels, Samples, StreamId, TableId, metric_name, start_bits},
+    model::{
+        Allowance, FieldId, Labels, Samples, Stopped, StreamId, TableId, metric_name, start_bits,
+        turns::{self, mapped},
+    },
 };
 
 /// Metric names that more than one (table, field) pair of the selections has.
@@ -38,23 +41,30 @@ impl Collisions {
         self.size
     }
 
-    pub(super) fn take(&mut self) -> Option<Series> {
-        let (labels, mut held) = self.held.pop_first()?;
+    pub(super) fn take(&mut self, allowance: &dyn Allowance) -> Result<Option<Series>, Stopped> {
+        let Some((labels, mut held)) = self.held.pop_first() else { return Ok(None) };
         self.size -= held.iter().map(|(_, series)| series.size()).sum::<usize>();
         held.sort_by_key(|(stream, _)| *stream);
         // A sample that wins brings its start along, or that it has none.
         let starts = |series: &Series| {
-            let none = std::iter::repeat_n(0, series.times.len() - series.starts.len());
-            let values = series.starts.iter().copied().chain(none).map(start_bits).collect();
-            Samples { times: series.times.to_vec(), values }
+            let mut values = mapped(&series.starts, allowance, |&start| start_bits(start))?;
+            let without = &series.times[values.len()..];
+            turns::extend_mapped(&mut values, without, allowance, |_| start_bits(0))?;
+            Ok(Samples { times: mapped(&series.times, allowance, |&time| time)?, values })
         };
         let starts = match held.iter().all(|(_, series)| series.starts.is_empty()) {
             true => Samples::default(),
-            false => Samples::merge(held.iter().map(|(_, series)| starts(series)).collect()),
+            false => {
+                let runs = held.iter().map(|(_, series)| starts(series)).collect::<Result<_, _>>()?;
+                Samples::allowed_merge(runs, allowance)?
+            }
         };
-        let runs = held.into_iter().map(|(_, series)| Samples { times: series.times.to_vec(), values: series.values });
-        let samples = Samples::merge(runs.collect());
-        let starts = starts_at(&samples.times, &starts);
-        Some(Series { labels, times: samples.times.into(), values: samples.values, starts, digests: Vec::new() })
+        let runs = held.into_iter().map(|(_, series)| {
+            Ok(Samples { times: mapped(&series.times, allowance, |&time| time)?, values: series.values })
+        });
+        let samples = Samples::allowed_merge(runs.collect::<Result<_, _>>()?, allowance)?;
+        let starts = starts_at(&samples.times, &starts, allowance)?;
+        let Samples { times, values } = samples;
+        Ok(Some(Series { labels, times: times.into(), values, starts, digests: Vec::new() }))
     }
 }

@@ -4,7 +4,7 @@ use std::{ops::Range, sync::Arc};
 
 use super::Digest;
 use crate::{
-    model::{Samples, start_of_bits},
+    model::{Allowance, Samples, Stopped, start_of_bits, turns},
     parts::Aggregates,
 };
 
@@ -18,7 +18,7 @@ pub(super) struct Columns {
     pieces: Vec<Piece>,
     digests: Vec<Stretch>,
     /// The times handed out last, and the pieces they came from: the next stream often has the same.
-    shared: Option<Arc<[i64]>>,
+    shared: Option<Arc<Vec<i64>>>,
     shared_from: Vec<Times>,
 }
 
@@ -79,10 +79,15 @@ impl Columns {
     }
 
     /// Adds rows: their times, ascending and unique, and for each field its values where they have it.
-    pub(super) fn push<'v>(&mut self, times: &[i64], values_of: impl Fn(usize) -> Option<&'v [f64]>) {
+    pub(super) fn push<'v>(
+        &mut self,
+        times: &[i64],
+        values_of: impl Fn(usize) -> Option<&'v [f64]>,
+        allowance: &dyn Allowance,
+    ) -> Result<(), Stopped> {
         let start = self.times.len();
-        self.times.extend_from_slice(times);
-        self.push_piece(Times::Own(start..self.times.len()), values_of);
+        turns::extend(&mut self.times, times, allowance)?;
+        self.push_piece(Times::Own(start..self.times.len()), values_of, allowance)
     }
 
     /// As [`Self::push`], of rows whose times are some of a column that blocks share.
@@ -90,24 +95,31 @@ impl Columns {
         &mut self,
         (column, range): (&Arc<Vec<i64>>, Range<usize>),
         values_of: impl Fn(usize) -> Option<&'v [f64]>,
-    ) {
-        self.push_piece(Times::Column(Arc::clone(column), range), values_of);
+        allowance: &dyn Allowance,
+    ) -> Result<(), Stopped> {
+        self.push_piece(Times::Column(Arc::clone(column), range), values_of, allowance)
     }
 
-    fn push_piece<'v>(&mut self, times: Times, values_of: impl Fn(usize) -> Option<&'v [f64]>) {
+    fn push_piece<'v>(
+        &mut self,
+        times: Times,
+        values_of: impl Fn(usize) -> Option<&'v [f64]>,
+        allowance: &dyn Allowance,
+    ) -> Result<(), Stopped> {
         if times.of(&self.times).is_empty() {
-            return;
+            return Ok(());
         }
         let mut missing = Vec::new();
         for (field, values) in self.values.iter_mut().enumerate() {
             match values_of(field) {
-                Some(found) => values.extend_from_slice(found),
+                Some(found) => turns::extend(values, found, allowance)?,
                 None => missing.push(field),
             }
         }
         if missing.len() < self.values.len() {
             self.pieces.push(Piece { times, missing });
         }
+        Ok(())
     }
 
     /// Adds rows of a stretch of time, where there are no others, as a whole.
@@ -122,29 +134,33 @@ impl Columns {
     pub(super) fn finish(
         &mut self,
         starts: bool,
-        mut sink: impl FnMut(usize, Arc<[i64]>, Vec<f64>, Vec<i64>, Vec<Digest>),
-    ) {
+        allowance: &dyn Allowance,
+        mut sink: impl FnMut(usize, Arc<Vec<i64>>, Vec<f64>, Vec<i64>, Vec<Digest>),
+    ) -> Result<(), Stopped> {
         self.digests.sort_unstable_by_key(|stretch| stretch.times);
         let fields = self.values.len() - usize::from(starts);
         if self.is_plain() {
-            let starts = if starts { starts_of(&self.values[fields]) } else { Vec::new() };
-            let times = self.all_times();
+            let starts = if starts { starts_of(&self.values[fields], allowance)? } else { Vec::new() };
+            let times = self.all_times(allowance)?;
             for (field, values) in self.values[..fields].iter_mut().enumerate() {
                 let room = Vec::with_capacity(times.len());
                 let values = std::mem::replace(values, room);
-                sink(field, Arc::clone(&times), values, starts.clone(), digests_of(&self.digests, field));
+                let starts = turns::mapped(&starts, allowance, |&start| start)?;
+                sink(field, Arc::clone(&times), values, starts, digests_of(&self.digests, field));
             }
-            return;
+            return Ok(());
         }
-        let starts = if starts { Samples::merge(self.runs_of(fields)) } else { Samples::default() };
+        let merged = |columns: &Self, field| Samples::allowed_merge(columns.runs_of(field, allowance)?, allowance);
+        let starts = if starts { merged(self, fields)? } else { Samples::default() };
         for field in 0..fields {
-            let samples = Samples::merge(self.runs_of(field));
+            let samples = merged(self, field)?;
             let digests = digests_of(&self.digests, field);
             if !samples.is_empty() || !digests.is_empty() {
-                let starts = starts_at(&samples.times, &starts);
-                sink(field, self.shared(&samples.times), samples.values, starts, digests);
+                let starts = starts_at(&samples.times, &starts, allowance)?;
+                sink(field, self.shared(samples.times, allowance)?, samples.values, starts, digests);
             }
         }
+        Ok(())
     }
 
     /// Whether there are rows, the pieces follow one another in time, and all have all fields.
@@ -157,40 +173,55 @@ impl Columns {
     }
 
     /// The times of all pieces, one after the other.
-    fn all_times(&mut self) -> Arc<[i64]> {
+    fn all_times(&mut self, allowance: &dyn Allowance) -> Result<Arc<Vec<i64>>, Stopped> {
         let is_same = |(piece, last): (&Piece, &Times)| piece.times.is_same(last);
         if let Some(times) = &self.shared
             && self.pieces.len() == self.shared_from.len()
             && self.pieces.iter().zip(&self.shared_from).all(is_same)
         {
-            return Arc::clone(times);
+            return Ok(Arc::clone(times));
         }
-        let mut times = Vec::with_capacity(self.values[0].len());
-        self.pieces.iter().for_each(|piece| times.extend_from_slice(piece.times.of(&self.times)));
-        let times = self.shared(&times);
+        let count = self.values[0].len();
+        // All of the only piece, in a buffer that is not much too large, need not be copied.
+        let times = match &self.pieces[..] {
+            [Piece { times: Times::Own(_), .. }] if self.times.len() == count && self.times.capacity() <= 2 * count => {
+                std::mem::replace(&mut self.times, Vec::with_capacity(count))
+            }
+            pieces => {
+                let (mut times, mut pace) = (Vec::with_capacity(count), turns::Pace::default());
+                for piece in pieces {
+                    let piece = piece.times.of(&self.times);
+                    pace.step(piece.len(), allowance)?;
+                    turns::extend(&mut times, piece, allowance)?;
+                }
+                times
+            }
+        };
+        let times = self.shared(times, allowance)?;
         self.shared_from = self.pieces.iter().map(|piece| piece.times.clone()).collect();
-        times
+        Ok(times)
     }
 
     /// The array handed out last if it holds these times, else a new one.
-    fn shared(&mut self, times: &[i64]) -> Arc<[i64]> {
-        match &self.shared {
-            Some(last) if **last == *times => Arc::clone(last),
-            _ => {
-                self.shared_from.clear();
-                Arc::clone(self.shared.insert(times.into()))
-            }
+    fn shared(&mut self, times: Vec<i64>, allowance: &dyn Allowance) -> Result<Arc<Vec<i64>>, Stopped> {
+        if let Some(last) = &self.shared
+            && turns::are_equal(last, &times, allowance)?
+        {
+            return Ok(Arc::clone(last));
         }
+        self.shared_from.clear();
+        Ok(Arc::clone(self.shared.insert(Arc::new(times))))
     }
 
-    fn runs_of(&self, field: usize) -> Vec<Samples> {
-        let mut from = 0;
+    fn runs_of(&self, field: usize, allowance: &dyn Allowance) -> Result<Vec<Samples>, Stopped> {
+        let (mut from, mut pace) = (0, turns::Pace::default());
         let pieces = self.pieces.iter().filter(|piece| !piece.missing.contains(&field));
         let runs = pieces.map(|piece| {
-            let times = piece.times.of(&self.times).to_vec();
-            let values = self.values[field][from..from + times.len()].to_vec();
+            let times = turns::mapped(piece.times.of(&self.times), allowance, |&time| time)?;
+            let values = turns::mapped(&self.values[field][from..from + times.len()], allowance, |&value| value)?;
             from += values.len();
-            Samples { times, values }
+            pace.step(values.len(), allowance)?;
+            Ok(Samples { times, values })
         });
         runs.collect()
     }
@@ -206,21 +237,24 @@ fn digests_of(stretches: &[Stretch], field: usize) -> Vec<Digest> {
 }
 
 /// Start timestamps as stored, one for each time; empty where no sample has one.
-fn starts_of(bits: &[f64]) -> Vec<i64> {
-    let starts: Vec<i64> = bits.iter().map(|&bits| start_of_bits(bits)).collect();
-    if starts.iter().all(|&start| start == 0) { Vec::new() } else { starts }
+fn starts_of(bits: &[f64], allowance: &dyn Allowance) -> Result<Vec<i64>, Stopped> {
+    let starts = turns::mapped(bits, allowance, |&bits| start_of_bits(bits))?;
+    none_if_zero(starts, allowance)
 }
 
 /// The start timestamps of samples at `times`, 0 where there is none; empty where that is all there is.
-pub(super) fn starts_at(times: &[i64], starts: &Samples) -> Vec<i64> {
+pub(super) fn starts_at(times: &[i64], starts: &Samples, allowance: &dyn Allowance) -> Result<Vec<i64>, Stopped> {
     if starts.is_empty() {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     let mut ahead = starts.times.iter().zip(&starts.values).peekable();
     let at = |time: &i64| {
         while ahead.next_if(|(start, _)| *start < time).is_some() {}
         ahead.next_if(|(start, _)| *start == time).map_or(0, |(_, &bits)| start_of_bits(bits))
     };
-    let starts: Vec<i64> = times.iter().map(at).collect();
-    if starts.iter().all(|&start| start == 0) { Vec::new() } else { starts }
+    none_if_zero(turns::mapped(times, allowance, at)?, allowance)
+}
+
+fn none_if_zero(starts: Vec<i64>, allowance: &dyn Allowance) -> Result<Vec<i64>, Stopped> {
+    Ok(if turns::all(&starts, allowance, |&start| start == 0)? { Vec::new() } else { starts })
 }

@@ -46,7 +46,7 @@ pub struct Series {
     /// The label set, `__name__` included.
     pub labels: Labels,
     /// Unix nanoseconds, ascending. Series of a batch that have the same times mostly have the same array.
-    pub times: Arc<[i64]>,
+    pub times: Arc<Vec<i64>>,
     /// One value per time.
     pub values: Vec<f64>,
     /// Since when each sample counts, in Unix nanoseconds; 0 for a sample that does not say. Empty where none does, else
@@ -58,13 +58,13 @@ pub struct Series {
 
 impl Series {
     /// A series of samples without start timestamps, all told one by one.
-    pub fn new(labels: Labels, times: impl Into<Arc<[i64]>>, values: Vec<f64>) -> Self {
-        Self { labels, times: times.into(), values, starts: Vec::new(), digests: Vec::new() }
+    pub fn new(labels: Labels, times: impl Into<Vec<i64>>, values: Vec<f64>) -> Self {
+        Self { labels, times: Arc::new(times.into()), values, starts: Vec::new(), digests: Vec::new() }
     }
 
     /// Bytes it takes in memory, as if its times were its own.
     pub fn size(&self) -> usize {
-        let columns = self.times.len() + self.values.capacity() + self.starts.capacity();
+        let columns = self.times.capacity() + self.values.capacity() + self.starts.capacity();
         size_of::<Self>()
             + self.labels.size()
             + columns * size_of::<i64>()

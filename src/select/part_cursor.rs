@@ -112,7 +112,7 @@ impl<'p> PartCursor<'p> {
     ) -> Result<(), Stopped> {
         // Blocks of one stream and field come in ascending time, so those of one part make one run.
         for kept in self.decoded.remove(&stream).into_iter().flatten() {
-            columns.push(&kept.times, |field| kept.values[self.places[field]?].as_deref());
+            columns.push(&kept.times, |field| kept.values[self.places[field]?].as_deref(), allowance)?;
             self.decoded_count -= kept.count();
         }
         let asked = self.reader.fields().len();
@@ -133,7 +133,7 @@ impl<'p> PartCursor<'p> {
             self.view.leave_out(self.stored, &damage);
             for run in rows.select(streams, self.range) {
                 if run.stream == stream {
-                    columns.push_shared(run.column(), |field| run.values(self.places[field]?));
+                    columns.push_shared(run.column(), |field| run.values(self.places[field]?), allowance)?;
                 } else {
                     let values = (0..asked).map(|field| run.values(field).map(<[f64]>::to_vec)).collect();
                     let kept = Kept { times: run.times.to_vec(), values };

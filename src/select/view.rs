@@ -106,7 +106,7 @@ impl View {
                 index.streams.label_names_among(&index.schema, portions, allowance)
             }
             _ => {
-                let within = self.streams_in(range);
+                let within = self.streams_in(range, allowance)?;
                 index.streams.label_names(&index.schema, matchers, within.as_ref(), allowance)
             }
         }
@@ -120,7 +120,7 @@ impl View {
         range: TimeRange,
         allowance: &dyn Allowance,
     ) -> Result<Vec<String>, Stopped> {
-        let within = self.streams_in(range);
+        let within = self.streams_in(range, allowance)?;
         let index = self.engine.index();
         index.streams.label_values(&index.schema, name, matchers, within.as_ref(), allowance)
     }
@@ -132,7 +132,7 @@ impl View {
         range: TimeRange,
         allowance: &dyn Allowance,
     ) -> Result<Vec<Labels>, Stopped> {
-        let within = self.streams_in(range);
+        let within = self.streams_in(range, allowance)?;
         let index = self.engine.index();
         index.streams.series(&index.schema, matchers, within.as_ref(), allowance)
     }
@@ -143,9 +143,14 @@ impl View {
     }
 
     /// The streams that may have samples in a range, to the day; `None` for all.
-    fn streams_in(&self, range: TimeRange) -> Option<RoaringBitmap> {
-        let portions = self.portions_in(range)?;
-        Some(portions.reduce(|all, portion| all | portion).unwrap_or_default())
+    fn streams_in(&self, range: TimeRange, allowance: &dyn Allowance) -> Result<Option<RoaringBitmap>, Stopped> {
+        let Some(portions) = self.portions_in(range) else { return Ok(None) };
+        let mut all = RoaringBitmap::new();
+        for portion in portions {
+            allowance.check()?;
+            all |= portion;
+        }
+        Ok(Some(all))
     }
 
     /// The same in portions, of which several may have a stream; each is made when it is asked for.

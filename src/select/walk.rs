@@ -72,7 +72,7 @@ pub(super) fn series<'v>(
             }
             walk = portions.next().map(|portion| Walk::new(view, portion, range));
             if walk.is_none() {
-                return collisions.take().map(Ok);
+                return collisions.take(allowance).map_err(Error::from).transpose();
             }
         }
     })
@@ -142,18 +142,18 @@ impl<'v> Walk<'v> {
         }
         let index = self.view.index();
         let mut key = None;
-        self.columns.finish(self.has_starts, |field, times, values, starts, digests| {
+        self.columns.finish(self.has_starts, allowance, |field, times, values, starts, digests| {
             let key = key.get_or_insert_with(|| index.key(stream));
             let labels = key.labels(index.schema.field_name(self.fields[field]));
             sink(stream, Series { labels, times, values, starts, digests });
-        });
+        })?;
         Ok(true)
     }
 
     /// Bytes of what it keeps from stream to stream.
     fn size(&self) -> usize {
         let of = |cursor: &Cursor<'_>| if let Cursor::Part(cursor) = cursor { cursor.size() } else { 0 };
-        self.columns.size() + self.cursors.iter().map(of).sum::<usize>()
+        self.columns.size() + self.merge.size() + self.cursors.iter().map(of).sum::<usize>()
     }
 }
 
@@ -175,11 +175,12 @@ fn read_memory(
     let numbers = (SeqNo(0), view.last());
     for group in merge.allowed_columns(generation, slot, numbers, range, fields_of, allowance)? {
         allowance.check()?;
-        columns.push(&group.times, |place| {
+        let values = |place: usize| {
             let found = group.fields.binary_search_by_key(&fields[place], |(field, _)| *field).ok()?;
             view.counters().memory(group.times.len());
-            Some(&group.fields[found].1)
-        });
+            Some(&*group.fields[found].1)
+        };
+        columns.push(&group.times, values, allowance)?;
     }
     allowance.check()
 }

@@ -3,6 +3,7 @@
 mod crash;
 mod crash_threads;
 mod damage;
+mod deadline;
 mod differential;
 mod digests;
 mod directories;

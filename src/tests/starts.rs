@@ -36,7 +36,7 @@ fn start_timestamps_come_back_to_the_nanosecond_wherever_the_samples_are() {
     let values: Vec<f64> = (0..600).map(f64::from).collect();
     let series = |i, starts| Series {
         labels: labels(i),
-        times: times.as_slice().into(),
+        times: times.clone().into(),
         values: values.clone(),
         starts,
         digests: Vec::new(),
@@ -91,6 +91,6 @@ fn where_two_streams_carry_one_series_the_start_is_that_of_the_sample_that_wins(
     write(&engine, "a_b", &["c"], 2, &[3.0]);
     let labels = Labels::from([(METRIC_NAME, "a_b_c")]);
     let expected =
-        Series { labels, times: [1, 2].into(), values: vec![1.0, 3.0], starts: vec![10, 0], digests: Vec::new() };
+        Series { labels, times: vec![1, 2].into(), values: vec![1.0, 3.0], starts: vec![10, 0], digests: Vec::new() };
     assert_eq!(read(&View::new(&engine)), [expected]);
 }

@@ -19,7 +19,7 @@ use crate::{
             sweep::Sweep,
         },
         format, is_utf8,
-        quantile::{self, quantile},
+        quantile::{self, in_turns},
         quote,
     },
 };
@@ -101,13 +101,13 @@ impl<'a> Eval<'a> {
             }
             let fold = &mut groups.groups[place].2;
             let before = (fold.count(), fold.size());
-            fold.add(row.points);
+            fold.add(row.points, &patience)?;
             let after = (fold.count(), fold.size());
             if after != before { held.grow(after.0 - before.0, after.1 - before.1) } else { Ok(()) }
         })?;
         for (labels, drop_name, fold) in groups.groups {
             patience.spend(Patience::SERIES + steps.count)?;
-            let mut points = fold.finish();
+            let mut points = fold.finish(&patience)?;
             held.shrink(fold.count(), fold.size());
             drop(fold);
             sink(Row { labels, drop_name, points: &mut points })?;
@@ -120,27 +120,33 @@ impl<'a> Eval<'a> {
         let wanted = self.scalars(param, steps)?;
         // Of many wrong ones the worst are named.
         let (mut least, mut most, mut nan) = (0.0f64, 1.0f64, None);
-        for &q in wanted.values() {
+        let patience = self.patience();
+        patience.each(wanted.values(), |q| {
             (least, most) = (least.min(q), most.max(q));
             nan = nan.or(q.is_nan().then_some(q));
-        }
+        });
         let wrong: Vec<f64> = nan.into_iter().chain([least, most]).collect();
         self.check_quantiles(&wrong, param.span);
         let rows = self.collect_sorted(&aggregate.expr, steps)?;
-        let patience = self.patience();
         let (groups, _held) = self.members(&rows.series, aggregate)?;
-        let mut values = Vec::new();
+        let (mut values, mut scratch) = (Vec::new(), Vec::new());
         for (labels, drop_name, members) in groups {
             let mut points = Points::default();
             let mut sweep = Sweep::new(&rows.series, &members, &patience)?;
             for step in 0..steps.count {
-                let here = sweep.at(&rows.series, step);
+                let here = sweep.at(&rows.series, step, &patience)?;
                 patience.spend(1 + here.len() * quantile::COST)?;
                 values.clear();
-                let column = here.iter().map(|&index| rows.series[index].points.at(step));
-                values.extend(column.filter(|&value| is_present(value)));
+                for here in patience.turns(here) {
+                    let column = here.iter().map(|&index| rows.series[index].points.at(step));
+                    values.extend(column.filter(|&value| is_present(value)));
+                }
                 if !values.is_empty() {
-                    points.push(step, quantile(wanted.at(step), &mut values));
+                    let value = in_turns(wanted.at(step), &values, &mut scratch, &patience);
+                    points.push(step, value, &patience)?;
+                }
+                if here.len() > Patience::WORK {
+                    patience.check()?;
                 }
             }
             sink(Row { labels, drop_name, points: &mut points })?;
@@ -234,7 +240,10 @@ impl<'a> Eval<'a> {
             counts.settle(&patience)?;
             held.grow(counts.len(), counts.size())?;
             let mut points = Points::default();
-            counts.iter().for_each(|(step, count)| points.push(step, f64::from(count)));
+            for (step, count) in counts.iter() {
+                patience.spend(1)?;
+                points.push(step, f64::from(count), &patience)?;
+            }
             held.shrink(counts.len(), counts.size());
             drop(counts);
             sink(Row { labels, drop_name, points: &mut points })?;

@@ -8,7 +8,7 @@ use crate::{
             Error, Eval, Patience, Result, Scalars,
             points::Points,
             read::{Made, Reading},
-            series::{ABSENT, Row, Sink},
+            series::{ABSENT, Row, Sink, column},
             steps::Steps,
             window::{Bounds, Frame, RawSeries, Windows},
         },
@@ -49,8 +49,9 @@ impl<'a> Eval<'a> {
                     points.map(patience, |_, value| part(value, field))
                 }),
                 None => {
-                    let floats = (0..steps.count).map(|step| part(steps.seconds(step), field)).collect();
-                    let mut points = Points::of(floats);
+                    let patience = self.patience();
+                    let floats = column(steps.count, &patience, |step| part(steps.seconds(step), field))?;
+                    let mut points = Points::of(floats, &patience)?;
                     sink(Row { labels: Labels::default(), drop_name: false, points: &mut points })
                 }
             },
@@ -97,14 +98,14 @@ impl<'a> Eval<'a> {
         };
         let compute = |bounds: &mut Bounds, patience: &Patience<'_>, frame: Frame, series: RawSeries| {
             let RawSeries { labels, drop_name, times, values, starts, digests } = &series;
-            let bounds = bounds.of(frame, times);
+            let bounds = bounds.of(frame, times, patience)?;
             let windows = Windows { frame, times, values, starts, digests, bounds, args: &args, patience };
-            let mut floats = vec![ABSENT; steps.count];
+            let mut floats = self.absent(steps.count, patience)?;
             match summary {
                 Some(of) if !digests.is_empty() => digest::each(&windows, of, &mut floats)?,
                 _ => kernel(&windows, &mut floats)?,
             }
-            let points = Points::of(floats);
+            let points = Points::of(floats, patience)?;
             let overlaps = naming == Naming::Counter && has_overlap(&windows)?;
             let drop_name = *drop_name;
             Ok((!points.is_empty()).then(|| Computed { labels: labels.clone(), drop_name, points, overlaps }))

@@ -1,7 +1,7 @@
 //! How often a value is seen at each step.
 
 use crate::{
-    model::sort_by,
+    model::{sort_copies_by, turns},
     promql::eval::{Patience, Result},
 };
 
@@ -25,6 +25,7 @@ impl Counts {
         let place = match self.sorted.last() {
             Some(&(last, _)) if last >= step => self.sorted.binary_search_by_key(&step, |&(at, _)| at),
             _ => {
+                patience.allowed(turns::reserve(&mut self.sorted, 1, patience.allowance()))?;
                 self.sorted.push((step, 1));
                 return Ok(());
             }
@@ -46,16 +47,19 @@ impl Counts {
         if self.late.is_empty() {
             return Ok(());
         }
-        sort_by(&mut self.late, u32::cmp, |looks| patience.spend(looks))?;
-        patience.spend(self.sorted.len() + self.late.len())?;
-        self.sorted.extend(self.late.drain(..).map(|step| (step, 1)));
-        // Of two ascending runs the sort makes one at a single pass.
-        self.sorted.sort_by_key(|&(step, _)| step);
-        self.sorted.dedup_by(|next, kept| {
-            let same = next.0 == kept.0;
-            kept.1 += if same { next.1 } else { 0 };
-            same
-        });
+        sort_copies_by(&mut self.late, u32::cmp, |looks| patience.spend(looks))?;
+        let mut settled = Vec::with_capacity(self.sorted.len() + self.late.len());
+        let (mut sorted, mut late) = (self.sorted.iter().copied().peekable(), self.late.iter().copied().peekable());
+        while let Some(step) = sorted.peek().map(|&(step, _)| step).into_iter().chain(late.peek().copied()).min() {
+            patience.spend(1)?;
+            let mut count = sorted.next_if(|&(at, _)| at == step).map_or(0, |(_, count)| count);
+            while late.next_if_eq(&step).is_some() {
+                count += 1;
+            }
+            settled.push((step, count));
+        }
+        self.sorted = settled;
+        self.late.clear();
         Ok(())
     }
 

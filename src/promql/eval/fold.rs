@@ -3,8 +3,9 @@
 use crate::promql::{
     ast::AggregateOp,
     eval::{
+        Patience, Result,
         points::{Grown, Points},
-        series::{ABSENT, is_present},
+        series::{ABSENT, column, is_present},
     },
     kahan::{Mean, Sum, Variance},
 };
@@ -12,9 +13,9 @@ use crate::promql::{
 /// A group's state, with a place for each step from the first to the last that any of its series has.
 pub(super) trait Fold {
     /// Takes a series in.
-    fn add(&mut self, points: &Points);
+    fn add(&mut self, points: &Points, patience: &Patience<'_>) -> Result<()>;
     /// The group's values.
-    fn finish(&self) -> Points;
+    fn finish(&self, patience: &Patience<'_>) -> Result<Points>;
     /// At how many steps it has something.
     fn count(&self) -> usize;
     /// Bytes it takes in memory.
@@ -54,19 +55,23 @@ where
 }
 
 impl<S: Copy + Default, A: Fn(&mut S, f64), V: Fn(S) -> f64> Fold for States<S, A, V> {
-    fn add(&mut self, points: &Points) {
-        for (first, run) in points.runs() {
-            let states = self.states.reach(first, run.len(), None);
+    fn add(&mut self, points: &Points, patience: &Patience<'_>) -> Result<()> {
+        self.states.grow(points.reach(), None, patience)?;
+        for turn in points.turns(patience) {
+            let (first, run) = turn?;
+            let states = self.states.reach(first, run.len());
             for (state, &value) in states.iter_mut().zip(run).filter(|(_, value)| is_present(**value)) {
                 self.count += usize::from(state.is_none());
                 (self.add)(state.get_or_insert_default(), value);
             }
         }
+        Ok(())
     }
 
-    fn finish(&self) -> Points {
-        let floats = self.states.places().iter().map(|state| state.map_or(ABSENT, &self.value)).collect();
-        Points::starting_at(self.states.first(), floats)
+    fn finish(&self, patience: &Patience<'_>) -> Result<Points> {
+        let states = self.states.places();
+        let floats = column(states.len(), patience, |place| states[place].map_or(ABSENT, &self.value))?;
+        Ok(Points::starting_at(self.states.first(), floats))
     }
 
     fn count(&self) -> usize {
@@ -95,9 +100,11 @@ where
 }
 
 impl<F: Fn(f64) -> f64, N: Fn(f64, f64) -> f64> Fold for Numbers<F, N> {
-    fn add(&mut self, points: &Points) {
-        for (first, run) in points.runs() {
-            let column = self.column.reach(first, run.len(), ABSENT);
+    fn add(&mut self, points: &Points, patience: &Patience<'_>) -> Result<()> {
+        self.column.grow(points.reach(), ABSENT, patience)?;
+        for turn in points.turns(patience) {
+            let (first, run) = turn?;
+            let column = self.column.reach(first, run.len());
             for (state, &value) in column.iter_mut().zip(run) {
                 if is_present(value) {
                     let is_new = !is_present(*state);
@@ -106,10 +113,11 @@ impl<F: Fn(f64) -> f64, N: Fn(f64, f64) -> f64> Fold for Numbers<F, N> {
                 }
             }
         }
+        Ok(())
     }
 
-    fn finish(&self) -> Points {
-        Points::starting_at(self.column.first(), self.column.places().to_vec())
+    fn finish(&self, patience: &Patience<'_>) -> Result<Points> {
+        Ok(Points::starting_at(self.column.first(), patience.copied(self.column.places())?))
     }
 
     fn count(&self) -> usize {

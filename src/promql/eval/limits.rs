@@ -3,10 +3,10 @@
 use std::cell::Cell;
 
 use crate::{
-    model::NANOS_PER_SECOND,
+    model::{Allowance, NANOS_PER_SECOND, Stopped, turns},
     promql::{
         Features,
-        eval::{Guard, Meter, Threads, Watch, error::Result},
+        eval::{Error, Guard, Meter, Threads, Watch, error::Result},
     },
 };
 
@@ -112,6 +112,11 @@ impl<'a> Patience<'a> {
         items.chunks(Self::WORK).take_while(|turn| items.len() <= Self::WORK || self.spend(turn.len()).is_ok())
     }
 
+    /// A copy of items.
+    pub(crate) fn copied<T: Copy>(&self, items: &[T]) -> Result<Vec<T>> {
+        self.allowed(turns::mapped(items, &self.guard, |&item| item))
+    }
+
     /// Each item of its turns.
     #[inline]
     pub(crate) fn each<'t, T: Copy>(&'t self, items: &'t [T], mut visit: impl FnMut(T)) {
@@ -122,6 +127,16 @@ impl<'a> Patience<'a> {
     #[inline]
     pub(crate) fn spend_series(&self) -> Result<()> {
         self.spend(Self::SERIES)
+    }
+
+    /// Whom to ask where there is no patience.
+    pub(crate) fn allowance(&self) -> &dyn Allowance {
+        &self.guard
+    }
+
+    /// What work came to that asked the allowance; fails where it was stopped.
+    pub(crate) fn allowed<T>(&self, work: std::result::Result<T, Stopped>) -> Result<T> {
+        work.map_err(|Stopped| self.guard.reason().unwrap_or(Error::Canceled))
     }
 
     /// Fails when it is time to stop.

@@ -12,7 +12,7 @@ use crate::{
             Error, Eval, Patience, Result, Rows,
             binary::Operation,
             points::Points,
-            series::{Kept, Sink, is_metadata, is_present, merge_equal},
+            series::{Kept, Sink, column, is_metadata, is_present, merge_equal},
             steps::Steps,
         },
         quote,
@@ -109,19 +109,19 @@ fn active_steps(
         let mut mask = vec![false; steps.count];
         for kept in side {
             patience.spend(steps.count)?;
-            kept.points.mark(&mut mask);
+            kept.points.mark(&mut mask, patience)?;
         }
         Ok(mask)
     };
     let fills = matching.fill_left.is_some() || matching.fill_right.is_some();
-    let both = present(many)?.into_iter().zip(present(one)?);
-    Ok(both.map(|(a, b)| if fills { a || b } else { a && b }).collect())
+    let (many, one) = (present(many)?, present(one)?);
+    column(steps.count, patience, |step| if fills { many[step] || one[step] } else { many[step] && one[step] })
 }
 
 impl Match<'_> {
     /// The groups, in the order of their first series.
     fn groups(&self) -> Result<Vec<(Labels, Group)>> {
-        let mut places = HashMap::new();
+        let mut places = HashMap::with_capacity(self.many.len().max(self.one.len()));
         let mut groups: Vec<(Labels, Group)> = Vec::new();
         let sides = self.many.iter().map(|kept| (kept, true)).enumerate();
         let sides = sides.chain(self.one.iter().map(|kept| (kept, false)).enumerate());
@@ -144,12 +144,13 @@ impl Match<'_> {
             self.check_many(group, |step| self.one[one].points.has(step), self.steps.count)?;
             return Ok(Ones::Always(one));
         }
-        let mut ones = vec![None; if group.one.is_empty() { 0 } else { self.steps.count }];
+        let count = if group.one.is_empty() { 0 } else { self.steps.count };
+        let mut ones = column(count, self.patience, |_| None)?;
         // Of several mistakes that of the earliest step is told.
         let mut clash: Option<(usize, [usize; 2])> = None;
         for &index in &group.one {
-            self.patience.spend(self.one[index].points.reach().len())?;
             for step in self.one[index].points.steps().filter(|&step| self.active[step]) {
+                self.patience.spend(1)?;
                 match ones[step] {
                     None => ones[step] = Some(index),
                     Some(first) if clash.is_none_or(|(earliest, _)| step < earliest) => {
@@ -204,8 +205,11 @@ impl Match<'_> {
         let mut seen = vec![false; self.steps.count];
         for &index in many {
             let points = &self.many[index].points;
-            self.patience.spend(points.reach().len())?;
-            for step in points.steps().filter(|&step| matches(step)) {
+            for step in points.steps() {
+                self.patience.spend(1)?;
+                if !matches(step) {
+                    continue;
+                }
                 if std::mem::replace(&mut seen[step], true) {
                     return Err(reason());
                 }
@@ -245,7 +249,7 @@ impl Match<'_> {
                 let many = &self.many[many];
                 let mut points = Points::default();
                 for (step, value) in many.points.numbers().filter(|&(step, _)| !covered[step]) {
-                    self.combine(step, value, fill, &mut points);
+                    self.combine(step, value, fill, &mut points)?;
                 }
                 self.push(&many.labels, many.drop_name, None, points, results)?;
             }
@@ -256,7 +260,7 @@ impl Match<'_> {
                 let one = &self.one[one];
                 let mut points = Points::default();
                 for (step, value) in one.points.numbers().filter(|&(step, _)| !covered[step]) {
-                    self.combine(step, fill, value, &mut points);
+                    self.combine(step, fill, value, &mut points)?;
                 }
                 self.push(&signature(&one.labels, self.matching), false, Some(&one.labels), points, results)?;
             }
@@ -269,13 +273,14 @@ impl Match<'_> {
         self.patience.spend(many.points.reach().len())?;
         if let Ones::Always(one) = *ones {
             let one = &self.one[one];
-            if let Some(points) = many.points.zip(&one.points, |many, one| self.apply(many, one)) {
+            if let Some(points) = many.points.zip(&one.points, self.patience, |many, one| self.apply(many, one))? {
                 return self.push(&many.labels, many.drop_name, Some(&one.labels), points, results);
             }
         }
         let mut current: Option<(usize, Points)> = None;
         let mut finished: HashMap<usize, Points> = HashMap::new();
         for (step, value) in many.points.numbers() {
+            self.patience.spend(1)?;
             let Some(one) = ones.at(step) else { continue };
             let other = self.one[one].points.at(step);
             // Which series it was shows in labels taken over from it, and in nothing else.
@@ -289,7 +294,7 @@ impl Match<'_> {
             };
             let (_, points) = current.insert((source, points));
             if is_present(other) {
-                self.combine(step, value, other, points);
+                self.combine(step, value, other, points)?;
             }
         }
         finished.extend(current);
@@ -306,7 +311,7 @@ impl Match<'_> {
         let mut mask = vec![false; self.steps.count];
         for &index in members {
             self.patience.spend(side[index].points.reach().len())?;
-            side[index].points.mark(&mut mask);
+            side[index].points.mark(&mut mask, self.patience)?;
         }
         Ok(mask)
     }
@@ -317,11 +322,10 @@ impl Match<'_> {
     }
 
     /// Adds the result of two numbers, if there is one.
-    fn combine(&self, step: usize, many: f64, one: f64, points: &mut Points) {
+    fn combine(&self, step: usize, many: f64, one: f64, points: &mut Points) -> Result<()> {
+        self.patience.spend(1)?;
         let value = self.apply(many, one);
-        if is_present(value) {
-            points.push(step, value);
-        }
+        if is_present(value) { points.push(step, value, self.patience) } else { Ok(()) }
     }
 
     fn push(

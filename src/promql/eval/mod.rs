@@ -205,7 +205,7 @@ impl<'a> Eval<'a> {
 
     /// A place for series.
     pub(crate) fn rows(&self) -> Rows<'_> {
-        Rows { series: Vec::new(), held: self.guard.held() }
+        Rows { series: Vec::new(), held: self.guard.held(), patience: self.patience() }
     }
 
     /// All series of a vector expression that have anything.
@@ -284,13 +284,14 @@ pub(crate) struct Rows<'e> {
     /// The series.
     pub series: Vec<Kept>,
     held: Held<'e>,
+    patience: Patience<'e>,
 }
 
 impl Rows<'_> {
     /// Adds a series.
     pub(crate) fn keep(&mut self, mut kept: Kept) -> Result<()> {
-        let count = kept.points.count();
-        if let Some(points) = kept.points.compact(count) {
+        let count = kept.points.counted(&self.patience)?;
+        if let Some(points) = kept.points.compact(count, &self.patience)? {
             kept.points = points;
         }
         self.push(kept, count)
@@ -298,8 +299,11 @@ impl Rows<'_> {
 
     /// Adds a copy of a series.
     pub(crate) fn copy(&mut self, row: &Row<'_>) -> Result<()> {
-        let count = row.points.count();
-        let points = row.points.compact(count).unwrap_or_else(|| row.points.clone());
+        let count = row.points.counted(&self.patience)?;
+        let points = match row.points.compact(count, &self.patience)? {
+            Some(points) => points,
+            None => row.points.copied(&self.patience)?,
+        };
         self.push(Kept { labels: row.labels.clone(), drop_name: row.drop_name, points }, count)
     }
 

@@ -4,15 +4,18 @@
 //! go most are short. So steps without anything are left out where they are many: a column is runs of consecutive steps, and
 //! nearly always one run.
 
-use std::{iter, sync::Arc};
+use std::{iter, ops::Range, sync::Arc};
 
-use crate::promql::{
-    eval::{
-        Patience,
-        error::Result,
-        series::{ABSENT, TURN, column, is_present},
+use crate::{
+    model::turns,
+    promql::{
+        eval::{
+            Patience,
+            error::Result,
+            series::{ABSENT, TURN, column, is_present},
+        },
+        value::Histogram,
     },
-    value::Histogram,
 };
 
 /// Fewer absent places in a row are kept: leaving them out costs as much as two of them.
@@ -43,12 +46,29 @@ struct Jump {
 impl Points {
     /// Numbers only, with a place for each step from the first on. Takes no more memory than twice that of the steps from the
     /// first to the last that have one.
-    pub(crate) fn of(column: Vec<f64>) -> Self {
-        let Some(first) = column.iter().position(|&value| is_present(value)) else { return Self::default() };
-        let last = column.iter().rposition(|&value| is_present(value)).unwrap_or(first);
+    pub(crate) fn of(column: Vec<f64>, patience: &Patience<'_>) -> Result<Self> {
+        let is_there = |&value: &f64| is_present(value);
+        let mut first = None;
+        for (number, turn) in column.chunks(TURN).enumerate() {
+            patience.spend(number.min(1) * turn.len())?;
+            first = turn.iter().position(is_there).map(|place| number * TURN + place);
+            if first.is_some() {
+                break;
+            }
+        }
+        let Some(first) = first else { return Ok(Self::default()) };
+        let (mut last, mut end) = (first, column.len());
+        for turn in column[first..].rchunks(TURN) {
+            patience.spend(turn.len() / TURN * TURN)?;
+            end -= turn.len();
+            if let Some(place) = turn.iter().rposition(is_there) {
+                last = end + place;
+                break;
+            }
+        }
         match (last + 1 - first) * 2 > column.len() {
-            true => Self::starting_at(0, column),
-            false => Self::starting_at(first, column[first..=last].to_vec()),
+            true => Ok(Self::starting_at(0, column)),
+            false => Ok(Self::starting_at(first, patience.copied(&column[first..=last])?)),
         }
     }
 
@@ -58,7 +78,8 @@ impl Points {
     }
 
     /// Adds a number behind all there are.
-    pub(crate) fn push(&mut self, step: usize, value: f64) {
+    #[inline]
+    pub(crate) fn push(&mut self, step: usize, value: f64, patience: &Patience<'_>) -> Result<()> {
         let places = self.floats.len();
         let last = self.jumps.last().copied().unwrap_or(Jump { place: 0, step: self.first });
         let next = last.step + (places - last.place);
@@ -69,7 +90,11 @@ impl Points {
         } else {
             self.jumps.push(Jump { place: places, step });
         }
+        if self.floats.len() == self.floats.capacity() {
+            patience.allowed(turns::reserve(&mut self.floats, 1, patience.allowance()))?;
+        }
         self.floats.push(value);
+        Ok(())
     }
 
     /// The runs: the step of each one's first place, and its places.
@@ -127,9 +152,21 @@ impl Points {
     }
 
     /// The steps from the first place to the one behind the last.
-    pub(crate) fn reach(&self) -> std::ops::Range<usize> {
+    pub(crate) fn reach(&self) -> Range<usize> {
         let last = self.jumps.last().copied().unwrap_or(Jump { place: 0, step: self.first });
         self.first..last.step + (self.floats.len() - last.place)
+    }
+
+    /// The runs in turns, with a question before each where there are many places.
+    pub(crate) fn turns<'p>(&'p self, patience: &'p Patience<'_>) -> impl Iterator<Item = Result<(usize, &'p [f64])>> {
+        self.runs().flat_map(move |(first, run)| {
+            run.chunks(TURN).enumerate().map(move |(number, turn)| {
+                if number > 0 {
+                    patience.spend(turn.len())?;
+                }
+                Ok((first + number * TURN, turn))
+            })
+        })
     }
 
     /// Whether there is nothing at any step.
@@ -142,17 +179,37 @@ impl Points {
         self.histograms.len() + self.floats.iter().map(|&value| usize::from(is_present(value))).sum::<usize>()
     }
 
+    /// As [`Self::count`], of steps that may be very many.
+    pub(crate) fn counted(&self, patience: &Patience<'_>) -> Result<usize> {
+        let mut count = self.histograms.len();
+        for turn in self.turns(patience) {
+            count += turn?.1.iter().map(|&value| usize::from(is_present(value))).sum::<usize>();
+        }
+        Ok(count)
+    }
+
+    /// A copy.
+    pub(crate) fn copied(&self, patience: &Patience<'_>) -> Result<Self> {
+        let floats = patience.copied(&self.floats)?;
+        Ok(Self { floats, first: self.first, jumps: self.jumps.clone(), histograms: self.histograms.clone() })
+    }
+
     /// A copy that leaves out places without anything where they are most of all, for those that have something at `count`
     /// steps; `None` where they are not.
-    pub(crate) fn compact(&self, count: usize) -> Option<Self> {
+    pub(crate) fn compact(&self, count: usize, patience: &Patience<'_>) -> Result<Option<Self>> {
         if (count - self.histograms.len()) * SPARSE >= self.floats.len() {
-            return None;
+            return Ok(None);
         }
         let mut compact = Self { histograms: self.histograms.clone(), ..Self::default() };
-        self.numbers().for_each(|(step, value)| compact.push(step, value));
+        for turn in self.turns(patience) {
+            let (first, turn) = turn?;
+            for (place, &value) in turn.iter().enumerate().filter(|&(_, &value)| is_present(value)) {
+                compact.push(first + place, value, patience)?;
+            }
+        }
         compact.floats.shrink_to_fit();
         compact.jumps.shrink_to_fit();
-        Some(compact)
+        Ok(Some(compact))
     }
 
     /// Replaces every number; histograms go, as for all functions of numbers.
@@ -174,15 +231,27 @@ impl Points {
     }
 
     /// What `merge` makes of the numbers of both at each step; `None` where that is no matter of one run beside another.
-    pub(crate) fn zip(&self, other: &Self, merge: impl Fn(f64, f64) -> f64) -> Option<Self> {
+    pub(crate) fn zip(
+        &self,
+        other: &Self,
+        patience: &Patience<'_>,
+        merge: impl Fn(f64, f64) -> f64,
+    ) -> Result<Option<Self>> {
         if !self.jumps.is_empty() || !other.jumps.is_empty() {
-            return None;
+            return Ok(None);
         }
         let first = self.first.max(other.first);
         let (mine, theirs) = (self.floats.get(first - self.first..), other.floats.get(first - other.first..));
-        let pairs = mine.unwrap_or_default().iter().zip(theirs.unwrap_or_default());
-        let merged = pairs.map(|(&a, &b)| if is_present(a) && is_present(b) { merge(a, b) } else { ABSENT });
-        Some(Self::starting_at(first, merged.collect()))
+        let (mine, theirs) = (mine.unwrap_or_default(), theirs.unwrap_or_default());
+        let mut merged = Vec::with_capacity(mine.len().min(theirs.len()));
+        for (number, (mine, theirs)) in mine.chunks(TURN).zip(theirs.chunks(TURN)).enumerate() {
+            if number > 0 {
+                patience.spend(mine.len())?;
+            }
+            let pairs = mine.iter().zip(theirs);
+            merged.extend(pairs.map(|(&a, &b)| if is_present(a) && is_present(b) { merge(a, b) } else { ABSENT }));
+        }
+        Ok(Some(Self::starting_at(first, merged)))
     }
 
     /// Bytes it takes in memory.
@@ -192,17 +261,20 @@ impl Points {
     }
 
     /// Takes away what is at a step where `keep` says no.
-    pub(crate) fn retain(&mut self, mut keep: impl FnMut(usize) -> bool) {
-        let retained = self.change_runs(|first, run| {
-            for (place, value) in run.iter_mut().enumerate() {
-                if is_present(*value) && !keep(first + place) {
-                    *value = ABSENT;
+    pub(crate) fn retain(&mut self, patience: &Patience<'_>, mut keep: impl FnMut(usize) -> bool) -> Result<()> {
+        self.change_runs(|first, run| {
+            for (turn, values) in run.chunks_mut(TURN).enumerate() {
+                patience.spend(values.len())?;
+                for (place, value) in values.iter_mut().enumerate() {
+                    if is_present(*value) && !keep(first + turn * TURN + place) {
+                        *value = ABSENT;
+                    }
                 }
             }
             Ok(())
-        });
-        retained.expect("nothing in it can fail");
+        })?;
         self.histograms.retain(|&(step, _)| keep(step as usize));
+        Ok(())
     }
 
     /// Whether there is a number or a histogram at a step.
@@ -216,19 +288,24 @@ impl Points {
     }
 
     /// Sets `mask` where there is something.
-    pub(crate) fn mark(&self, mask: &mut [bool]) {
-        for (first, run) in self.runs() {
+    pub(crate) fn mark(&self, mask: &mut [bool], patience: &Patience<'_>) -> Result<()> {
+        for turn in self.turns(patience) {
+            let (first, run) = turn?;
             for (mask, &value) in mask[first..].iter_mut().zip(run) {
                 *mask |= is_present(value);
             }
         }
         self.histograms.iter().for_each(|&(step, _)| mask[step as usize] = true);
+        Ok(())
     }
 
     /// Takes over what `other` has; false where both have something at one step.
-    pub(super) fn absorb(&mut self, other: &Self) -> bool {
-        if self.steps().any(|step| other.has(step)) {
-            return false;
+    pub(super) fn absorb(&mut self, other: &Self, patience: &Patience<'_>) -> Result<bool> {
+        for step in self.steps() {
+            patience.spend(1)?;
+            if other.has(step) {
+                return Ok(false);
+            }
         }
         let mut all = Self::default();
         let (mut mine, mut theirs) = (self.numbers().peekable(), other.numbers().peekable());
@@ -237,14 +314,15 @@ impl Points {
             (Some(_), _) => mine.next(),
             _ => theirs.next(),
         } {
-            all.push(step, value);
+            patience.spend(1)?;
+            all.push(step, value, patience)?;
         }
         drop(mine);
         all.histograms = std::mem::take(&mut self.histograms);
         all.histograms.extend(other.histograms.iter().cloned());
         all.histograms.sort_by_key(|&(step, _)| step);
         *self = all;
-        true
+        Ok(true)
     }
 
     /// The one step of `self` at each of `steps` steps.
@@ -257,6 +335,18 @@ impl Points {
         };
         Ok(Self { floats, histograms, ..Self::default() })
     }
+}
+
+/// Makes a buffer so long.
+fn fill<T: Copy>(buffer: &mut Vec<T>, count: usize, item: T, patience: &Patience<'_>) -> Result<()> {
+    while buffer.len() < count {
+        let turn = (count - buffer.len()).min(TURN);
+        if turn == TURN {
+            patience.spend(turn)?;
+        }
+        buffer.resize(buffer.len() + turn, item);
+    }
+    Ok(())
 }
 
 /// A column that grows as far as it is used.
@@ -273,18 +363,32 @@ impl<T> Default for Grown<T> {
 }
 
 impl<T: Copy> Grown<T> {
-    /// The places of `count` steps from `first` on, at least one; new ones are `empty`.
-    pub(super) fn reach(&mut self, first: usize, count: usize, empty: T) -> &mut [T] {
+    /// Places for steps of some range, as far as there are none; new ones are `empty`.
+    pub(super) fn grow(&mut self, steps: Range<usize>, empty: T, patience: &Patience<'_>) -> Result<()> {
+        if steps.is_empty() {
+            return Ok(());
+        }
         if self.places.is_empty() {
-            (self.first, self.places) = (first, vec![empty; count]);
-        } else if first < self.first {
-            self.places.splice(0..0, iter::repeat_n(empty, self.first - first));
-            self.first = first;
+            self.first = steps.start;
+        } else if steps.start < self.first {
+            let before = self.first - steps.start;
+            let mut places = Vec::with_capacity(before + self.places.len());
+            fill(&mut places, before, empty, patience)?;
+            patience.allowed(turns::extend(&mut places, &self.places, patience.allowance()))?;
+            (self.first, self.places) = (steps.start, places);
         }
+        let count = steps.end - self.first;
+        if self.places.len() < count {
+            let more = count - self.places.len();
+            patience.allowed(turns::reserve(&mut self.places, more, patience.allowance()))?;
+            fill(&mut self.places, count, empty, patience)?;
+        }
+        Ok(())
+    }
+
+    /// The places of `count` steps from `first` on, which it has grown to.
+    pub(super) fn reach(&mut self, first: usize, count: usize) -> &mut [T] {
         let start = first - self.first;
-        if self.places.len() < start + count {
-            self.places.resize(start + count, empty);
-        }
         &mut self.places[start..start + count]
     }
 

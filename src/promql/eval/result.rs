@@ -10,7 +10,7 @@ use crate::{
             Error, Eval, Patience, Result, Rows,
             points::Points,
             scalar::text,
-            series::{Kept, is_present, merge_equal, without_metadata},
+            series::{Kept, column, is_present, merge_equal, without_metadata},
             steps::Steps,
         },
         value::{MatrixSeries, Sample, Value, VectorSample},
@@ -25,7 +25,7 @@ impl<'a> Eval<'a> {
             ValueType::Scalar => Ok(Value::Scalar(time, self.scalars(expr, steps)?.at(0))),
             ValueType::Matrix => self.raw_value(expr),
             ValueType::Vector => {
-                let Rows { mut series, mut held } = self.finished(expr)?;
+                let Rows { mut series, mut held, .. } = self.finished(expr)?;
                 if !has_order(expr) {
                     self.sort(&mut series, |a, b| a.labels.cmp(&b.labels))?;
                 }
@@ -50,17 +50,17 @@ impl<'a> Eval<'a> {
         if expr.value_type() == ValueType::Scalar {
             let _held = self.hold(steps.count)?;
             let scalars = self.scalars(expr, steps)?;
-            let floats = (0..steps.count).map(|step| (steps.time(step), scalars.at(step))).collect();
+            let floats = column(steps.count, &self.patience(), |step| (steps.time(step), scalars.at(step)))?;
             let series = MatrixSeries { labels: Labels::default(), floats, histograms: Vec::new() };
             return Ok(Value::Matrix(if steps.count == 0 { Vec::new() } else { vec![series] }));
         }
-        let Rows { series, mut held } = self.finished(expr)?;
+        let Rows { series, mut held, .. } = self.finished(expr)?;
         let patience = self.patience();
         let mut matrix = Vec::with_capacity(series.len());
         for kept in series {
-            patience.spend(Patience::SERIES + steps.count)?;
-            let (count, before) = (kept.points.count(), kept.size());
-            let series = matrix_series(kept.labels, &kept.points, count, steps);
+            patience.spend_series()?;
+            let (count, before) = (kept.points.counted(&patience)?, kept.size());
+            let series = matrix_series(kept.labels, &kept.points, count, steps, &patience)?;
             held.grow(0, series.size())?;
             held.shrink(count, before);
             matrix.push(series);
@@ -95,7 +95,8 @@ impl<'a> Eval<'a> {
         self.stream_raw(expr, self.query, &mut |_, series| {
             patience.spend(Patience::SERIES + series.times.len())?;
             let labels = if series.drop_name { without_metadata(&series.labels) } else { series.labels };
-            let floats = series.times.iter().copied().zip(series.values).collect();
+            let (times, values) = (&series.times, &series.values);
+            let floats = column(times.len(), &patience, |index| (times[index], values[index]))?;
             let series = MatrixSeries { labels, floats, histograms: Vec::new() };
             held.grow(series.floats.len(), series.size())?;
             matrix.push(series);
@@ -131,16 +132,20 @@ fn first_sample(kept: Kept, time: i64) -> VectorSample {
 }
 
 /// What is at `count` of the steps, with times.
-fn matrix_series(labels: Labels, points: &Points, count: usize, steps: Steps) -> MatrixSeries {
+fn matrix_series(
+    labels: Labels,
+    points: &Points,
+    count: usize,
+    steps: Steps,
+    patience: &Patience<'_>,
+) -> Result<MatrixSeries> {
     // An answer may stay in memory for long: it has no room to spare.
     let mut floats = Vec::with_capacity(count - points.histograms.len());
-    for (first, run) in points.runs() {
+    for turn in points.turns(patience) {
+        let (first, run) = turn?;
         let present = run.iter().enumerate().filter(|&(_, &value)| is_present(value));
         floats.extend(present.map(|(place, &value)| (steps.time(first + place), value)));
     }
-    MatrixSeries {
-        labels,
-        floats,
-        histograms: points.histograms.iter().map(|(step, h)| (steps.time(*step as usize), h.clone())).collect(),
-    }
+    let histograms = points.histograms.iter().map(|(step, h)| (steps.time(*step as usize), h.clone())).collect();
+    Ok(MatrixSeries { labels, floats, histograms })
 }

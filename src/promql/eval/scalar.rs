@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::promql::{
     ast::{Expr, Node},
-    eval::{Eval, Result, Site, binary, steps::Steps},
+    eval::{Eval, Patience, Result, Site, binary, series::column, steps::Steps},
     functions::Body,
 };
 
@@ -19,8 +19,8 @@ pub(crate) enum Scalars {
 
 impl Scalars {
     /// A number from each step's index.
-    pub(crate) fn each(steps: Steps, number: impl FnMut(usize) -> f64) -> Self {
-        Self::Each((0..steps.count).map(number).collect())
+    pub(crate) fn each(steps: Steps, patience: &Patience<'_>, number: impl FnMut(usize) -> f64) -> Result<Self> {
+        Ok(Self::Each(column(steps.count, patience, number)?))
     }
 
     /// The number at a step.
@@ -40,18 +40,24 @@ impl Scalars {
         }
     }
 
-    fn map(self, change: impl Fn(f64) -> f64) -> Self {
+    fn map(self, patience: &Patience<'_>, change: impl Fn(f64) -> f64) -> Result<Self> {
         match self {
-            Self::Const(value) => Self::Const(change(value)),
-            Self::Each(values) => Self::Each(values.into_iter().map(change).collect()),
+            Self::Const(value) => Ok(Self::Const(change(value))),
+            Self::Each(values) => Ok(Self::Each(column(values.len(), patience, |step| change(values[step]))?)),
         }
     }
 
     /// Two numbers to one at each step.
-    pub(crate) fn zip(&self, other: &Self, steps: Steps, merge: impl Fn(f64, f64) -> f64) -> Self {
+    pub(crate) fn zip(
+        &self,
+        other: &Self,
+        steps: Steps,
+        patience: &Patience<'_>,
+        merge: impl Fn(f64, f64) -> f64,
+    ) -> Result<Self> {
         match (self, other) {
-            (Self::Const(a), Self::Const(b)) => Self::Const(merge(*a, *b)),
-            _ => Self::each(steps, |step| merge(self.at(step), other.at(step))),
+            (Self::Const(a), Self::Const(b)) => Ok(Self::Const(merge(*a, *b))),
+            _ => Self::each(steps, patience, |step| merge(self.at(step), other.at(step))),
         }
     }
 }
@@ -62,10 +68,12 @@ impl<'a> Eval<'a> {
         match &expr.node {
             Node::Number(number) => Ok(Scalars::Const(number.value)),
             Node::Paren(inner) | Node::Unary { negate: false, expr: inner } => self.scalars(inner, steps),
-            Node::Unary { negate: true, expr: inner } => Ok(self.scalars(inner, steps)?.map(|value| -value)),
+            Node::Unary { negate: true, expr: inner } => {
+                self.scalars(inner, steps)?.map(&self.patience(), |value| -value)
+            }
             Node::Binary(node) => {
                 let (left, right) = (self.scalars(&node.left, steps)?, self.scalars(&node.right, steps)?);
-                Ok(left.zip(&right, steps, binary::scalar_function(node.op)))
+                left.zip(&right, steps, &self.patience(), binary::scalar_function(node.op))
             }
             Node::Call(call) => match call.function.body {
                 Body::Scalar(body) => body(self, Site { call, span: expr.span }, steps),

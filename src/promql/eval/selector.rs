@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    model::{Labels, Matcher, TimeRange},
+    model::{Labels, Matcher, TimeRange, sort_copies_by, turns},
     promql::{
         ast::{RangeExtension, VectorSelector},
         eval::{
@@ -11,7 +11,7 @@ use crate::{
             duration::Shift,
             points::Points,
             read::{Made, Reading},
-            series::{ABSENT, Row, Sink, TURN, is_present},
+            series::{ABSENT, Row, Sink, TURN, column, is_present},
             steps::{Steps, seconds},
         },
     },
@@ -60,11 +60,11 @@ impl Eval<'_> {
         let latest = Latest { steps, shift, lookback: self.options.lookback };
         let ahead = if pick == Pick::Smoothed { self.options.lookback } else { 0 };
         let make = |passed: &mut Passed, patience: &Patience<'_>, mut series: Series| {
-            take_last_of_digests(&mut series);
+            take_last_of_digests(&mut series, patience)?;
             let mut floats = self.absent(steps.count, patience)?;
             latest.fill(&series, pick, passed, patience, &mut floats)?;
             self.note_latest(steps, &floats);
-            let points = Points::of(floats);
+            let points = Points::of(floats, patience)?;
             Ok((!points.is_empty()).then_some((series.labels, points)))
         };
         // Of samples between which no step falls only the last one can be the newest.
@@ -88,16 +88,18 @@ impl Made for (Labels, Points) {
 }
 
 /// Makes samples of the last ones of stretches that were told as a whole.
-fn take_last_of_digests(series: &mut Series) {
+fn take_last_of_digests(series: &mut Series, patience: &Patience<'_>) -> Result<()> {
     if series.digests.is_empty() {
-        return;
+        return Ok(());
     }
     let digests = std::mem::take(&mut series.digests).into_iter().map(|digest| (digest.last_time, digest.of.last));
-    let samples = series.times.iter().copied().zip(std::mem::take(&mut series.values));
-    let mut samples: Vec<(i64, f64)> = samples.chain(digests).collect();
-    samples.sort_by_key(|&(time, _)| time);
-    (series.times, series.values) =
-        (samples.iter().map(|&(time, _)| time).collect(), samples.iter().map(|&(_, value)| value).collect());
+    let (times, values) = (&series.times, &series.values);
+    let mut samples = column(times.len(), patience, |index| (times[index], values[index]))?;
+    samples.extend(digests);
+    sort_copies_by(&mut samples, |a, b| a.0.cmp(&b.0), |looks| patience.spend(looks))?;
+    series.times = column(samples.len(), patience, |index| samples[index].0)?.into();
+    series.values = column(samples.len(), patience, |index| samples[index].1)?;
+    Ok(())
 }
 
 /// An instant selector's way through the samples of a series.
@@ -187,19 +189,31 @@ fn in_place_of(values: &[f64], times: &[i64], passed: usize) -> f64 {
     }
 }
 
+/// How many of `times` there are up to some time, of which `passed` are surely among them. Steps mostly move by few
+/// samples, which are quicker to pass one by one than to search.
+fn passed_at(times: &[i64], passed: usize, time: i64) -> usize {
+    const FEW: usize = 1024;
+    let rest = &times[passed..];
+    match rest.iter().take(FEW).take_while(|&&sample| sample <= time).count() {
+        FEW => passed + FEW + rest[FEW..].partition_point(|&sample| sample <= time),
+        few => passed + few,
+    }
+}
+
 /// How many samples there are up to each step: kept from series to series, as most have the same times.
 #[derive(Default)]
 struct Passed {
-    times: Option<Arc<[i64]>>,
+    times: Option<Arc<Vec<i64>>>,
     counts: Vec<u32>,
 }
 
 impl Passed {
-    fn at(&mut self, latest: &Latest, times: &Arc<[i64]>, patience: &Patience<'_>) -> Result<&[u32]> {
+    fn at(&mut self, latest: &Latest, times: &Arc<Vec<i64>>, patience: &Patience<'_>) -> Result<&[u32]> {
         if !self.times.as_ref().is_some_and(|known| Arc::ptr_eq(known, times)) {
             // Known once they are all there.
             self.times = None;
             self.counts.clear();
+            patience.allowed(turns::reserve(&mut self.counts, latest.steps.count, patience.allowance()))?;
             let mut passed = 0;
             while self.counts.len() < latest.steps.count {
                 let first = self.counts.len();
@@ -207,7 +221,7 @@ impl Passed {
                 patience.spend(turn.len())?;
                 self.counts.extend(turn.map(|step| {
                     let time = latest.shift.apply(latest.steps.time(step));
-                    passed += times[passed..].iter().take_while(|&&sample| sample <= time).count();
+                    passed = passed_at(times, passed, time);
                     passed as u32
                 }));
             }

@@ -103,7 +103,7 @@ pub(crate) fn merge_equal(
             Some(&place) => {
                 patience.spend(kept.points.reach().len())?;
                 let first: &mut Kept = &mut merged[place];
-                if !first.points.absorb(&kept.points) {
+                if !first.points.absorb(&kept.points, patience)? {
                     return Err(conflict());
                 }
             }

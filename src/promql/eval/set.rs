@@ -43,12 +43,12 @@ impl<'a> Eval<'a> {
         let mut held = self.held();
         self.stream(&binary.right, steps, &mut |row| {
             patience.spend(Patience::SERIES + steps.count)?;
-            mark(&mut presence, signature(&row.labels, matching), row.points, &mut held)
+            mark(&mut presence, signature(&row.labels, matching), row.points, (&mut held, &patience))
         })?;
         self.stream(&binary.left, steps, &mut |row| {
             patience.spend(Patience::SERIES + steps.count)?;
             match presence.get(&signature(&row.labels, matching)) {
-                Some(mask) => row.points.retain(|step| mask.at(step).unwrap_or(false) == wanted),
+                Some(mask) => row.points.retain(&patience, |step| mask.at(step).unwrap_or(false) == wanted)?,
                 None if wanted => return Ok(()),
                 None => {}
             }
@@ -64,13 +64,13 @@ impl<'a> Eval<'a> {
         let mut rows = self.collect(&binary.left, steps)?;
         for kept in &rows.series {
             patience.spend(Patience::SERIES + steps.count)?;
-            mark(&mut presence, signature(&kept.labels, matching), &kept.points, &mut held)?;
+            mark(&mut presence, signature(&kept.labels, matching), &kept.points, (&mut held, &patience))?;
         }
         let mut right = self.collect(&binary.right, steps)?;
         for mut kept in right.series.drain(..) {
             patience.spend(Patience::SERIES + steps.count)?;
             if let Some(mask) = presence.get(&signature(&kept.labels, matching)) {
-                kept.points.retain(|step| !mask.at(step).unwrap_or(false));
+                kept.points.retain(&patience, |step| !mask.at(step).unwrap_or(false))?;
             }
             if !kept.points.is_empty() {
                 rows.series.push(kept);
@@ -82,16 +82,27 @@ impl<'a> Eval<'a> {
 }
 
 /// Notes the steps at which a series has something.
-fn mark(presence: &mut Presence, signature: Labels, points: &Points, held: &mut Held<'_>) -> Result<()> {
+fn mark(
+    presence: &mut Presence,
+    signature: Labels,
+    points: &Points,
+    (held, patience): (&mut Held<'_>, &Patience<'_>),
+) -> Result<()> {
     let (known, size) = (presence.len(), signature.size());
     let mask = presence.entry(signature).or_default();
     let before = mask.size();
-    for (first, run) in points.runs() {
-        for (mask, &value) in mask.reach(first, run.len(), false).iter_mut().zip(run) {
+    mask.grow(points.reach(), false, patience)?;
+    for turn in points.turns(patience) {
+        let (first, run) = turn?;
+        for (mask, &value) in mask.reach(first, run.len()).iter_mut().zip(run) {
             *mask |= is_present(value);
         }
     }
-    points.histograms.iter().for_each(|&(step, _)| mask.reach(step as usize, 1, false)[0] = true);
+    for &(step, _) in &points.histograms {
+        let step = step as usize;
+        mask.grow(step..step + 1, false, patience)?;
+        mask.reach(step, 1)[0] = true;
+    }
     let mut more = mask.size() - before;
     if presence.len() > known {
         more += size + size_of::<(Labels, Grown<bool>)>();

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use crate::promql::{
-    ast::Subquery,
-    eval::{
-        Eval, Result,
-        series::{TURN, is_present},
-        steps::Steps,
-        window::{Frame, RawSeries},
+use crate::{
+    model::turns,
+    promql::{
+        ast::Subquery,
+        eval::{
+            Eval, Result,
+            series::{TURN, is_present},
+            steps::Steps,
+            window::{Frame, RawSeries},
+        },
     },
 };
 
@@ -38,6 +41,8 @@ impl<'a> Eval<'a> {
             for (first, run) in row.points.runs() {
                 for (turn, floats) in run.chunks(TURN).enumerate() {
                     patience.spend(floats.len())?;
+                    patience.allowed(turns::reserve(&mut times, floats.len(), patience.allowance()))?;
+                    patience.allowed(turns::reserve(&mut values, floats.len(), patience.allowance()))?;
                     for (place, &value) in floats.iter().enumerate().filter(|&(_, &value)| is_present(value)) {
                         times.push(steps.time(first + turn * TURN + place));
                         values.push(value);
@@ -48,7 +53,7 @@ impl<'a> Eval<'a> {
                 return Ok(());
             }
             held.set(times.len(), times.len() * 2 * size_of::<f64>())?;
-            let times: Arc<[i64]> = times.into();
+            let times = Arc::new(times);
             // What is computed has no start timestamps.
             let starts = Vec::new();
             sink(RawSeries {

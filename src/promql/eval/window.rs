@@ -10,7 +10,7 @@ use crate::{
             Eval, Patience, Result, Scalars,
             duration::Shift,
             read::{Made, Reading},
-            series::{ABSENT, is_present},
+            series::{ABSENT, TURN, column, is_present},
             steps::Steps,
             watch::Stopwatch,
         },
@@ -108,6 +108,10 @@ impl<'w> Windows<'w> {
     #[inline]
     pub(crate) fn each(&self, out: &mut [f64], mut of: impl FnMut(&Window<'w>) -> Option<f64>) -> Result<()> {
         for (step, (out, &(from, to))) in out.iter_mut().zip(self.bounds).enumerate() {
+            // Steps without samples are work too, where they are many.
+            if step % TURN == TURN - 1 {
+                self.patience.spend(TURN)?;
+            }
             let (from, to) = (from as usize, to as usize);
             *out = ABSENT;
             if from < to {
@@ -152,13 +156,13 @@ impl Windows<'_> {
 /// times.
 #[derive(Default)]
 pub(crate) struct Bounds {
-    times: Option<Arc<[i64]>>,
+    times: Option<Arc<Vec<i64>>>,
     bounds: Vec<(u32, u32)>,
 }
 
 impl Bounds {
     /// Those of samples at `times`. A `Bounds` serves one frame.
-    pub(crate) fn of(&mut self, frame: Frame, times: &Arc<[i64]>) -> &[(u32, u32)] {
+    pub(crate) fn of(&mut self, frame: Frame, times: &Arc<Vec<i64>>, patience: &Patience<'_>) -> Result<&[(u32, u32)]> {
         /// How many of `times` are not behind a limit. Windows mostly move by few samples, which are quicker to pass one
         /// by one than to search.
         fn passed(times: &[i64], limit: i64) -> usize {
@@ -169,20 +173,21 @@ impl Bounds {
             }
         }
         if !self.times.as_ref().is_some_and(|known| Arc::ptr_eq(known, times)) {
-            self.times = Some(Arc::clone(times));
+            // Known once they are all there.
+            self.times = None;
             let (before, after) = frame.margins();
             let (mut from, mut to) = (0, 0);
-            self.bounds.clear();
-            self.bounds.extend((0..frame.steps.count).map(|step| {
+            self.bounds = column(frame.steps.count, patience, |step| {
                 let end = frame.shift.apply(frame.steps.time(step));
                 let (earliest, latest) =
                     (end.saturating_sub(frame.range).saturating_sub(before), end.saturating_add(after));
                 to += passed(&times[to..], latest);
                 from += passed(&times[from..to], earliest);
                 (from as u32, to as u32)
-            }));
+            })?;
+            self.times = Some(Arc::clone(times));
         }
-        &self.bounds
+        Ok(&self.bounds)
     }
 }
 
@@ -193,7 +198,7 @@ pub(crate) struct RawSeries {
     /// See [`super::series::Row::drop_name`].
     pub drop_name: bool,
     /// Times, ascending.
-    pub times: Arc<[i64]>,
+    pub times: Arc<Vec<i64>>,
     /// Values, none of them a stale marker.
     pub values: Vec<f64>,
     /// Start timestamps, 0 where there is none; empty where none has one.

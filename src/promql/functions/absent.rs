@@ -7,36 +7,36 @@ use crate::{
     promql::{
         ast::{Expr, Node},
         eval::{
-            Eval, Result, Site,
+            Eval, Patience, Result, Site,
             points::Points,
-            series::{ABSENT, Row, Sink},
+            series::{ABSENT, Row, Sink, column},
             steps::Steps,
         },
     },
 };
 
 pub(super) fn absent<'a>(eval: &Eval<'a>, site: Site<'a>, steps: Steps, sink: &mut Sink<'_>) -> Result<()> {
-    let mut present = vec![false; steps.count];
+    let (mut present, patience) = (vec![false; steps.count], eval.patience());
     eval.stream(&site.call.args[0], steps, &mut |row| {
-        row.points.mark(&mut present);
-        Ok(())
+        patience.spend_series()?;
+        row.points.mark(&mut present, &patience)
     })?;
-    send(&site.call.args[0], &present, sink)
+    send(&site.call.args[0], &present, &patience, sink)
 }
 
 pub(super) fn absent_over_time<'a>(eval: &Eval<'a>, site: Site<'a>, steps: Steps, sink: &mut Sink<'_>) -> Result<()> {
-    let mut present = vec![false; steps.count];
+    let (mut present, patience) = (vec![false; steps.count], eval.patience());
     eval.stream_windows(site, super::over_time::present, super::Naming::Kept, steps, &mut |row| {
-        row.points.mark(&mut present);
-        Ok(())
+        patience.spend_series()?;
+        row.points.mark(&mut present, &patience)
     })?;
-    send(&site.call.args[0], &present, sink)
+    send(&site.call.args[0], &present, &patience, sink)
 }
 
 /// Sends 1 at the steps without anything.
-fn send(arg: &Expr, present: &[bool], sink: &mut Sink<'_>) -> Result<()> {
-    let floats = present.iter().map(|&present| if present { ABSENT } else { 1.0 });
-    let mut points = Points::of(floats.collect());
+fn send(arg: &Expr, present: &[bool], patience: &Patience<'_>, sink: &mut Sink<'_>) -> Result<()> {
+    let floats = column(present.len(), patience, |step| if present[step] { ABSENT } else { 1.0 })?;
+    let mut points = Points::of(floats, patience)?;
     sink(Row { labels: labels_asked_for(arg), drop_name: false, points: &mut points })
 }
 

@@ -3,7 +3,7 @@
 use crate::promql::{
     ast::RangeExtension,
     eval::{
-        Result,
+        Patience, Result,
         steps::seconds,
         window::{Window, Windows},
     },
@@ -25,10 +25,10 @@ fn anchor(window: &Window<'_>, samples: usize) -> usize {
 /// (`anchored`) or values on the lines through the samples on both sides of them (`smoothed`).
 pub(super) fn growth(windows: &Windows<'_>, out: &mut [f64], growth: Growth) -> Result<()> {
     let smoothed = windows.frame.extension == Some(RangeExtension::Smoothed);
-    windows.each(out, |window| edge_to_edge(window, smoothed, growth))
+    windows.each(out, |window| edge_to_edge(window, smoothed, growth, windows.patience))
 }
 
-fn edge_to_edge(window: &Window<'_>, smoothed: bool, growth: Growth) -> Option<f64> {
+fn edge_to_edge(window: &Window<'_>, smoothed: bool, growth: Growth, patience: &Patience<'_>) -> Option<f64> {
     let (times, values) = (window.times, window.values);
     let mut last = values.len() - 1;
     if smoothed {
@@ -53,20 +53,22 @@ fn edge_to_edge(window: &Window<'_>, smoothed: bool, growth: Growth) -> Option<f
         // The edges have their resets in them; what lies between is still to be corrected.
         first += usize::from(times[first] <= window.start);
         let end = last + usize::from(times[last] < window.end);
-        grown += lost(left, right, values.get(first..end).unwrap_or_default());
+        grown += lost(left, right, values.get(first..end).unwrap_or_default(), patience);
     }
     Some(if growth.per_second { grown / seconds(window.end - window.start) } else { grown })
 }
 
 /// What resets took away on the way from `left` over `between` to `right`.
-fn lost(left: f64, right: f64, between: &[f64]) -> f64 {
+fn lost(left: f64, right: f64, between: &[f64], patience: &Patience<'_>) -> f64 {
     let mut lost = 0.0;
     let mut before = left;
-    for &value in between.iter().chain([&right]) {
+    let mut pass = |value: f64| {
         if value < before {
             lost += before;
         }
         before = value;
-    }
+    };
+    patience.each(between, &mut pass);
+    pass(right);
     lost
 }

@@ -38,12 +38,12 @@ pub(super) fn quantile<'a>(eval: &Eval<'a>, site: Site<'a>, steps: Steps, sink: 
     let (wanted, arg) = (&site.call.args[0], &site.call.args[1]);
     let quantiles = eval.scalars(wanted, steps)?;
     eval.check_quantiles(quantiles.values(), wanted.span);
-    let mut names = eval.name_dropper();
+    let (mut names, patience) = (eval.name_dropper(), eval.patience());
     each_histogram(eval, arg, steps, |rows, classic| {
         let mut points = Points::default();
         for_buckets(eval, rows, classic, |step, buckets| {
-            points.push(step, eval.quantile_of(quantiles.at(step), classic, buckets, steps.time(step), arg.span));
-            Ok(())
+            let value = eval.quantile_of(quantiles.at(step), classic, buckets, steps.time(step), arg.span);
+            points.push(step, value, &patience)
         })?;
         let (labels, drop_name) = (classic.labels.clone(), classic.drop_name);
         let mut row = Row { labels, drop_name, points: &mut points };
@@ -71,7 +71,7 @@ pub(super) fn quantiles<'a>(eval: &Eval<'a>, site: Site<'a>, steps: Steps, sink:
                 let column = columns.entry(format::open_metrics(q)).or_default();
                 // The same quantile may be asked for twice.
                 if !column.has(step) {
-                    column.push(step, value);
+                    column.push(step, value, &patience)?;
                 }
             }
             Ok(())
@@ -95,7 +95,7 @@ pub(super) fn quantiles<'a>(eval: &Eval<'a>, site: Site<'a>, steps: Steps, sink:
 /// The share of observations between two values.
 pub(super) fn fraction<'a>(eval: &Eval<'a>, site: Site<'a>, steps: Steps, sink: &mut Sink<'_>) -> Result<()> {
     let bounds = eval.scalar_args(site, steps)?;
-    let mut names = eval.name_dropper();
+    let (mut names, patience) = (eval.name_dropper(), eval.patience());
     each_histogram(eval, &site.call.args[2], steps, |rows, classic| {
         let mut points = Points::default();
         for_buckets(eval, rows, classic, |step, buckets| {
@@ -103,8 +103,7 @@ pub(super) fn fraction<'a>(eval: &Eval<'a>, site: Site<'a>, steps: Steps, sink: 
                 Some(_) => bucket_fraction(bounds[0].at(step), bounds[1].at(step), buckets),
                 None => f64::NAN,
             };
-            points.push(step, share);
-            Ok(())
+            points.push(step, share, &patience)
         })?;
         let (labels, drop_name) = (classic.labels.clone(), classic.drop_name);
         let mut row = Row { labels, drop_name, points: &mut points };

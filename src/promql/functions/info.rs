@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use hashbrown::HashMap;
+
 use crate::{
     model::{Labels, METRIC_NAME, MatchOp, Matcher},
     promql::{
         ast::{Expr, Node, TimeShift},
         eval::{
-            Error, Eval, Pick, Result, Rows, Shift, Site,
+            Error, Eval, Patience, Pick, Result, Rows, Shift, Site,
             points::Points,
             series::{Kept, Sink, is_metadata, is_present, merge_equal},
             steps::Steps,
@@ -32,13 +34,15 @@ pub(super) fn info<'a>(eval: &Eval<'a>, site: Site<'a>, steps: Steps, sink: &mut
     let shift = reference(eval, base)?.unwrap_or_default();
     let infos = read_infos(eval, &wanted, shift, steps)?;
     let patience = eval.patience();
+    let identified = by_identity(&infos.series, &patience)?;
     let mut results = eval.rows();
     for kept in eval.collect(base, steps)?.series {
         if wanted.names.iter().all(|matcher| matcher.matches(kept.labels.metric())) {
             results.keep(kept)?; // an info series itself
         } else {
-            patience.spend(infos.series.len() + steps.count)?;
-            enrich(&kept, &infos.series, &wanted, &mut results)?;
+            patience.spend_series()?;
+            let infos = identified.get(&identity(&kept.labels)).map_or(&[][..], |infos| infos);
+            enrich(&kept, infos, &wanted, (&mut results, &patience))?;
         }
     }
     merge_equal(results.series, &patience, Error::duplicate_labels)?
@@ -109,16 +113,37 @@ fn reference(eval: &Eval<'_>, expr: &Expr) -> Result<Option<Shift>> {
     }
 }
 
+/// The labels of a series by which info series are found.
+fn identity(labels: &Labels) -> Labels {
+    labels.filtered(|name| IDENTIFYING.contains(&name))
+}
+
+/// The info series of each identity; those without any belong to no series.
+fn by_identity<'i>(infos: &'i [Kept], patience: &Patience<'_>) -> Result<HashMap<Labels, Vec<&'i Kept>>> {
+    let mut identified: HashMap<Labels, Vec<&Kept>> = HashMap::new();
+    for info in infos {
+        patience.spend_series()?;
+        let identity = identity(&info.labels);
+        if identity.iter().next().is_some() {
+            identified.entry(identity).or_default().push(info);
+        }
+    }
+    Ok(identified)
+}
+
 /// Adds to `results` a series under the labels it has at each step.
-fn enrich(kept: &Kept, infos: &[Kept], wanted: &Wanted, results: &mut Rows<'_>) -> Result<()> {
-    let same = |info: &&Kept| IDENTIFYING.iter().all(|label| info.labels.get(label) == kept.labels.get(label));
-    let identified = IDENTIFYING.iter().any(|label| !kept.labels.get(label).is_empty());
-    let infos: Vec<&Kept> = infos.iter().filter(|_| identified).filter(same).collect();
+fn enrich(
+    kept: &Kept,
+    infos: &[&Kept],
+    wanted: &Wanted,
+    (results, patience): (&mut Rows<'_>, &Patience<'_>),
+) -> Result<()> {
     let mut columns: BTreeMap<Vec<usize>, Points> = BTreeMap::new();
     for (step, value) in kept.points.numbers() {
-        let current = current_infos(&infos, step)?;
+        patience.spend(1 + infos.len())?;
+        let current = current_infos(infos, step)?;
         if !current.is_empty() || wanted.data.iter().all(Matcher::matches_empty) {
-            columns.entry(current).or_default().push(step, value);
+            columns.entry(current).or_default().push(step, value, patience)?;
         }
     }
     for (current, points) in columns {

@@ -17,8 +17,8 @@ pub(super) fn pi<'a>(_: &Eval<'a>, _: Site<'a>, _: Steps) -> Result<Scalars> {
     Ok(Scalars::Const(std::f64::consts::PI))
 }
 
-pub(super) fn time<'a>(_: &Eval<'a>, _: Site<'a>, steps: Steps) -> Result<Scalars> {
-    Ok(Scalars::each(steps, |step| steps.seconds(step)))
+pub(super) fn time<'a>(eval: &Eval<'a>, _: Site<'a>, steps: Steps) -> Result<Scalars> {
+    Scalars::each(steps, &eval.patience(), |step| steps.seconds(step))
 }
 
 pub(super) fn start<'a>(eval: &Eval<'a>, _: Site<'a>, _: Steps) -> Result<Scalars> {
@@ -39,28 +39,34 @@ pub(super) fn range<'a>(eval: &Eval<'a>, _: Site<'a>, _: Steps) -> Result<Scalar
 
 pub(super) fn min_of<'a>(eval: &Eval<'a>, site: Site<'a>, steps: Steps) -> Result<Scalars> {
     let args = eval.scalar_args(site, steps)?;
-    Ok(args[0].zip(&args[1], steps, lesser))
+    args[0].zip(&args[1], steps, &eval.patience(), lesser)
 }
 
 pub(super) fn max_of<'a>(eval: &Eval<'a>, site: Site<'a>, steps: Steps) -> Result<Scalars> {
     let args = eval.scalar_args(site, steps)?;
-    Ok(args[0].zip(&args[1], steps, greater))
+    args[0].zip(&args[1], steps, &eval.patience(), greater)
 }
 
 /// The only number at each step.
 pub(super) fn scalar<'a>(eval: &Eval<'a>, site: Site<'a>, steps: Steps) -> Result<Scalars> {
-    let mut found = vec![(0u32, f64::NAN); steps.count];
+    let patience = eval.patience();
+    let mut found = column(steps.count, &patience, |_| (0u32, f64::NAN))?;
     eval.stream(&site.call.args[0], steps, &mut |row| {
-        row.points.numbers().for_each(|(step, value)| found[step] = (found[step].0 + 1, value));
-        Ok(())
+        patience.spend_series()?;
+        row.points.numbers().try_for_each(|(step, value)| {
+            found[step] = (found[step].0 + 1, value);
+            patience.spend(1)
+        })
     })?;
-    Ok(Scalars::Each(found.into_iter().map(|(count, value)| if count == 1 { value } else { f64::NAN }).collect()))
+    let value = |step: usize| if found[step].0 == 1 { found[step].1 } else { f64::NAN };
+    Scalars::each(steps, &patience, value)
 }
 
 /// A number as a series without labels.
 pub(super) fn vector<'a>(eval: &Eval<'a>, site: Site<'a>, steps: Steps, sink: &mut Sink<'_>) -> Result<()> {
     let _held = eval.hold(steps.count)?;
     let scalars = eval.scalars(&site.call.args[0], steps)?;
-    let mut points = Points::of(column(steps.count, &eval.patience(), |step| scalars.at(step))?);
+    let patience = eval.patience();
+    let mut points = Points::of(column(steps.count, &patience, |step| scalars.at(step))?, &patience)?;
     sink(Row { labels: Labels::default(), drop_name: false, points: &mut points })
 }

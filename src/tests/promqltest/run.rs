@@ -94,7 +94,7 @@ impl Data {
     fn series(&self) -> Vec<Series> {
         let series = self.floats.iter().map(|(labels, samples)| Series {
             labels: labels.clone(),
-            times: samples.keys().copied().collect(),
+            times: samples.keys().copied().collect::<Vec<_>>().into(),
             values: samples.values().map(|(value, _)| *value).collect(),
             starts: match samples.values().any(|(_, start)| *start != 0) {
                 true => samples.values().map(|(_, start)| *start).collect(),

@@ -23,12 +23,12 @@ impl Source for Endless {
     fn batches<'a>(&'a self, request: &Request<'a>) -> Result<Vec<Batch<'a>>, select::Error> {
         let Request { range, .. } = *request;
         let first = range.start.div_euclid(SECOND) + 1;
-        let times: Arc<[i64]> =
-            (first..).map(|second| second * SECOND).take_while(|&time| range.contains(time)).collect();
+        let times: Arc<Vec<i64>> =
+            (first..).map(|second| second * SECOND).take_while(|&time| range.contains(time)).collect::<Vec<_>>().into();
         let series = self.names.iter().flat_map(move |name| (0..self.count).map(move |index| (name, index)));
         Ok(vec![Box::new(series.map(move |(name, index)| {
             let labels = Labels::from([("__name__", *name), ("i", &index.to_string())]);
-            Ok(Series::new(labels, Arc::clone(&times), vec![1.0; times.len()]))
+            Ok(Series { times: Arc::clone(&times), ..Series::new(labels, [], vec![1.0; times.len()]) })
         }))])
     }
 }
