@@ -5,6 +5,7 @@
 
 mod collisions;
 mod columns;
+mod digests;
 mod left_out;
 mod part_cursor;
 mod plan;

@@ -10,6 +10,7 @@ use roaring::RoaringBitmap;
 use super::{
     Batch, Request, View,
     collisions::shared_names,
+    digests,
     part_cursor::{PartFields, Wanted},
     walk::{self, Place, Portion, fields_and_starts},
 };
@@ -32,6 +33,8 @@ pub(super) fn batches<'v>(
     request: &Request<'v>,
 ) -> Result<Vec<Batch<'v>>, Stopped> {
     let names = shared_names(&view.index().schema, &selections);
+    // Where the samples of several streams make one series, which of them count is known sample by sample.
+    let request = &Request { digestible: request.digestible.filter(|_| names.is_empty()), ..*request };
     let mut portions = Vec::new();
     for selection in selections {
         portions.extend(cut(view, &Arc::new(selection), request)?);
@@ -44,9 +47,22 @@ pub(super) fn batches<'v>(
 }
 
 /// A place of a whole selection.
-enum Source<'v> {
+pub(super) enum Source<'v> {
     Part(Arc<PartFields<'v>>, Vec<Wanted>),
     Memory(&'v Generation),
+}
+
+impl Source<'_> {
+    /// The first and last time of all it has, of whatever streams; `None` of nothing.
+    pub(super) fn span(&self) -> Option<(i64, i64)> {
+        match self {
+            Self::Part(part, _) => {
+                let summary = &part.stored.summary;
+                Some((summary.min_time, summary.max_time))
+            }
+            Self::Memory(generation) => generation.summary().times,
+        }
+    }
 }
 
 /// Cuts a selection by streams.
@@ -56,7 +72,7 @@ fn cut<'v>(view: &'v View, selection: &Arc<Selection>, request: &Request<'_>) ->
     if let Some(digestible) = request.digestible
         && selection.starts.is_none()
     {
-        mark_digests(&mut sources, digestible);
+        digests::mark(&mut sources, digestible, allowance)?;
     }
     let streams_max = (request.series_max / selection.fields.len()).max(1);
     let bounds = bounds(&selection.streams, &sources, streams_max, allowance)?;
@@ -124,28 +140,6 @@ fn sources<'v>(
     }
     sources.sort_by_key(|(first, _)| *first);
     Ok(sources.into_iter().map(|(_, source)| source).collect())
-}
-
-/// Marks the blocks that need not be decoded: what the index knows of them is enough, and no other place has samples of
-/// their time.
-fn mark_digests(sources: &mut [Source<'_>], digestible: &dyn Fn(i64, i64) -> bool) {
-    let span = |source: &Source<'_>| match source {
-        Source::Part(part, _) => {
-            let summary = &part.stored.summary;
-            Some((summary.min_time, summary.max_time))
-        }
-        Source::Memory(generation) => generation.summary().times,
-    };
-    let spans: Vec<_> = sources.iter().map(span).collect();
-    for (place, source) in sources.iter_mut().enumerate() {
-        let Source::Part(part, blocks) = source else { continue };
-        let others = spans.iter().enumerate().filter(|&(other, _)| other != place).filter_map(|(_, span)| *span);
-        for wanted in blocks {
-            let (first, last) = wanted.block.times();
-            let alone = others.clone().all(|(min, max)| last < min || max < first);
-            wanted.digest = alone && wanted.has_digests(&part.fields) && digestible(first, last);
-        }
-    }
 }
 
 /// The first and last stream of each batch, ascending.

@@ -6,9 +6,12 @@ use crate::{
     disk::SimDisk,
     durability::Mode,
     model::{Labels, METRIC_NAME, TimeRange},
-    promql::{self, Options, STALE_MARKER, Value, parse},
+    promql::{self, Options, STALE_MARKER, Sample, Value, parse},
     select::{Batch, Error, Request, Series, Source, View},
-    tests::stored::{flush, open_in, write},
+    tests::{
+        starts,
+        stored::{flush, open_in, write},
+    },
 };
 
 const SECOND: i64 = 1_000_000_000;
@@ -131,4 +134,49 @@ fn long_windows_and_last_points_decode_nothing_that_the_index_tells() {
     assert!(after.samples_decoded - before.samples_decoded < 4 * 8192, "{before:?} {after:?}");
     let everything = view.select(&[], TimeRange::ALL).unwrap().map(Result::unwrap);
     assert!(everything.flat_map(|series| series.digests).next().is_none(), "told whole only where asked for");
+}
+
+/// How many samples of a name there are.
+fn count(view: &View, name: &str) -> f64 {
+    let expr = parse(&format!("sum(count_over_time({name}[4d]))")).unwrap();
+    let answer = promql::instant(view, &expr, START + 3 * 86_400 * SECOND, &Options::default()).unwrap();
+    let Value::Vector(vector) = answer.value else { panic!("an instant query gives a vector") };
+    let Sample::Float(count) = vector[0].sample else { panic!("a sum of floats is a float") };
+    count
+}
+
+#[test]
+fn where_two_streams_carry_one_series_none_of_its_blocks_is_lost() {
+    let engine = open_in(&SimDisk::new(1), Mode::WalSync).unwrap();
+    let times: Vec<i64> = (0..3_000).map(|index| START + index * SECOND).collect();
+    let values = times.iter().map(|time| *time as f64).collect();
+    write(&engine, &[Series::new(Labels::from([(METRIC_NAME, "a_b_c")]), times, values)], |_| true);
+    starts::write(&engine, "a_b", &["c"], START + 5_000 * SECOND, &[1.0]);
+    flush(&engine);
+    assert_eq!(count(&View::new(&engine), "a_b_c"), 3_001.0);
+}
+
+#[test]
+fn blocks_are_told_as_a_whole_where_only_other_streams_have_samples_at_their_time() {
+    let (disk, mut rng) = (SimDisk::new(1), Rng::with_seed(2));
+    let engine = open_in(&disk, Mode::WalSync).unwrap();
+    let series = series(&mut rng);
+    let [first, second] = [&series[..1], &series[1..2]];
+    write(&engine, first, |index| index < 9_000);
+    write(&engine, second, |index| index < 6_000);
+    flush(&engine);
+    write(&engine, first, |index| (9_000..20_000).contains(&index));
+    write(&engine, second, |index| (6_000..20_000).contains(&index));
+    flush(&engine);
+    let view = View::new(&engine);
+    assert_eq!(count(&view, "c_total"), 40_000.0);
+    // Of the day on which they begin each has 640 rows, which share a block.
+    assert_eq!(view.reads().samples_decoded, 2 * 640, "{:?}", view.reads());
+    // A row of one of them amid a block of its own makes that one count sample by sample, and no other.
+    write(&engine, &[Series::new(second[0].labels.clone(), [START + 30_000 * SECOND + 5], vec![7.0])], |_| true);
+    flush(&engine);
+    let view = View::new(&engine);
+    assert_eq!(count(&view, "c_total"), 40_001.0);
+    let decoded = view.reads().samples_decoded;
+    assert!((2 * 640 + 1..=2 * 640 + 1 + 8_192).contains(&decoded), "{:?}", view.reads());
 }

@@ -57,7 +57,7 @@ fn engine() -> Arc<Engine> {
 }
 
 /// Writes a row of a table without tags.
-fn write(engine: &Engine, table: &str, fields: &[&str], time: i64, values: &[f64]) {
+pub(super) fn write(engine: &Engine, table: &str, fields: &[&str], time: i64, values: &[f64]) {
     let (stream, slot) = engine.stream(&StreamKey::new(table, []).unwrap()).unwrap();
     let (layout, order) = engine.layout(table, fields).unwrap();
     let values = order.iter().map(|&place| values[usize::from(place)]).collect();
