@@ -21,7 +21,9 @@ impl Report {
         self.line(
             "Every figure is from the release binary, started as a child process on an empty directory and loaded over \
              HTTP on loopback; the loader shares the cores, unless it says otherwise. A line has 10 tags and 10 fields (10 samples). A cell whose \
-             data did not all arrive gets no figure. Modes are interleaved, rounds are medians.\n",
+             data did not all arrive gets no figure. Modes are interleaved, rounds are medians. `written` is what the kernel \
+             counts as made dirty, in pages as large as it keeps them: up to a mebibyte of a log that was zeroed beforehand, of \
+             which the device gets the few KiB that were written.\n",
         );
         let (device, kind) = disk();
         self.date_and_commit();
