@@ -6,6 +6,8 @@ use crate::model::{Allowance, Stopped, StreamId, sort_by};
 
 /// Blocks that are looked at between two questions whether to go on.
 const STRIDE: usize = 4096;
+/// Blocks of several streams that are looked at for one block; where there are more, it is not told as a whole.
+const LOOKS_MAX: usize = 64;
 
 /// Marks such blocks. `digestible` says of a stretch of time whether a query needs nothing of it but what it comes to.
 pub(super) fn mark(
@@ -62,17 +64,24 @@ impl Taken {
             (None, _) => true,
             (Some(span), _) if is_apart(span, times) => true,
             (Some(_), None) => false,
-            (Some(_), Some(blocks)) => blocks.of(stream).all(|block| is_apart(block, times)),
+            (Some(_), Some(blocks)) => blocks.are_clear(stream, times),
         }
     }
 }
 
 /// The times of a part's blocks, by the streams in them.
 struct ByStream {
-    /// Those of one stream, by stream.
-    single: Vec<(StreamId, (i64, i64))>,
+    /// Those of one stream, by stream and first time.
+    single: Vec<Single>,
     /// Those of several, by the first stream.
     gathered: Vec<Gathered>,
+}
+
+struct Single {
+    stream: StreamId,
+    first_time: i64,
+    /// The greatest last time of the stream's blocks up to this one.
+    reach: i64,
 }
 
 struct Gathered {
@@ -92,11 +101,17 @@ impl ByStream {
             }
             let ((first, last), times) = (block.stream_bounds(), block.times());
             match block.single() {
-                Some(stream) => single.push((stream, times)),
+                Some(stream) => single.push(Single { stream, first_time: times.0, reach: times.1 }),
                 None => gathered.push(Gathered { first, last, times, reach: last }),
             }
         }
-        sort_by(&mut single, |a, b| a.0.cmp(&b.0), |_| allowance.check())?;
+        let order = |block: &Single| (block.stream, block.first_time);
+        sort_by(&mut single, |a, b| order(a).cmp(&order(b)), |_| allowance.check())?;
+        for block in 1..single.len() {
+            if single[block].stream == single[block - 1].stream {
+                single[block].reach = single[block].reach.max(single[block - 1].reach);
+            }
+        }
         sort_by(&mut gathered, |a, b| a.first.cmp(&b.first), |_| allowance.check())?;
         let mut reach = StreamId(0);
         for block in &mut gathered {
@@ -106,12 +121,15 @@ impl ByStream {
         Ok(Self { single, gathered })
     }
 
-    /// The times of the blocks that may hold a stream.
-    fn of(&self, stream: StreamId) -> impl Iterator<Item = (i64, i64)> {
-        let from = self.single.partition_point(|(of, _)| *of < stream);
-        let single = self.single[from..].iter().take_while(move |(of, _)| *of == stream).map(|(_, times)| *times);
-        let to = self.gathered.partition_point(|block| block.first <= stream);
-        let before = self.gathered[..to].iter().rev().take_while(move |block| block.reach >= stream);
-        single.chain(before.filter(move |block| block.last >= stream).map(|block| block.times))
+    /// Whether none of the blocks has anything of a stream in a stretch of time.
+    fn are_clear(&self, stream: StreamId, times: (i64, i64)) -> bool {
+        let begun = self.single.partition_point(|block| (block.stream, block.first_time) <= (stream, times.1));
+        let last = self.single[..begun].last().filter(|block| block.stream == stream);
+        if last.is_some_and(|block| block.reach >= times.0) {
+            return false;
+        }
+        let from = self.gathered.partition_point(|block| block.first <= stream);
+        let mut before = self.gathered[..from].iter().rev().take_while(|block| block.reach >= stream).enumerate();
+        before.all(|(looks, block)| looks < LOOKS_MAX && (block.last < stream || is_apart(block.times, times)))
     }
 }

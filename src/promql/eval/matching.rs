@@ -149,8 +149,12 @@ impl Match<'_> {
         // Of several mistakes that of the earliest step is told.
         let mut clash: Option<(usize, [usize; 2])> = None;
         for &index in &group.one {
-            for step in self.one[index].points.steps().filter(|&step| self.active[step]) {
+            self.patience.spend(1)?;
+            for step in self.one[index].points.steps() {
                 self.patience.spend(1)?;
+                if !self.active[step] {
+                    continue;
+                }
                 match ones[step] {
                     None => ones[step] = Some(index),
                     Some(first) if clash.is_none_or(|(earliest, _)| step < earliest) => {

@@ -280,8 +280,10 @@ impl<'a> Eval<'a> {
             starts.clear();
         }
         let mut raw = RawSeries { labels, drop_name: false, times, values, starts, digests };
+        // What is left of a long one may be short, or cut off.
+        let is_long = raw.times.len() > Patience::WORK;
         raw.remove_stale(patience);
-        if raw.times.len() > Patience::WORK {
+        if is_long {
             patience.check()?;
         }
         Ok((!raw.times.is_empty() || !raw.digests.is_empty()).then_some(raw))

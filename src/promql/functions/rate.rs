@@ -115,12 +115,16 @@ pub(crate) fn has_overlap(windows: &Windows<'_>) -> Result<bool> {
     let overlaps = |index: &usize| {
         starts[*index] != 0 && starts[*index] < windows.times[index - 1] && starts[*index] != starts[index - 1]
     };
-    let places: Vec<usize> = (1..starts.len()).filter(overlaps).collect();
+    let mut places: Vec<usize> = Vec::new();
+    for first in (1..starts.len()).step_by(Patience::WORK) {
+        windows.patience.spend(Patience::WORK.min(starts.len() - first))?;
+        places.extend((first..starts.len().min(first + Patience::WORK)).filter(overlaps));
+    }
     let mut found = false;
     if !places.is_empty() {
         windows.each(&mut vec![0.0; windows.frame.steps.count], |window| {
-            let inside = |place: &usize| window.first < *place && window.indices().contains(place);
-            found |= places.iter().any(inside);
+            let next = places.partition_point(|place| *place <= window.first);
+            found |= places.get(next).is_some_and(|place| *place < window.indices().end);
             None
         })?;
     }
