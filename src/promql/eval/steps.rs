@@ -45,7 +45,9 @@ impl Steps {
 
 /// Nanoseconds as seconds, rounded once.
 pub(crate) fn seconds(nanos: i64) -> f64 {
-    nanos as f64 / NANOS_PER_SECOND as f64
+    // In two parts, each of which a float holds: as one number the nanoseconds of today are too many for it, and .101 came
+    // out as .1009998 at times.
+    (nanos / NANOS_PER_SECOND) as f64 + (nanos % NANOS_PER_SECOND) as f64 / NANOS_PER_SECOND as f64
 }
 
 /// Seconds as nanoseconds, to the nearest; cut at the ends of what an `i64` holds.

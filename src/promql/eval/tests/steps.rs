@@ -138,3 +138,13 @@ fn a_range_query_is_an_instant_query_at_each_step() {
     let checked = checked.count();
     assert!(checked > 600, "only {checked} of 1,500 queries had an answer");
 }
+
+#[test]
+fn whole_milliseconds_are_the_seconds_they_are_in_prometheus() {
+    let mut rng = Rng::with_seed(3);
+    for _ in 0..100_000 {
+        let millis = rng.i64(-4_000_000_000_000..4_000_000_000_000);
+        assert_eq!(eval::steps::seconds(millis * 1_000_000), millis as f64 / 1e3, "{millis}");
+    }
+    assert_eq!(eval::steps::seconds(-1_000_000), -0.001);
+}
