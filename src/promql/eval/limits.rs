@@ -85,7 +85,7 @@ pub(crate) struct Patience<'a> {
 
 impl<'a> Patience<'a> {
     /// Samples of work between two questions: some ten microseconds.
-    pub(crate) const WORK: usize = 16_384;
+    pub(crate) const WORK: usize = turns::TURN;
     /// What a look at a series costs beside its samples, in samples: its labels are made, compared, or looked up.
     pub(crate) const SERIES: usize = 256;
 

@@ -50,7 +50,7 @@ impl Points {
         let is_there = |&value: &f64| is_present(value);
         let mut first = None;
         for (number, turn) in column.chunks(TURN).enumerate() {
-            patience.spend(number.min(1) * turn.len())?;
+            patience.spend(turn.len())?;
             first = turn.iter().position(is_there).map(|place| number * TURN + place);
             if first.is_some() {
                 break;
@@ -59,7 +59,7 @@ impl Points {
         let Some(first) = first else { return Ok(Self::default()) };
         let (mut last, mut end) = (first, column.len());
         for turn in column[first..].rchunks(TURN) {
-            patience.spend(turn.len() / TURN * TURN)?;
+            patience.spend(turn.len())?;
             end -= turn.len();
             if let Some(place) = turn.iter().rposition(is_there) {
                 last = end + place;

@@ -11,7 +11,7 @@ use crate::{
             duration::Shift,
             points::Points,
             read::{Made, Reading},
-            series::{ABSENT, Row, Sink, TURN, column, is_present},
+            series::{ABSENT, Row, Sink, TURN, column, is_present, passed},
             steps::{Steps, seconds},
         },
     },
@@ -189,17 +189,6 @@ fn in_place_of(values: &[f64], times: &[i64], passed: usize) -> f64 {
     }
 }
 
-/// How many of `times` there are up to some time, of which `passed` are surely among them. Steps mostly move by few
-/// samples, which are quicker to pass one by one than to search.
-fn passed_at(times: &[i64], passed: usize, time: i64) -> usize {
-    const FEW: usize = 1024;
-    let rest = &times[passed..];
-    match rest.iter().take(FEW).take_while(|&&sample| sample <= time).count() {
-        FEW => passed + FEW + rest[FEW..].partition_point(|&sample| sample <= time),
-        few => passed + few,
-    }
-}
-
 /// How many samples there are up to each step: kept from series to series, as most have the same times.
 #[derive(Default)]
 struct Passed {
@@ -214,15 +203,15 @@ impl Passed {
             self.times = None;
             self.counts.clear();
             patience.allowed(turns::reserve(&mut self.counts, latest.steps.count, patience.allowance()))?;
-            let mut passed = 0;
+            let mut count = 0;
             while self.counts.len() < latest.steps.count {
                 let first = self.counts.len();
                 let turn = first..latest.steps.count.min(first + TURN);
                 patience.spend(turn.len())?;
                 self.counts.extend(turn.map(|step| {
                     let time = latest.shift.apply(latest.steps.time(step));
-                    passed = passed_at(times, passed, time);
-                    passed as u32
+                    count += passed(&times[count..], time);
+                    count as u32
                 }));
             }
             self.times = Some(Arc::clone(times));

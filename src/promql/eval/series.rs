@@ -14,12 +14,22 @@ use crate::{
 pub(crate) const ABSENT: f64 = f64::from_bits(STALE_MARKER);
 
 /// Places of a column that are gone through between two questions whether to go on.
-pub(crate) const TURN: usize = 16 << 10;
+pub(crate) use crate::model::turns::TURN;
 
 /// Whether a place of a column holds a number.
 #[inline]
 pub(crate) fn is_present(value: f64) -> bool {
     !is_stale(value)
+}
+
+/// How many of `times` are not behind a limit. From one step to the next these are mostly few, which are quicker to pass one
+/// by one than to search.
+pub(crate) fn passed(times: &[i64], limit: i64) -> usize {
+    const FEW: usize = 64;
+    match times.iter().take(FEW).take_while(|&&time| time <= limit).count() {
+        FEW => FEW + times[FEW..].partition_point(|&time| time <= limit),
+        few => few,
+    }
 }
 
 /// A column of what is at each step.

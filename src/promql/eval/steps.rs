@@ -43,7 +43,7 @@ impl Steps {
     }
 }
 
-/// Nanoseconds as seconds, rounded once.
+/// Nanoseconds as seconds; of whole milliseconds the number nearest to them, as in Prometheus.
 pub(crate) fn seconds(nanos: i64) -> f64 {
     // In two parts, each of which a float holds: as one number the nanoseconds of today are too many for it, and .101 came
     // out as .1009998 at times.

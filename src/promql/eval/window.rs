@@ -10,7 +10,7 @@ use crate::{
             Eval, Patience, Result, Scalars,
             duration::Shift,
             read::{Made, Reading},
-            series::{ABSENT, TURN, column, is_present},
+            series::{ABSENT, TURN, column, is_present, passed},
             steps::Steps,
             watch::Stopwatch,
         },
@@ -163,15 +163,6 @@ pub(crate) struct Bounds {
 impl Bounds {
     /// Those of samples at `times`. A `Bounds` serves one frame.
     pub(crate) fn of(&mut self, frame: Frame, times: &Arc<Vec<i64>>, patience: &Patience<'_>) -> Result<&[(u32, u32)]> {
-        /// How many of `times` are not behind a limit. Windows mostly move by few samples, which are quicker to pass one
-        /// by one than to search.
-        fn passed(times: &[i64], limit: i64) -> usize {
-            const FEW: usize = 64;
-            match times.iter().take(FEW).take_while(|&&time| time <= limit).count() {
-                FEW => FEW + times[FEW..].partition_point(|&time| time <= limit),
-                few => few,
-            }
-        }
         if !self.times.as_ref().is_some_and(|known| Arc::ptr_eq(known, times)) {
             // Known once they are all there.
             self.times = None;
