@@ -93,19 +93,12 @@ fn measure(mode: &str, volume: f64, requests: &mut Option<u64>) -> Result<Restar
         }
     }
     let all_ms = started.elapsed().as_secs_f64() * 1e3;
-    let (found, sent) = (count_all(&server, start_millis, last), accepted * LINES as u64);
+    let window = format!("{}ms", last + 1 - start_millis);
+    let (found, sent) = (server.count(FIELD_NAMES[0], &window, Some(last)), accepted * LINES as u64);
     if found != sent {
         return Err(format!("{sent} lines were acknowledged, a query finds {found}"));
     }
     Ok(Restart { samples: (sent * FIELD_NAMES.len() as u64) as f64, stage_mib, ready_ms, all_ms })
-}
-
-/// How many samples of a field there are, stretch by stretch: a container may hold tens of thousands of commits here, each
-/// with all series, and a query over all of them takes minutes before they are folded into parts.
-fn count_all(server: &Server, start_millis: u64, last_millis: u64) -> u64 {
-    const STRETCH_MILLIS: u64 = 60_000;
-    let ends = (start_millis - 1..last_millis).step_by(STRETCH_MILLIS as usize).map(|before| before + STRETCH_MILLIS);
-    ends.map(|end| server.count(FIELD_NAMES[0], &format!("{STRETCH_MILLIS}ms"), Some(end))).sum()
 }
 
 fn stage_bytes(server: &Server) -> f64 {

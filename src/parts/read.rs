@@ -61,6 +61,11 @@ impl<'p> BlockReader<'p> {
         self.fetcher.load(block.place(), entry, columns, &mut self.decoded, damage);
         Rows { decoded: &self.decoded }
     }
+
+    /// Gives back its buffers, where there is nothing more to read for now.
+    pub fn release(&mut self) {
+        (self.fetcher, self.decoded) = (Fetcher::new(self.fetcher.part), Decoded::default());
+    }
 }
 
 impl<'a> Rows<'a> {

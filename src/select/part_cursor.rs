@@ -1,9 +1,6 @@
 //! Reading one part image stream by stream, in order, each block decoded once.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-};
+use std::{collections::VecDeque, ops::Range, sync::Arc};
 
 use roaring::RoaringBitmap;
 
@@ -11,7 +8,7 @@ use super::{View, columns::Columns};
 use crate::{
     engine::StoredPart,
     model::{Allowance, Stopped, StreamId, TimeRange},
-    parts::{Aggregates, BlockReader, BlockRef, FieldRef, Part},
+    parts::{Aggregates, BlockReader, BlockRef, FieldRef, Part, Run},
 };
 
 /// A part image and the asked fields that it has.
@@ -55,17 +52,59 @@ impl Wanted {
     }
 }
 
-/// Decoded rows of a stream that is still to be asked for.
+/// Decoded rows of streams that are still to be asked for.
 struct Kept {
-    times: Vec<i64>,
-    /// One for each field of the reader, where the block has it.
+    /// The block's timestamp column.
+    times: Arc<Vec<i64>>,
+    /// Those of the runs, one run after the other; one list for each field of the reader, where the block has it.
     values: Vec<Option<Vec<f64>>>,
+    /// The runs to come.
+    runs: VecDeque<KeptRun>,
+}
+
+/// The rows of one stream among [`Kept`] ones.
+struct KeptRun {
+    stream: StreamId,
+    /// Which of the timestamp column are theirs.
+    times: Range<u32>,
+    /// Where their values begin.
+    first: u32,
 }
 
 impl Kept {
-    /// How many times and values it has.
-    fn count(&self) -> usize {
-        self.times.len() * (1 + self.values.iter().flatten().count())
+    fn of(block: &[Run<'_>], fields: usize) -> Self {
+        let values_of = |field: usize| {
+            let values: Option<Vec<&[f64]>> = block.iter().map(|run| run.values(field)).collect();
+            Some(values?.concat())
+        };
+        let mut rows = 0;
+        let run = |run: &Run<'_>| {
+            let (first, times) = (rows, run.column().1);
+            rows += times.len() as u32;
+            KeptRun { stream: run.stream, times: times.start as u32..times.end as u32, first }
+        };
+        let times = block.first().map(|run| Arc::clone(run.column().0)).unwrap_or_default();
+        Self { times, runs: block.iter().map(run).collect(), values: (0..fields).map(values_of).collect() }
+    }
+
+    /// The rows of a stream, if it is the next one here.
+    fn take(&mut self, stream: StreamId) -> Option<KeptRun> {
+        self.runs.pop_front_if(|run| run.stream == stream)
+    }
+
+    fn times_of(&self, run: &KeptRun) -> (&Arc<Vec<i64>>, Range<usize>) {
+        (&self.times, run.times.start as usize..run.times.end as usize)
+    }
+
+    fn values_of(&self, run: &KeptRun, field: usize) -> Option<&[f64]> {
+        let first = run.first as usize;
+        Some(&self.values[field].as_ref()?[first..first + run.times.len()])
+    }
+
+    /// Bytes it takes.
+    fn size(&self) -> usize {
+        let values: usize = self.values.iter().flatten().map(Vec::len).sum();
+        size_of::<Self>() + (self.times.len() + values) * size_of::<f64>() + self.runs.capacity() * size_of::<KeptRun>()
     }
 }
 
@@ -79,10 +118,10 @@ pub(super) struct PartCursor<'p> {
     reader: BlockReader<'p>,
     /// The blocks to come, by first stream.
     blocks: VecDeque<Wanted>,
-    /// Rows of blocks that hold several streams.
-    decoded: BTreeMap<StreamId, Vec<Kept>>,
-    /// Values in them.
-    decoded_count: usize,
+    /// Of blocks that hold several streams.
+    kept: Vec<Kept>,
+    /// Bytes of them.
+    kept_size: usize,
     /// Values of the largest block so far, whose decoded columns the reader keeps.
     block_count: usize,
 }
@@ -96,10 +135,17 @@ impl<'p> PartCursor<'p> {
             places: Arc::clone(&part.places),
             reader: part.part.reader(&part.fields),
             blocks,
-            decoded: BTreeMap::new(),
-            decoded_count: 0,
+            kept: Vec::new(),
+            kept_size: 0,
             block_count: 0,
         }
+    }
+
+    /// The first stream it may have something of that was not asked for yet.
+    pub(super) fn next_stream(&self) -> Option<StreamId> {
+        let to_come = self.blocks.front().map(|next| next.block.stream_bounds().0);
+        let kept = self.kept.iter().filter_map(|kept| Some(kept.runs.front()?.stream));
+        kept.chain(to_come).min()
     }
 
     /// Adds the stream's rows to `columns`. Streams are asked for in ascending order, all from `streams`.
@@ -111,9 +157,15 @@ impl<'p> PartCursor<'p> {
         allowance: &dyn Allowance,
     ) -> Result<(), Stopped> {
         // Blocks of one stream and field come in ascending time, so those of one part make one run.
-        for kept in self.decoded.remove(&stream).into_iter().flatten() {
-            columns.push(&kept.times, |field| kept.values[self.places[field]?].as_deref(), allowance)?;
-            self.decoded_count -= kept.count();
+        let mut is_done = false;
+        for kept in &mut self.kept {
+            let Some(run) = kept.take(stream) else { continue };
+            columns.push_shared(kept.times_of(&run), |field| kept.values_of(&run, self.places[field]?), allowance)?;
+            is_done |= kept.runs.is_empty();
+        }
+        if is_done {
+            let done = self.kept.extract_if(.., |kept| kept.runs.is_empty());
+            self.kept_size -= done.map(|kept| kept.size()).sum::<usize>();
         }
         let asked = self.reader.fields().len();
         while let Some(Wanted { block, digest }) =
@@ -131,22 +183,25 @@ impl<'p> PartCursor<'p> {
             let mut damage = Vec::new();
             let rows = self.reader.read(&block, &mut damage);
             self.view.leave_out(self.stored, &damage);
-            for run in rows.select(streams, self.range) {
-                if run.stream == stream {
-                    columns.push_shared(run.column(), |field| run.values(self.places[field]?), allowance)?;
-                } else {
-                    let values = (0..asked).map(|field| run.values(field).map(<[f64]>::to_vec)).collect();
-                    let kept = Kept { times: run.times.to_vec(), values };
-                    self.decoded_count += kept.count();
-                    self.decoded.entry(run.stream).or_default().push(kept);
-                }
+            let mut runs = rows.select(streams, self.range).peekable();
+            if let Some(run) = runs.next_if(|run| run.stream == stream) {
+                columns.push_shared(run.column(), |field| run.values(self.places[field]?), allowance)?;
             }
+            if runs.peek().is_some() {
+                let kept = Kept::of(&runs.collect::<Vec<_>>(), asked);
+                self.kept_size += kept.size();
+                self.kept.push(kept);
+            }
+        }
+        if self.blocks.is_empty() && self.block_count > 0 {
+            self.reader.release();
+            self.block_count = 0;
         }
         Ok(())
     }
 
     /// Bytes of decoded values that it keeps.
     pub(super) fn size(&self) -> usize {
-        (self.decoded_count + self.block_count) * size_of::<f64>() + self.decoded.len() * size_of::<Kept>()
+        self.kept_size + self.block_count * size_of::<f64>()
     }
 }

@@ -22,9 +22,14 @@ use crate::{
 
 /// Rows of a batch. Reading them takes some 0.7 ms, which is worth handing to a thread and what a batch alone decodes, such
 /// as timestamps; and where blocks hold many streams, few of them are cut in two and so read by two batches.
-const ROWS_MIN: u64 = 256 << 10;
+const ROWS_MIN: f64 = 262_144.0;
+/// Batches that are enough where rows are in blocks of many streams. Each decodes every such block that has one of its
+/// streams, and where many small images hold the same streams, as commits do that were not folded yet, these are all blocks.
+const BATCHES_ENOUGH: f64 = 4.0;
+/// Values that such a batch may have decoded for the streams to come: 64 MiB.
+const VALUES_MAX: f64 = 8_388_608.0;
 /// What a stream in memory is taken to have: some rows, and a look-up.
-const ROWS_IN_MEMORY: u64 = 128;
+const ROWS_IN_MEMORY: f64 = 128.0;
 
 /// The batches of what was selected.
 pub(super) fn batches<'v>(
@@ -75,7 +80,8 @@ fn cut<'v>(view: &'v View, selection: &Arc<Selection>, request: &Request<'_>) ->
         digests::mark(&mut sources, digestible, allowance)?;
     }
     let streams_max = (request.series_max / selection.fields.len()).max(1);
-    let bounds = bounds(&selection.streams, &sources, streams_max, allowance)?;
+    let columns = fields_and_starts(selection).count() + 1;
+    let bounds = bounds(&selection.streams, &sources, columns, streams_max, allowance)?;
     let mut portions: Vec<Portion<'v>> = Vec::with_capacity(bounds.len());
     for &(first, last) in &bounds {
         allowance.check()?;
@@ -142,36 +148,61 @@ fn sources<'v>(
     Ok(sources.into_iter().map(|(_, source)| source).collect())
 }
 
-/// The first and last stream of each batch, ascending.
+/// How many more rows are to be read from a stream on.
+struct Change {
+    stream: u32,
+    /// Of this stream alone.
+    rows: f64,
+    /// Of this one and each behind it.
+    rate: f64,
+}
+
+/// The first and last stream of each batch, ascending. `columns` are decoded of each block, that of timestamps among them.
 fn bounds(
     streams: &RoaringBitmap,
     sources: &[Source<'_>],
+    columns: usize,
     streams_max: usize,
     allowance: &dyn Allowance,
 ) -> Result<Vec<(u32, u32)>, Stopped> {
-    let in_memory = sources.iter().filter(|source| matches!(source, Source::Memory(_))).count() as u64;
+    let in_memory = sources.iter().filter(|source| matches!(source, Source::Memory(_))).count() as f64 * ROWS_IN_MEMORY;
     let blocks = sources.iter().filter_map(|source| match source {
         Source::Part(_, blocks) => Some(blocks),
         Source::Memory(_) => None,
     });
-    let rows = |wanted: &Wanted| if wanted.digest { 1 } else { u64::from(wanted.block.rows()) };
-    let weight = |wanted: &Wanted| (wanted.block.stream_bounds().0.0, rows(wanted));
-    let mut weights: Vec<(u32, u64)> = blocks.flatten().map(weight).collect();
-    weights.sort_unstable_by_key(|&(stream, _)| stream);
-    let mut weights = weights.into_iter().peekable();
+    let (mut changes, mut gathered, mut total) = (Vec::new(), 0.0, streams.len() as f64 * in_memory);
+    for Wanted { block, digest } in blocks.flatten() {
+        let rows = if *digest { 1.0 } else { f64::from(block.rows()) };
+        total += rows;
+        let (first, last) = block.stream_bounds();
+        if first == last {
+            changes.push(Change { stream: first.0, rows, rate: 0.0 });
+            continue;
+        }
+        // Its rows are taken to be evenly among its streams.
+        gathered += rows;
+        let rate = rows / streams.range_cardinality(first.0..=last.0).max(1) as f64;
+        changes.push(Change { stream: first.0, rows: 0.0, rate });
+        changes.push(Change { stream: last.0.saturating_add(1), rows: 0.0, rate: -rate });
+    }
+    changes.sort_unstable_by_key(|change| change.stream);
+    let rows_max = ROWS_MIN.max((gathered / BATCHES_ENOUGH).min(VALUES_MAX / columns as f64));
+    let rows_each = total / (total / rows_max).ceil();
+    let mut changes = changes.into_iter().peekable();
     let mut bounds = Vec::new();
-    let (mut first, mut count, mut rows) = (None, 0, 0);
+    let (mut first, mut count, mut rows, mut rate) = (None, 0, 0.0, in_memory);
     for stream in streams {
         count += 1;
-        rows += in_memory * ROWS_IN_MEMORY;
-        while let Some((_, more)) = weights.next_if(|&(from, _)| from <= stream) {
-            rows += more;
+        while let Some(change) = changes.next_if(|change| change.stream <= stream) {
+            rows += change.rows;
+            rate += change.rate;
         }
+        rows += rate;
         let start = *first.get_or_insert(stream);
-        if count >= streams_max || rows >= ROWS_MIN {
+        if count >= streams_max || rows >= rows_each {
             allowance.check()?;
             bounds.push((start, stream));
-            (first, count, rows) = (None, 0, 0);
+            (first, count, rows) = (None, 0, 0.0);
         }
     }
     if let Some(start) = first {

@@ -1,7 +1,8 @@
 //! Reading a batch: stream by stream, from parts and memory, to series.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    cmp::Reverse,
+    collections::{BinaryHeap, HashSet, VecDeque, binary_heap::PeekMut},
     sync::Arc,
 };
 
@@ -96,7 +97,17 @@ struct Walk<'v> {
     /// Those to come.
     streams: roaring::bitmap::IntoIter,
     range: TimeRange,
+    /// In sequence order.
     cursors: Vec<Cursor<'v>>,
+    /// The cursors of part images by the next stream that each may have something of: of very many images, each with few
+    /// streams, most have nothing to do for a stream.
+    next: BinaryHeap<Reverse<(StreamId, usize)>>,
+    /// Those in memory, which may have something of any.
+    in_memory: Vec<usize>,
+    /// Those that may have something of the stream that is read.
+    due: Vec<usize>,
+    /// Bytes that the cursors keep.
+    kept: usize,
     merge: Merge,
     columns: Columns,
 }
@@ -107,6 +118,14 @@ impl<'v> Walk<'v> {
             Place::Part(part, blocks) => Cursor::Part(Box::new(PartCursor::new(view, &part, blocks, range))),
             Place::Memory(generation) => Cursor::Memory(generation),
         };
+        let cursors: Vec<_> = portion.places.into_iter().map(cursor).collect();
+        let (mut next, mut in_memory) = (BinaryHeap::new(), Vec::new());
+        for (place, cursor) in cursors.iter().enumerate() {
+            match cursor {
+                Cursor::Part(cursor) => next.extend(cursor.next_stream().map(|next| Reverse((next, place)))),
+                Cursor::Memory(_) => in_memory.push(place),
+            }
+        }
         Self {
             view,
             table: portion.selection.table,
@@ -115,7 +134,11 @@ impl<'v> Walk<'v> {
             streams: portion.streams.clone().into_iter(),
             wanted: portion.streams,
             range,
-            cursors: portion.places.into_iter().map(cursor).collect(),
+            cursors,
+            next,
+            in_memory,
+            due: Vec::new(),
+            kept: 0,
             merge: Merge::default(),
             columns: Columns::default(),
         }
@@ -129,9 +152,16 @@ impl<'v> Walk<'v> {
     ) -> Result<bool, Stopped> {
         let Some(stream) = self.streams.next().map(StreamId) else { return Ok(false) };
         self.columns.begin(self.fields.len());
-        for cursor in &mut self.cursors {
-            match cursor {
-                Cursor::Part(cursor) => cursor.take(stream, &self.wanted, &mut self.columns, allowance)?,
+        self.find_due(stream);
+        for &place in &self.due {
+            match &mut self.cursors[place] {
+                Cursor::Part(cursor) => {
+                    let before = cursor.size();
+                    let taken = cursor.take(stream, &self.wanted, &mut self.columns, allowance);
+                    self.kept = self.kept + cursor.size() - before;
+                    taken?;
+                    self.next.extend(cursor.next_stream().map(|next| Reverse((next, place))));
+                }
                 Cursor::Memory(generation) => {
                     let (merge, columns) = (&mut self.merge, &mut self.columns);
                     let Some(slot) = self.view.slot(self.table, stream) else { continue };
@@ -150,10 +180,19 @@ impl<'v> Walk<'v> {
         Ok(true)
     }
 
+    /// Finds the cursors that may have something of a stream, in sequence order.
+    fn find_due(&mut self, stream: StreamId) {
+        self.due.clear();
+        while let Some(next) = self.next.peek_mut().filter(|next| next.0.0 <= stream) {
+            self.due.push(PeekMut::pop(next).0.1);
+        }
+        self.due.extend(&self.in_memory);
+        self.due.sort_unstable();
+    }
+
     /// Bytes of what it keeps from stream to stream.
     fn size(&self) -> usize {
-        let of = |cursor: &Cursor<'_>| if let Cursor::Part(cursor) = cursor { cursor.size() } else { 0 };
-        self.columns.size() + self.merge.size() + self.cursors.iter().map(of).sum::<usize>()
+        self.columns.size() + self.merge.size() + self.kept
     }
 }
 

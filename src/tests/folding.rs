@@ -6,8 +6,8 @@ use crate::{
     disk::{CrashKind, SimDisk},
     durability::Mode,
     engine::Engine,
-    model::{Labels, MatchOp, Matcher, TimeRange},
-    select::{Series, Source, View},
+    model::{Labels, MatchOp, Matcher, TimeRange, Unlimited},
+    select::{Request, Series, Source, View},
     tests::stored,
 };
 
@@ -68,4 +68,50 @@ fn very_many_pages_are_folded_in_bounded_steps_and_answers_stay_the_same() {
     assert!(read(&engine) == wanted);
     while engine.compact_step().unwrap() {}
     assert!(read(&engine) == wanted);
+}
+
+#[test]
+fn commits_that_all_hold_all_series_are_read_in_few_even_batches() {
+    const STREAMS: i64 = 700;
+    const COMMITS: i64 = 600;
+    let disk = SimDisk::new(1);
+    let engine = stored::open_in(&disk, Mode::WriteBehind).unwrap();
+    // A stream is not in every commit.
+    let has = |stream, commit| (stream + commit) % 11 != 0;
+    for commit in 0..COMMITS {
+        let series = |stream: i64| {
+            let labels = Labels::from([("__name__", "m"), ("stream", &stream.to_string())]);
+            has(stream, commit).then(|| Series::new(labels, [commit * 1_000], vec![(stream * commit) as f64]))
+        };
+        stored::write(&engine, &(0..STREAMS).filter_map(series).collect::<Vec<_>>(), |_| true);
+        assert!(engine.sync_step(Duration::from_secs(commit as u64)));
+    }
+    let engine = restart(&disk, engine);
+    let images = pages(&engine);
+    assert!(images >= COMMITS as usize, "{images}");
+
+    let view = View::new(&engine);
+    let matchers = [Matcher::new("__name__", MatchOp::Equal, "m").unwrap()];
+    let request = Request {
+        matchers: &matchers,
+        range: TimeRange::ALL,
+        series_max: usize::MAX,
+        digestible: None,
+        allowance: &Unlimited,
+    };
+    let batches: Vec<Vec<_>> =
+        view.batches(&request).unwrap().into_iter().map(|batch| batch.map(Result::unwrap).collect()).collect();
+    let sizes: Vec<_> = batches.iter().map(Vec::len).collect();
+    assert!((2..=4).contains(&sizes.len()), "{sizes:?}");
+    let (least, most) = (sizes.iter().min().unwrap(), sizes.iter().max().unwrap());
+    assert!(most - least < STREAMS as usize / 20, "{sizes:?}");
+    let reads = view.reads();
+    assert!(reads.blocks_read as usize <= images * sizes.len(), "{reads:?}");
+    for series in batches.iter().flatten() {
+        let stream: i64 = series.labels.get("stream").parse().unwrap();
+        let there: Vec<_> = (0..COMMITS).filter(|&commit| has(stream, commit)).collect();
+        assert_eq!(*series.times, there.iter().map(|commit| commit * 1_000).collect::<Vec<_>>());
+        assert_eq!(series.values, there.iter().map(|commit| (stream * commit) as f64).collect::<Vec<_>>());
+    }
+    assert_eq!(sizes.iter().sum::<usize>(), STREAMS as usize);
 }
