@@ -8,6 +8,9 @@ use crate::{
     parts::Aggregates,
 };
 
+/// What it costs to come to a piece, in samples copied.
+const PIECE: usize = 16;
+
 /// Rows of one stream, some fields of them, as they are found: piece by piece, later pieces win over earlier ones.
 #[derive(Default)]
 pub(super) struct Columns {
@@ -191,7 +194,7 @@ impl Columns {
                 let (mut times, mut pace) = (Vec::with_capacity(count), turns::Pace::default());
                 for piece in pieces {
                     let piece = piece.times.of(&self.times);
-                    pace.step(piece.len(), allowance)?;
+                    pace.step(PIECE + piece.len(), allowance)?;
                     turns::extend(&mut times, piece, allowance)?;
                 }
                 times
@@ -220,7 +223,7 @@ impl Columns {
             let times = turns::mapped(piece.times.of(&self.times), allowance, |&time| time)?;
             let values = turns::mapped(&self.values[field][from..from + times.len()], allowance, |&value| value)?;
             from += values.len();
-            pace.step(values.len(), allowance)?;
+            pace.step(PIECE + values.len(), allowance)?;
             Ok(Samples { times, values })
         });
         runs.collect()

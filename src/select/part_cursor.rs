@@ -54,7 +54,7 @@ impl Wanted {
 
 /// Decoded rows of streams that are still to be asked for.
 struct Kept {
-    /// The block's timestamp column.
+    /// The block's timestamp column, or the times of the runs where these are few of it.
     times: Arc<Vec<i64>>,
     /// Those of the runs, one run after the other; one list for each field of the reader, where the block has it.
     values: Vec<Option<Vec<f64>>>,
@@ -77,14 +77,18 @@ impl Kept {
             let values: Option<Vec<&[f64]>> = block.iter().map(|run| run.values(field)).collect();
             Some(values?.concat())
         };
+        let rows: usize = block.iter().map(|run| run.times.len()).sum();
+        let column = block.first().map(|run| Arc::clone(run.column().0)).unwrap_or_default();
+        let own = (rows < column.len() / 2).then(|| block.iter().map(|run| run.times).collect::<Vec<_>>().concat());
         let mut rows = 0;
         let run = |run: &Run<'_>| {
-            let (first, times) = (rows, run.column().1);
-            rows += times.len() as u32;
+            let first = rows as u32;
+            let times = if own.is_some() { rows..rows + run.times.len() } else { run.column().1 };
+            rows += run.times.len();
             KeptRun { stream: run.stream, times: times.start as u32..times.end as u32, first }
         };
-        let times = block.first().map(|run| Arc::clone(run.column().0)).unwrap_or_default();
-        Self { times, runs: block.iter().map(run).collect(), values: (0..fields).map(values_of).collect() }
+        let runs = block.iter().map(run).collect();
+        Self { times: own.map_or(column, Arc::new), runs, values: (0..fields).map(values_of).collect() }
     }
 
     /// The rows of a stream, if it is the next one here.

@@ -12,12 +12,12 @@ use super::{
     collisions::shared_names,
     digests,
     part_cursor::{PartFields, Wanted},
-    walk::{self, Place, Portion, fields_and_starts},
+    walk::{self, LOOK, Place, Portion, fields_and_starts},
 };
 use crate::{
     index::Selection,
     memtable::Generation,
-    model::{Allowance, SeqNo, Stopped, TimeRange},
+    model::{Allowance, SeqNo, Stopped, TimeRange, sort_copies_by, turns::Pace},
 };
 
 /// Rows of a batch. Reading them takes some 0.7 ms, which is worth handing to a thread and what a batch alone decodes, such
@@ -44,11 +44,11 @@ pub(super) fn batches<'v>(
     for selection in selections {
         portions.extend(cut(view, &Arc::new(selection), request)?);
     }
-    let batch = |portions, names| Box::new(walk::series(view, portions, request, names)) as Batch<'v>;
+    let batch = |portions, names| Ok(Box::new(walk::series(view, portions, request, names)?) as Batch<'v>);
     if !names.is_empty() {
-        return Ok(vec![batch(portions, names)]);
+        return Ok(vec![batch(portions, names)?]);
     }
-    Ok(portions.into_iter().map(|portion| batch(vec![portion], HashSet::new())).collect())
+    portions.into_iter().map(|portion| batch(vec![portion], HashSet::new())).collect()
 }
 
 /// A place of a whole selection.
@@ -89,6 +89,7 @@ fn cut<'v>(view: &'v View, selection: &Arc<Selection>, request: &Request<'_>) ->
         let streams = streams.expect("a bitmap is in order");
         portions.push(Portion { selection: Arc::clone(selection), streams, places: Vec::new() });
     }
+    let mut pace = Pace::default();
     for source in sources {
         allowance.check()?;
         match source {
@@ -101,7 +102,12 @@ fn cut<'v>(view: &'v View, selection: &Arc<Selection>, request: &Request<'_>) ->
                     let (first, last) = block.block.stream_bounds();
                     let from = bounds.partition_point(|&(_, bound)| bound < first.0);
                     let to = bounds.partition_point(|&(bound, _)| bound <= last.0);
-                    lists[from..to].iter_mut().for_each(|list| list.push_back(block.clone()));
+                    pace.step(LOOK + to - from, allowance)?;
+                    for list in &mut lists[from..to] {
+                        // Mostly it is the only one.
+                        list.reserve_exact(usize::from(list.is_empty()));
+                        list.push_back(block.clone());
+                    }
                 }
                 for (portion, blocks) in portions.iter_mut().zip(lists).filter(|(_, blocks)| !blocks.is_empty()) {
                     portion.places.push(Place::Part(Arc::clone(&part), blocks));
@@ -149,6 +155,7 @@ fn sources<'v>(
 }
 
 /// How many more rows are to be read from a stream on.
+#[derive(Clone, Copy)]
 struct Change {
     stream: u32,
     /// Of this stream alone.
@@ -171,7 +178,9 @@ fn bounds(
         Source::Memory(_) => None,
     });
     let (mut changes, mut gathered, mut total) = (Vec::new(), 0.0, streams.len() as f64 * in_memory);
+    let mut pace = Pace::default();
     for Wanted { block, digest } in blocks.flatten() {
+        pace.step(LOOK, allowance)?;
         let rows = if *digest { 1.0 } else { f64::from(block.rows()) };
         total += rows;
         let (first, last) = block.stream_bounds();
@@ -185,13 +194,15 @@ fn bounds(
         changes.push(Change { stream: first.0, rows: 0.0, rate });
         changes.push(Change { stream: last.0.saturating_add(1), rows: 0.0, rate: -rate });
     }
-    changes.sort_unstable_by_key(|change| change.stream);
+    sort_copies_by(&mut changes, |a, b| a.stream.cmp(&b.stream), |_| allowance.check())?;
     let rows_max = ROWS_MIN.max((gathered / BATCHES_ENOUGH).min(VALUES_MAX / columns as f64));
+    // Of no rows it is no number, and all streams are one batch.
     let rows_each = total / (total / rows_max).ceil();
     let mut changes = changes.into_iter().peekable();
     let mut bounds = Vec::new();
     let (mut first, mut count, mut rows, mut rate) = (None, 0, 0.0, in_memory);
     for stream in streams {
+        pace.step(1, allowance)?;
         count += 1;
         while let Some(change) = changes.next_if(|change| change.stream <= stream) {
             rows += change.rows;
@@ -200,7 +211,6 @@ fn bounds(
         rows += rate;
         let start = *first.get_or_insert(stream);
         if count >= streams_max || rows >= rows_each {
-            allowance.check()?;
             bounds.push((start, stream));
             (first, count, rows) = (None, 0, 0.0);
         }

@@ -17,8 +17,11 @@ use super::{
 use crate::{
     index::Selection,
     memtable::{Generation, Merge},
-    model::{Allowance, FieldId, Holding, SeqNo, Slot, Stopped, StreamId, TableId, TimeRange},
+    model::{Allowance, FieldId, Holding, SeqNo, Slot, Stopped, StreamId, TableId, TimeRange, turns::Pace},
 };
+
+/// What it costs to look at a place for a stream, or to begin with it, in samples copied.
+pub(super) const LOOK: usize = 64;
 
 /// Some streams of a selection, and where their samples are.
 pub(super) struct Portion<'v> {
@@ -36,6 +39,17 @@ pub(super) enum Place<'v> {
     Memory(&'v Generation),
 }
 
+impl Portion<'_> {
+    /// Bytes that the plan of it takes.
+    fn size(&self) -> usize {
+        let of = |place: &Place<'_>| match place {
+            Place::Part(_, blocks) => blocks.capacity() * size_of::<Wanted>(),
+            Place::Memory(_) => 0,
+        };
+        self.places.iter().map(of).sum::<usize>() + self.places.capacity() * size_of::<Place<'_>>()
+    }
+}
+
 /// Reads the series of some portions, one portion after the other. Series whose metric name is in `shared_names` are put
 /// together and come last.
 pub(super) fn series<'v>(
@@ -43,14 +57,16 @@ pub(super) fn series<'v>(
     portions: Vec<Portion<'v>>,
     request: &Request<'v>,
     shared_names: HashSet<String>,
-) -> impl Iterator<Item = Result<Series, Error>> + Send + 'v {
+) -> Result<impl Iterator<Item = Result<Series, Error>> + Send + 'v, Stopped> {
     let Request { range, allowance, .. } = *request;
-    let mut portions = portions.into_iter();
     let mut held = Holding::new(allowance);
+    let planned: usize = portions.iter().map(Portion::size).sum();
+    held.set(planned)?;
+    let mut portions = portions.into_iter();
     let mut walk: Option<Walk<'v>> = None;
     let mut ready: Vec<Series> = Vec::new();
     let mut collisions = Collisions::default();
-    std::iter::from_fn(move || {
+    Ok(std::iter::from_fn(move || {
         loop {
             if let Some(series) = ready.pop() {
                 return Some(Ok(series));
@@ -64,19 +80,21 @@ pub(super) fn series<'v>(
                     }
                 });
                 let waiting: usize = ready.iter().map(Series::size).sum();
-                let more = more.and_then(|more| held.set(current.size() + collisions.size() + waiting).map(|()| more));
+                let more = more
+                    .and_then(|more| held.set(planned + current.size() + collisions.size() + waiting).map(|()| more));
                 match more {
                     Ok(true) => continue,
                     Ok(false) => {}
                     Err(stopped) => return Some(Err(stopped.into())),
                 }
             }
-            walk = portions.next().map(|portion| Walk::new(view, portion, range));
-            if walk.is_none() {
-                return collisions.take(allowance).map_err(Error::from).transpose();
-            }
+            walk = match portions.next().map(|portion| Walk::new(view, portion, range, allowance)).transpose() {
+                Ok(Some(walk)) => Some(walk),
+                Ok(None) => return collisions.take(allowance).map_err(Error::from).transpose(),
+                Err(stopped) => return Some(Err(stopped.into())),
+            };
         }
-    })
+    }))
 }
 
 /// Where samples may be, on the way through it.
@@ -110,23 +128,28 @@ struct Walk<'v> {
     kept: usize,
     merge: Merge,
     columns: Columns,
+    pace: Pace,
 }
 
 impl<'v> Walk<'v> {
-    fn new(view: &'v View, portion: Portion<'v>, range: TimeRange) -> Self {
-        let cursor = |place| match place {
-            Place::Part(part, blocks) => Cursor::Part(Box::new(PartCursor::new(view, &part, blocks, range))),
-            Place::Memory(generation) => Cursor::Memory(generation),
-        };
-        let cursors: Vec<_> = portion.places.into_iter().map(cursor).collect();
+    fn new(view: &'v View, portion: Portion<'v>, range: TimeRange, allowance: &dyn Allowance) -> Result<Self, Stopped> {
+        let (mut cursors, mut pace) = (Vec::with_capacity(portion.places.len()), Pace::default());
         let (mut next, mut in_memory) = (BinaryHeap::new(), Vec::new());
-        for (place, cursor) in cursors.iter().enumerate() {
-            match cursor {
-                Cursor::Part(cursor) => next.extend(cursor.next_stream().map(|next| Reverse((next, place)))),
-                Cursor::Memory(_) => in_memory.push(place),
-            }
+        for (number, place) in portion.places.into_iter().enumerate() {
+            pace.step(LOOK, allowance)?;
+            cursors.push(match place {
+                Place::Part(part, blocks) => {
+                    let cursor = Box::new(PartCursor::new(view, &part, blocks, range));
+                    next.extend(cursor.next_stream().map(|next| Reverse((next, number))));
+                    Cursor::Part(cursor)
+                }
+                Place::Memory(generation) => {
+                    in_memory.push(number);
+                    Cursor::Memory(generation)
+                }
+            });
         }
-        Self {
+        Ok(Self {
             view,
             table: portion.selection.table,
             fields: fields_and_starts(&portion.selection).collect(),
@@ -141,7 +164,8 @@ impl<'v> Walk<'v> {
             kept: 0,
             merge: Merge::default(),
             columns: Columns::default(),
-        }
+            pace,
+        })
     }
 
     /// Reads the next stream's series, if any. Whether there was a stream.
@@ -153,7 +177,9 @@ impl<'v> Walk<'v> {
         let Some(stream) = self.streams.next().map(StreamId) else { return Ok(false) };
         self.columns.begin(self.fields.len());
         self.find_due(stream);
+        self.pace.step(LOOK, allowance)?;
         for &place in &self.due {
+            self.pace.step(LOOK, allowance)?;
             match &mut self.cursors[place] {
                 Cursor::Part(cursor) => {
                     let before = cursor.size();
@@ -192,7 +218,8 @@ impl<'v> Walk<'v> {
 
     /// Bytes of what it keeps from stream to stream.
     fn size(&self) -> usize {
-        self.columns.size() + self.merge.size() + self.kept
+        let cursors = self.cursors.len() * size_of::<PartCursor<'_>>();
+        self.columns.size() + self.merge.size() + cursors + self.kept
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use crate::{
-    disk::SimDisk,
+    disk::{CrashKind, SimDisk},
     durability::Mode,
     engine::{Engine, Error, Options},
     metrics::Metrics,
@@ -76,6 +76,22 @@ pub(crate) fn open_in(disk: &SimDisk, mode: Mode) -> Result<Arc<Engine>, Error> 
     let engine = Engine::open(Arc::new(disk.clone()), options, Metrics::new())?;
     engine.finish_replay()?;
     Ok(engine)
+}
+
+/// An engine that found so many commits of write-behind at its start, each with the series that it is said to have.
+pub(crate) fn in_commits(commits: i64, series_of: impl Fn(i64) -> Vec<Series>) -> Arc<Engine> {
+    let disk = SimDisk::new(1);
+    let engine = open_in(&disk, Mode::WriteBehind).unwrap();
+    for commit in 0..commits {
+        write(&engine, &series_of(commit), |_| true);
+        assert!(engine.sync_step(Duration::from_secs(commit as u64)));
+    }
+    drop(engine);
+    disk.crash(CrashKind::PowerNone);
+    disk.restart();
+    let engine = open_in(&disk, Mode::WriteBehind).unwrap();
+    assert!(engine.parts().iter().filter(|part| part.own_file().is_none()).count() >= commits as usize);
+    engine
 }
 
 /// Writes those samples of each series whose place passes, a batch a series.

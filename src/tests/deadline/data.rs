@@ -7,8 +7,10 @@ use crate::{
     durability::Mode,
     engine::{Engine, Options},
     metrics::Metrics,
-    model::{Batch, LayoutId, Rows, StreamKey},
+    model::{Batch, Labels, LayoutId, Rows, StreamKey},
+    select::Series,
     stage::RowsEncoder,
+    tests::stored,
 };
 
 pub(super) const SECOND: i64 = 1_000_000_000;
@@ -189,4 +191,15 @@ pub(super) fn many_series(count: usize) -> Arc<Engine> {
     let info = |i: usize| vec![("instance", format!("h{i}")), ("job", "j".to_owned()), ("more", format!("x{i}"))];
     write_series(&engine, (0..count / 20).map(|i| ("target_info", info(i), 1)));
     engine
+}
+
+/// So many commits, each an image of its own that holds a sample of the same series.
+pub(super) fn many_images(commits: i64, series: i64) -> Arc<Engine> {
+    stored::in_commits(commits, |commit| {
+        let of = |i: i64| {
+            let labels = Labels::from([("__name__", "m"), ("i", &i.to_string())]);
+            Series::new(labels, [START + commit * SECOND], vec![(i * commit % 1000) as f64])
+        };
+        (0..series).map(of).collect()
+    })
 }

@@ -268,6 +268,16 @@ fn a_subquery_of_very_many_steps_is_left_in_time() {
 }
 
 #[test]
+fn very_many_small_images_are_left_in_time() {
+    let mut late = Late::default();
+    let engine = data::many_images(8_000, 30);
+    let view = View::new(&engine);
+    let queries = ["count_over_time(m[8000s])", "m[8000s]", "m{i=\"7\"}[8000s]", "count_over_time(m[10s])"];
+    late.check(queries.iter().map(|query| Case::instant(&view, query, 8_000)));
+    late.none();
+}
+
+#[test]
 fn very_many_series_are_left_in_time() {
     let mut late = Late::default();
     let engine = data::many_series(data::series());
