@@ -11,6 +11,7 @@ mod edges;
 mod faults;
 mod flips;
 mod folding;
+mod images;
 mod layers;
 mod manifests;
 mod mirror;
