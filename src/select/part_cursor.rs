@@ -77,9 +77,9 @@ impl Kept {
             let values: Option<Vec<&[f64]>> = block.iter().map(|run| run.values(field)).collect();
             Some(values?.concat())
         };
-        let rows: usize = block.iter().map(|run| run.times.len()).sum();
         let column = block.first().map(|run| Arc::clone(run.column().0)).unwrap_or_default();
-        let own = (rows < column.len() / 2).then(|| block.iter().map(|run| run.times).collect::<Vec<_>>().concat());
+        let are_few = block.iter().map(|run| run.times.len()).sum::<usize>() < column.len() / 2;
+        let own = are_few.then(|| block.iter().map(|run| run.times).collect::<Vec<_>>().concat());
         let mut rows = 0;
         let run = |run: &Run<'_>| {
             let first = rows as u32;

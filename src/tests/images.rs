@@ -26,7 +26,7 @@ struct World {
     mode: Mode,
     engine: Arc<Engine>,
     streams: usize,
-    /// Since the last start.
+    /// Commits so far, one each.
     seconds: u64,
     samples: Samples,
 }
